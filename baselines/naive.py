@@ -1,0 +1,102 @@
+"""Reference points, not competitors: nothing, blur, pixelation, a black box (METHODS §2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from facecloak.errors import FacecloakError
+from facecloak.method import Batch, Protected, ProtectionMethod
+
+
+class NoProtection(ProtectionMethod):
+    """The sources as they are: what every rate has to be compared with."""
+
+    def protect(self, batch: Batch) -> Protected:
+        return _protected(batch, batch.images)
+
+
+@dataclass(frozen=True)
+class BlurSettings:
+    """Attributes:
+    sigma: of the Gaussian, in pixels of the suite's image size.
+    """
+
+    sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.sigma <= 0:
+            raise FacecloakError(f"blur: sigma must be above 0, got {self.sigma}.")
+
+
+class Blur(ProtectionMethod):
+    """Gaussian blur of the face box."""
+
+    Settings: ClassVar[type[Any]] = BlurSettings
+
+    def protect(self, batch: Batch) -> Protected:
+        size = 2 * int(3 * self.settings.sigma + 0.5) + 1
+        blurred = gaussian_blur(batch.images, [size, size], [self.settings.sigma] * 2)
+        return _protected(batch, _inside_boxes(batch, blurred))
+
+
+@dataclass(frozen=True)
+class PixelateSettings:
+    """Attributes:
+    blocks: blocks along the longer side of the face box.
+    """
+
+    blocks: int = 16
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1:
+            raise FacecloakError(f"pixelate: blocks must be 1 at least, got {self.blocks}.")
+
+
+class Pixelate(ProtectionMethod):
+    """Mean colours of square blocks in the face box."""
+
+    Settings: ClassVar[type[Any]] = PixelateSettings
+
+    def protect(self, batch: Batch) -> Protected:
+        images = batch.images.clone()
+        for image, (x0, y0, x1, y1) in zip(images, _whole_pixels(batch), strict=True):
+            face = image[None, :, y0:y1, x0:x1]
+            block = max(1, round(max(face.shape[-2:]) / self.settings.blocks))
+            small = F.avg_pool2d(face, block, ceil_mode=True, count_include_pad=False)
+            large = small.repeat_interleave(block, -1).repeat_interleave(block, -2)
+            image[:, y0:y1, x0:x1] = large[0, :, : y1 - y0, : x1 - x0]
+        return _protected(batch, images)
+
+
+class Mask(ProtectionMethod):
+    """A black box over the face."""
+
+    def protect(self, batch: Batch) -> Protected:
+        return _protected(batch, _inside_boxes(batch, batch.images.new_full((), -1.0).expand_as(batch.images)))
+
+
+def _protected(batch: Batch, images: Tensor) -> Protected:
+    return Protected(images, [None] * len(batch.ids))
+
+
+def _inside_boxes(batch: Batch, replacement: Tensor) -> Tensor:
+    """The images, with ``replacement`` (B×3×H×W) inside of their face boxes."""
+    images = batch.images.clone()
+    for image, new, (x0, y0, x1, y1) in zip(images, replacement, _whole_pixels(batch), strict=True):
+        image[:, y0:y1, x0:x1] = new[:, y0:y1, x0:x1]
+    return images
+
+
+def _whole_pixels(batch: Batch) -> list[list[int]]:
+    """Boxes as whole pixels inside of the image."""
+    height, width = batch.images.shape[-2:]
+    boxes = batch.boxes.round().long()
+    return [
+        [min(max(x0, 0), width), min(max(y0, 0), height), min(max(x1, 0), width), min(max(y1, 0), height)]
+        for x0, y0, x1, y1 in boxes.tolist()
+    ]

@@ -1,0 +1,113 @@
+"""Leaderboard tables: pure functions of the cells' directories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cell import read_result
+from benchmarks.records import COLUMNS
+from facecloak.errors import FacecloakError
+from facecloak.io import write_bytes
+
+HEADLINE_FAR = 0.01
+ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "far"]
+
+
+def long_table(folders: list[Path]) -> pd.DataFrame:
+    """The rows of complete cells, one per cell and FAR, sorted; columns as in PROTOCOL.md.
+
+    Raises:
+        FacecloakError: rows that may not stand in one table (other photos, thresholds or weights).
+    """
+    results = [read_result(folder) for folder in folders]
+    rows = [row for result in results if result for row in result["rows"]]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    _refuse_mixed(table)
+    return table.sort_values(ORDER, ignore_index=True)
+
+
+def _refuse_mixed(table: pd.DataFrame) -> None:
+    same = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
+            "threshold": ["suite", "black_box", "far"]}  # fmt: skip
+    for column, by in same.items():
+        for name, group in table.groupby(by):
+            if group[column].nunique() > 1:
+                counts = ", ".join(str(count) for count in sorted(group["n_images"].unique()))
+                raise FacecloakError(
+                    f"Rows of {' '.join(map(str, name))} differ in {column} (images: {counts}) and cannot stand in "
+                    "one table. Run them again under the same --limit, data and thresholds, or use another --out."
+                )
+
+
+def wide_table(table: pd.DataFrame, far: float = HEADLINE_FAR) -> pd.DataFrame:
+    """Method × black box at one FAR: PSR in per cent, averaged over targets; average, clean rate, quality, cost.
+
+    A method that lacks a cell of the others has no average: missing cells are never averaged away.
+    """
+    chosen = table[table["far"] == far]
+    keys = ["suite", "objective", "white_box", "method", "preset", "settings_hash"]
+    boxes, targets = sorted(chosen["black_box"].unique()), chosen["target"].nunique()
+    lines = []
+    for key, group in chosen.groupby(keys, sort=True):
+        complete = len(group) == len(boxes) * targets
+        line = dict(zip(keys, key, strict=True))
+        for box in boxes:
+            line[f"psr {box}"] = 100 * group.loc[group["black_box"] == box, "psr"].mean()
+        for column in ("psr", "psr_clean", "dodging", "dodging_clean"):
+            scores = pd.to_numeric(group[column])
+            line[f"average {column}"] = 100 * scores.mean() if complete and scores.notna().all() else float("nan")
+        for column in ("psnr", "ssim", "lpips", "fid", "fd", "seconds_per_image"):
+            line[column] = pd.to_numeric(group[column]).mean()
+        for column in ("n_images", "n_identical", "n_undetected", "n_failed"):
+            line[column] = int(pd.to_numeric(group[column]).fillna(0).sum())
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def write_leaderboard(out: Path, folders: list[Path]) -> pd.DataFrame:
+    """Write ``leaderboard.csv`` (long) and ``leaderboard_wide.csv`` below ``out``; return the long table."""
+    table = long_table(folders)
+    write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
+    wide = wide_table(table)
+    wide["psnr"] = [_psnr(line) for _, line in wide.iterrows()]
+    write_bytes(out / "leaderboard_wide.csv", wide.to_csv(index=False).encode())
+    return table
+
+
+def print_leaderboard(table: pd.DataFrame, console: Console) -> None:
+    """The wide table at the headline FAR, for people."""
+    wide = wide_table(table)
+    boxes = [column for column in wide.columns if column.startswith("psr ")]
+    n = int(table["n_images"].max())
+    view = Table(title=f"{table['suite'].iloc[0]}: {table['objective'].iloc[0]}, PSR in % at FAR {HEADLINE_FAR}, "
+                       f"n = {n} images a cell")  # fmt: skip
+    view.add_column("method", no_wrap=True)
+    for title in [*(box.removeprefix("psr ") for box in boxes), "average", "clean", "dodging", "clean ", "PSNR", "SSIM",
+                  "undetected", "failed", "s/image"]:  # fmt: skip
+        view.add_column(title.strip(), justify="right")
+    for _, line in wide.iterrows():
+        name = f"{line['method']}:{line['preset']}" + (" (white box)" if line["white_box"] else "")
+        rates = [*(line[box] for box in boxes), *(line[f"average {c}"] for c in RATES)]
+        view.add_row(
+            name, *(_number(rate, 1) for rate in rates), _psnr(line, 1), _number(line["ssim"], 3),
+            str(line["n_undetected"]), str(line["n_failed"]), _number(line["seconds_per_image"], 2),
+        )  # fmt: skip
+    console.print(view)
+
+
+RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _psnr(line: pd.Series, digits: int | None = None) -> str | float:
+    """Equal images have no finite PSNR: say so in a word."""
+    if pd.isna(line["psnr"]) and line["n_identical"]:
+        return "identical"
+    return line["psnr"] if digits is None else _number(line["psnr"], digits)

@@ -1,0 +1,151 @@
+"""`facecloak protect`: protect photos of any size with a suite's models and settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.plan import resolve_methods, writable
+from benchmarks.runner import build_objective, quiet
+from benchmarks.suite import Suite, load_suite
+from facecloak.data import FindFace, to_tensor, to_uint8
+from facecloak.errors import FacecloakError
+from facecloak.faces import FaceDetector
+from facecloak.io import read_image, write_json, write_png
+from facecloak.method import Batch, ProtectionMethod
+from facecloak.objectives import Objective
+from facecloak.photo import cut_square, paste_square
+from facecloak.recognizers import load_recognizer
+
+
+def protect_photos(
+    photos: list[Path],
+    out: Path,
+    suite_name: str,
+    method_name: str,
+    overrides: list[str],
+    objective: str | None,
+    target: str | None,
+    accelerator: str,
+) -> int:
+    """Protect each photo and write ``out/NAME.png`` and ``out/protect.json``, the outcome of every photo.
+
+    Returns:
+        0 if every photo was protected, else 1. A photo that was not has no file in ``out``.
+    """
+    writable(out)
+    _refuse_collisions(photos, out)
+    quiet()
+    suite = load_suite(suite_name)
+    [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], overrides)
+    goal = objective or suite.objective
+    face = suite.load_target(target or (suite.default_targets or suite.target_names())[0], goal)
+    recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in suite.recognizers]
+    find_face = suite.find_face()
+    attacked = build_objective(suite, find_face, goal, face, recognizers)
+    method = cls(settings, attacked if cls.uses_surrogates else None)
+    device = pl.Trainer(
+        accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False
+    ).strategy.root_device
+    method.to(device)
+    attacked.to(device)
+    detector, outcomes = FaceDetector(str(device)), []
+    bar = tqdm(photos, unit="photo", leave=False)
+    method.on_progress = lambda stage, done, total: bar.set_postfix_str(f"{stage} {done}/{total}")
+    for photo in bar:
+        (out / f"{photo.stem}.png").unlink(missing_ok=True)
+        try:
+            outcome = _protect(photo, out / f"{photo.stem}.png", suite, method, attacked, detector, find_face)
+        except FacecloakError as error:
+            outcome = {"photo": str(photo), "error": str(error)}
+        outcomes.append(outcome)
+        write_json(out / "protect.json", {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal,
+                                          "target": face.name, "photos": outcomes})  # fmt: skip
+    _print(outcomes, face.name)
+    return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
+
+
+def _refuse_collisions(photos: list[Path], out: Path) -> None:
+    stems = [photo.stem for photo in photos]
+    for photo in photos:
+        if stems.count(photo.stem) > 1:
+            raise FacecloakError(f"Two photos would be written as {photo.stem}.png; protect them into two folders.")
+        if (out / f"{photo.stem}.png").resolve() == photo.resolve():
+            raise FacecloakError(f"{photo} would be overwritten by its protected version; choose another --out.")
+
+
+@torch.no_grad()
+def _protect(
+    path: Path,
+    result: Path,
+    suite: Suite,
+    method: ProtectionMethod,
+    attacked: Objective,
+    detector: FaceDetector,
+    find_face: FindFace,
+) -> dict[str, Any]:
+    photo = read_image(path)
+    box = detector(photo)
+    if box is None:
+        raise FacecloakError(f"{path}: no face found, not protected.")
+    square = cut_square(photo, box, suite.image_size)
+    images = to_tensor([square.image]).to(method.device)
+    crop = find_face(square.image)
+    if crop is None:
+        raise FacecloakError(f"{path}: no face found at the model's {suite.image_size} pixels, not protected.")
+    boxes = torch.tensor([crop], device=method.device)
+    made = method.predict_step(Batch([path.stem], images, boxes))
+    if made.errors[0]:
+        raise FacecloakError(f"{path}: {made.errors[0]}, not protected.")
+    pasted = paste_square(photo, square, to_uint8(made.images)[0])
+    write_png(result, pasted)
+    seen = cut_square(read_image(result), box, suite.image_size)
+    error = np.mean((pasted.astype(np.float64) - photo) ** 2)
+    before, after = (attacked.embed(to_tensor([face]).to(boxes.device), boxes) for face in (square.image, seen.image))
+    names = [recognizer.name for recognizer in attacked.surrogates]
+    targets = [getattr(attacked, f"target_{index}") for index in range(len(names))]
+    return {
+        "photo": str(path),
+        "error": None,
+        "result": str(result),
+        "size": [photo.shape[1], photo.shape[0]],
+        "face": list(box),
+        "seconds": made.seconds,
+        "psnr": float(10 * np.log10(255**2 / error)) if error else None,
+        "cosine_to_target_before": _cosines(names, before, targets),
+        "cosine_to_target_after": _cosines(names, after, targets),
+        "cosine_to_original_after": _cosines(names, after, before),
+    }
+
+
+def _cosines(names: list[str], left: list[Tensor], right: list[Tensor]) -> dict[str, float]:
+    return {name: float(a[0] @ b[0]) for name, a, b in zip(names, left, right, strict=True)}
+
+
+def _print(outcomes: list[dict[str, Any]], target: str) -> None:
+    """A line a photo; similarities are means over the recognizers, which were the surrogates too."""
+    view = Table("photo", "outcome", "PSNR", f"similarity to target {target}", "to the original", "s")
+    for outcome in outcomes:
+        if outcome["error"]:
+            view.add_row(outcome["photo"], f"[red]{outcome['error']}[/]", "", "", "", "")
+            continue
+        mean = {key: float(np.mean(list(value.values()))) for key, value in outcome.items() if key.startswith("cosine")}
+        view.add_row(
+            outcome["photo"],
+            outcome["result"],
+            "identical" if outcome["psnr"] is None else f"{outcome['psnr']:.1f} dB",
+            f"{mean['cosine_to_target_before']:.2f} → {mean['cosine_to_target_after']:.2f}",
+            f"1.00 → {mean['cosine_to_original_after']:.2f}",
+            f"{outcome['seconds']:.0f}",
+        )
+    console = Console()
+    console.print(view)
+    console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")

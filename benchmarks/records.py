@@ -1,0 +1,155 @@
+"""The result row of PROTOCOL.md, and how it follows from the per-image records."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from facecloak.metrics import ProtectionSuccessRate
+
+SCHEMA_VERSION = 1
+
+# What a row holds, in the order of the leaderboard's columns. Rates are fractions, empty where not measured.
+COLUMNS = {
+    "schema_version": "of this list",
+    "suite": "name",
+    "dataset": "folder of the sources",
+    "manifest_sha256": "of the sources and second photos, names and contents",
+    "n_images": "sources asked for",
+    "image_size": "side in pixels",
+    "method": "name",
+    "preset": "of its settings",
+    "settings_hash": "of its settings",
+    "facecloak": "version",
+    "git_sha": "of the checkout, if it is one",
+    "seed": "of the method, if it has one",
+    "date": "of the judgement, UTC",
+    "run_id": "directory of the cell",
+    "objective": "impersonation or obfuscation",
+    "target": "name in the suite",
+    "black_box": "the recognizer that judges",
+    "white_box": "true if it is also a surrogate",
+    "weights_sha256": "of the black box",
+    "surrogates": "separated by +",
+    "far": "false accept rate of the threshold",
+    "threshold": "cosine",
+    "threshold_source": "where it comes from",
+    "psr": "success rate of the objective",
+    "psr_low": "95 % Wilson interval",
+    "psr_high": "",
+    "psr_clean": "the same rate on the unprotected sources",
+    "n_psr": "images in the rate: those with a face found, and the failed ones",
+    "dodging": "share not matched to another photo of the same person",
+    "dodging_low": "",
+    "dodging_high": "",
+    "dodging_clean": "",
+    "joint": "share that is matched to the target and not to its own person",
+    "joint_low": "",
+    "joint_high": "",
+    "rank1_targeted": "the target's test photo is retrieved first from the gallery",
+    "rank5_targeted": "among the first five",
+    "rank1_untargeted": "the own other photo is not retrieved first",
+    "rank5_untargeted": "not among the first five",
+    "cosine_rise_black_box": "mean cosine to the target's test photo, protected minus clean",
+    "cosine_rise_surrogates": "the same, mean over the surrogates",
+    "n_undetected": "protected images in which no face is found: in no rate",
+    "n_failed": "sources without a protected image: never a success",
+    "psnr": "dB, mean over the images that differ from their source",
+    "n_identical": "images equal to their source: their PSNR is infinite and in no mean",
+    "ssim": "mean; 11×11 Gaussian, σ 1.5, RGB",
+    "lpips": "mean; AlexNet",
+    "fid": "only with FID's own Inception network",
+    "kid": "the same",
+    "fd": "Fréchet distance with the network of fid_convention",
+    "kd": "kernel distance with it",
+    "n_fid": "images on each side of the distances",
+    "fid_convention": "network, layer and resize of the distances",
+    "seconds_per_image": "mean wall-clock seconds of the method",
+    "peak_memory_mb": "largest of the run of the method",
+    "unet_passes": "forward passes of a UNet an image",
+    "device": "",
+    "source": "measured or reported",
+    "paper": "of a reported row",
+    "note": "",
+}
+
+
+# which other photo a kind of success is decided from
+NEEDED = {"impersonation": ["target"], "obfuscation": ["self"], "joint": ["target", "self"]}
+
+
+def none_if_nan(value: float | None) -> float | None:
+    """JSON and CSV have no NaN: a value that was not measured is empty."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def success_rows(
+    records: list[dict[str, Any]],
+    objective: str,
+    black_box: str,
+    surrogates: list[str],
+    thresholds: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The part of the rows that follows from the cosines, one row a FAR.
+
+    Args:
+        records: per image ``error``, ``detected``, ``reference`` (which of "target" and "self" there is a photo
+            of), and ``cosine`` and ``cosine_clean`` (protected and not): {"target" | "self": {recognizer: cosine}}.
+        thresholds: the entry of the black box, its ``fars`` by FAR.
+    """
+    rises = {name: _mean_rise(records, name) for name in {black_box, *surrogates}}
+    surrogate_rises = [rises[name] for name in surrogates if rises[name] is not None]
+    shared = {
+        "cosine_rise_black_box": rises[black_box],
+        "cosine_rise_surrogates": sum(surrogate_rises) / len(surrogate_rises) if surrogate_rises else None,
+        "n_failed": sum(record["error"] is not None for record in records),
+        "n_undetected": sum(record["error"] is None and not record["detected"] for record in records),
+    }
+    rows = []
+    for far, entry in sorted(thresholds["fars"].items(), key=lambda item: -float(item[0])):
+        threshold = entry["threshold"]
+        now, clean = (
+            {kind: _rate(records, kind, black_box, threshold, column) for kind in NEEDED}
+            for column in ("cosine", "cosine_clean")
+        )
+        row = {"far": float(far), "threshold": threshold, **shared, "n_psr": now[objective]["n"]}
+        for column, kind in (("psr", objective), ("dodging", "obfuscation"), ("joint", "joint")):
+            row |= {
+                column: now[kind]["rate"],
+                f"{column}_low": now[kind]["low"],
+                f"{column}_high": now[kind]["high"],
+            }
+        row |= {"psr_clean": clean[objective]["rate"], "dodging_clean": clean["obfuscation"]["rate"]}
+        rows.append({column: none_if_nan(value) for column, value in row.items()})
+    return rows
+
+
+def _rate(records: list[dict], kind: str, recognizer: str, threshold: float, column: str) -> dict[str, float]:
+    """One rate over the images that have the photos for it (a target's test, another photo of the person)."""
+    usable = [record for record in records if set(NEEDED[kind]) <= set(record["reference"])]
+    metric = ProtectionSuccessRate(threshold, kind)
+    if not usable:
+        return {name: math.nan for name in metric.compute()}
+    to_target, to_self = (
+        torch.tensor([_cosine(record[column], side, recognizer) for record in usable], dtype=torch.float64)
+        for side in ("target", "self")
+    )
+    failed = torch.tensor([column == "cosine" and record["error"] is not None for record in usable])
+    metric.update(to_target, to_self, failed)
+    return metric.compute()
+
+
+def _cosine(cosines: dict[str, dict[str, float | None]], side: str, recognizer: str) -> float:
+    value = cosines.get(side, {}).get(recognizer)
+    return math.nan if value is None else value
+
+
+def _mean_rise(records: list[dict], recognizer: str) -> float | None:
+    rises = [
+        _cosine(record["cosine"], "target", recognizer) - _cosine(record["cosine_clean"], "target", recognizer)
+        for record in records
+    ]
+    rises = [rise for rise in rises if math.isfinite(rise)]
+    return sum(rises) / len(rises) if rises else None

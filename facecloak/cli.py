@@ -1,0 +1,188 @@
+"""The command line. Every import of the project is inside a function, so that `facecloak --help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from facecloak import __version__
+from facecloak.errors import FacecloakError
+
+EPILOG = """examples:
+  facecloak benchmark celeba_hq_pairs --methods none,blur,facecloak --limit 4 --out runs/first
+  facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=10 --targets 1,2
+  facecloak protect portrait.jpg --out protected
+  facecloak evaluate --originals photos --protected protected
+  facecloak list
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 done with failed images, 2 an error."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    overrides = [argument.removeprefix("--") for argument in rest if _is_override(argument)]
+    if len(overrides) < len(rest) or (rest and options.command not in ("benchmark", "protect")):
+        unknown = next(argument for argument in rest if not _is_override(argument) or options.command == "list")
+        parser.error(f"unknown argument {unknown!r}; settings are given as --method.field=value")
+    options.overrides = overrides
+    try:
+        return options.run(options)
+    except FacecloakError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted. Finished images are kept: run the same command again to go on.")
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror}. Finished images are kept: mend it and run the same command again.")
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        return _fail("out of memory. Finished images are kept: run again with a smaller --batch-size.")
+
+
+def _is_override(argument: str) -> bool:
+    name, equals, _ = argument.partition("=")
+    return argument.startswith("--") and bool(equals) and "." in name
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 at least, got {number}")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facecloak", description="Protect face photos from recognition, and measure how well that works.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"facecloak {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    benchmark = commands.add_parser("benchmark", help="protect a suite's photos with methods, judge them, tabulate")
+    benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
+    benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
+    benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
+    benchmark.add_argument("--limit", type=_positive, help="the first N photos only (of each group)")
+    benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
+    benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
+    benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
+    benchmark.add_argument("--config", type=Path, help="YAML of settings by method")
+    benchmark.add_argument("--batch-size", type=_positive, help="photos protected at once (default: the suite's)")
+    benchmark.add_argument("--devices", type=_positive, default=1, help="processes or GPUs (default: 1)")
+    benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
+                           help="keep finished images, or make all again")  # fmt: skip
+    _add_common(benchmark)
+    benchmark.set_defaults(run=_benchmark)
+
+    protect = commands.add_parser("protect", help="protect photos of any size")
+    protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
+    protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
+    protect.add_argument("--suite", default="celeba_hq_pairs", help="where models, target and settings come from")
+    protect.add_argument("--target", help="name of the target (default: the suite's first)")
+    _add_common(protect)
+    protect.set_defaults(run=_protect)
+
+    evaluate = commands.add_parser("evaluate", help="score protected photos that any tool made")
+    evaluate.add_argument("--originals", type=Path, required=True, help="folder of the unprotected photos")
+    evaluate.add_argument("--protected", type=Path, required=True, help="folder of the same names, protected")
+    evaluate.add_argument("--others", type=Path, help="folder of the same names: another photo of each person")
+    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="where recognizers and target come from")
+    evaluate.add_argument("--target", help="name of the target (default: the suite's first)")
+    evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
+    evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))
+    evaluate.add_argument("--out", type=Path, help="folder for scores.csv and records.jsonl")
+    evaluate.set_defaults(run=_evaluate)
+
+    calibrate = commands.add_parser("calibrate", help="compute verification thresholds from impostor pairs")
+    calibrate.add_argument("suite", help="whose crop, photos and recognizers")
+    calibrate.add_argument("--recognizers", type=_names, help="names (default: the suite's)")
+    calibrate.add_argument(
+        "--photos", type=Path, help="folder with a folder of photos per person (default: the suite's)"
+    )
+    calibrate.add_argument("--out", type=Path, required=True, help="JSON file; entries of other recognizers are kept")
+    calibrate.set_defaults(run=_calibrate)
+
+    listing = commands.add_parser("list", help="methods, recognizers (present or missing), suites")
+    listing.set_defaults(run=_list)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--objective", choices=("impersonation", "obfuscation"), help="default: the suite's")
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from benchmarks.leaderboard import print_leaderboard
+    from benchmarks.plan import make_plan
+    from benchmarks.runner import Runner
+    from benchmarks.suite import load_suite
+
+    suite = load_suite(options.suite)
+    targets = suite.target_names() if options.targets == ["all"] else options.targets
+    plan = make_plan(
+        suite, options.out or Path("runs") / suite.name, options.methods, options.overrides, options.config,
+        options.objective, targets, options.black_box, options.white_box, options.limit, options.batch_size,
+        options.devices, options.accelerator, options.mode == "overwrite",
+    )  # fmt: skip
+    table = Runner(plan).run()
+    if table.empty:  # not the first process
+        return 0
+    print_leaderboard(table, Console())
+    print(f"wrote {plan.out / 'leaderboard.csv'}, {plan.out / 'leaderboard_wide.csv'} and the images below {plan.out}")
+    failed = int(table.drop_duplicates("run_id")["n_failed"].sum())
+    if failed:
+        print(f"{failed} images have no protected version; `error` in records.jsonl says why.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _protect(options: argparse.Namespace) -> int:
+    from benchmarks.protect import protect_photos
+
+    return protect_photos(
+        options.photos, options.out, options.suite, options.method, options.overrides,
+        options.objective, options.target, options.accelerator,
+    )  # fmt: skip
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from benchmarks.evaluate import evaluate_folders
+
+    return evaluate_folders(
+        options.originals, options.protected, options.others, options.suite,
+        options.target, options.black_box, options.objective, options.out,
+    )  # fmt: skip
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from benchmarks.calibrate import calibrate_suite
+
+    return calibrate_suite(options.suite, options.recognizers, options.photos, options.out)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from benchmarks.listing import print_listing
+
+    return print_listing()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""A latent diffusion model from a diffusers StableDiffusionPipeline folder or hub id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facecloak.errors import FacecloakError
+from facecloak.io import expand, sha256, sha256_json
+
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Backbone(nn.Module):
+    """A frozen UNet, autoencoder and schedule. Latents stay in the images' precision, whatever the networks'.
+
+    Args:
+        unet: diffusers UNet2DConditionModel that predicts noise.
+        vae: AutoencoderKL or AutoencoderTiny.
+        scheduler: DDIMScheduler.
+        null_embedding: 1×L×d, the text encoder's embedding of the empty prompt.
+        gradient_decoder: an AutoencoderTiny that stands in for the decoder wherever a gradient is needed.
+
+    Raises:
+        FacecloakError: the model does not predict noise.
+    """
+
+    def __init__(self, unet, vae, scheduler, null_embedding: Tensor, gradient_decoder=None) -> None:
+        super().__init__()
+        if scheduler.config.prediction_type != "epsilon":
+            raise FacecloakError(
+                f"The diffusion model predicts {scheduler.config.prediction_type!r}; "
+                "this method needs one that predicts noise ('epsilon'), such as Stable Diffusion 2-base."
+            )
+        self.unet, self.vae, self.scheduler = unet, vae, scheduler
+        self.gradient_decoder = gradient_decoder
+        self.register_buffer("_null_embedding", null_embedding, persistent=False)
+        self.passes = 0
+        self.requires_grad_(False).eval()
+
+    @classmethod
+    def load(cls, name: str, precision: str, decoder_precision: str, tiny_decoder: str | None) -> Backbone:
+        """Load from a folder or hub id; safetensors only.
+
+        Args:
+            name: pipeline folder (may start with $FACECLOAK_SHARED) or hub id.
+            precision: float32, bf16 or fp16, of UNet and encoder.
+            decoder_precision: the same, of the decoder.
+            tiny_decoder: folder or hub id of an AutoencoderTiny for the gradient, or None.
+        """
+        from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
+        from diffusers.utils import logging
+
+        source = _source(name)
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            pipeline = StableDiffusionPipeline.from_pretrained(
+                source, use_safetensors=True, safety_checker=None, requires_safety_checker=False,
+                feature_extractor=None, image_encoder=None,
+            ).to(torch.float32)  # fmt: skip
+            tiny = AutoencoderTiny.from_pretrained(_source(tiny_decoder)) if tiny_decoder else None
+        except (OSError, ValueError, KeyError) as error:
+            raise FacecloakError(
+                f"The diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "
+                "Give a diffusers StableDiffusionPipeline folder with safetensors weights, "
+                "or a hub id that this machine can reach, as the setting 'backbone'."
+            ) from None
+        tokens = pipeline.tokenizer(
+            "", padding="max_length", max_length=pipeline.tokenizer.model_max_length, return_tensors="pt"
+        )
+        with torch.no_grad():
+            null_embedding = pipeline.text_encoder(tokens.input_ids)[0]
+        scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False, set_alpha_to_one=False)
+        backbone = cls(pipeline.unet, pipeline.vae, scheduler, null_embedding, tiny)
+        backbone.unet.to(DTYPES[precision])
+        backbone.vae.to(DTYPES[decoder_precision])
+        if tiny:
+            tiny.to(DTYPES[decoder_precision])
+        return backbone
+
+    def null_embedding(self, batch: int) -> Tensor:
+        """The empty prompt's embedding, B×L×d."""
+        return self._null_embedding.expand(batch, -1, -1)
+
+    def alpha(self, timestep: int) -> Tensor:
+        """ᾱ at a timestep, float32 as in the scheduler; below 0 the schedule's first (set_alpha_to_one False)."""
+        return self.scheduler.alphas_cumprod[max(timestep, 0)]
+
+    def predict_noise(self, z: Tensor, timestep: int, embedding: Tensor) -> Tensor:
+        """ε(z, t, e) for B×C×h×w latents and B×L×d embeddings; no classifier-free guidance."""
+        self.passes += 1
+        dtype = self.unet.dtype
+        return self.unet(z.to(dtype), timestep, encoder_hidden_states=embedding.to(dtype)).sample.to(z.dtype)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, seed: int) -> Tensor:
+        """Scaled latents of B×3×H×W images in [-1, 1]; each image gets the same seeded posterior noise."""
+        encoded = self.vae.encode(images.to(self.vae.dtype))
+        if hasattr(encoded, "latents"):
+            latents = encoded.latents
+        else:
+            posterior = encoded.latent_dist
+            generator = torch.Generator().manual_seed(seed)
+            noise = torch.randn(1, *posterior.mean.shape[1:], generator=generator, dtype=torch.float32)
+            latents = posterior.mean + posterior.std * noise.to(posterior.mean)
+        return latents.to(images.dtype) * self.vae.config.scaling_factor
+
+    def decode(self, z: Tensor, for_gradient: bool = False) -> Tensor:
+        """Images of scaled latents, about [-1, 1]. ``for_gradient`` allows the tiny decoder where one is set."""
+        vae = self.gradient_decoder if for_gradient and self.gradient_decoder is not None else self.vae
+        return vae.decode((z / vae.config.scaling_factor).to(vae.dtype)).sample.to(z.dtype)
+
+    def update(self, optimizer: torch.optim.Optimizer, variable: Tensor, loss: Tensor) -> None:
+        """One optimiser step on one variable. In fp16 the loss is scaled up so that gradients do not vanish."""
+        scale = 2.0**10 if self.unet.dtype == torch.float16 else 1.0
+        (gradient,) = torch.autograd.grad(loss * scale, variable)
+        variable.grad = gradient / scale
+        optimizer.step()
+
+
+def folder_sha256(name: str) -> str | None:
+    """Hash of a pipeline folder's safetensors files; None for a hub id."""
+    source = Path(_source(name))
+    if not source.is_dir():
+        return None
+    files = sorted(source.glob("*/*.safetensors"))
+    return sha256_json([[str(file.relative_to(source)), sha256(file)] for file in files])
+
+
+def _source(name: str) -> str:
+    path = expand(name)
+    looks_like_path = name.startswith((".", "/", "~", "$")) or name.count("/") > 1
+    if looks_like_path and not path.is_dir():
+        raise FacecloakError(f"{path}: no such folder. Set 'backbone' to a diffusers pipeline folder or hub id.")
+    return str(path) if path.is_dir() else name

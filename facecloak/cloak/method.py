@@ -1,0 +1,174 @@
+"""The proposed method: invert → learn the embeddings → optimise the latent (METHODS §1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from facecloak.cloak.backbone import Backbone, folder_sha256
+from facecloak.cloak.embeddings import learn_embeddings
+from facecloak.cloak.inversion import Schedule, denoise, invert
+from facecloak.cloak.structure import SelfAttentionGuidance
+from facecloak.errors import FacecloakError
+from facecloak.method import Batch, Protected, ProtectionMethod
+from facecloak.objectives import Objective
+
+Precision = Literal["float32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class CloakSettings:
+    """Settings of FaceCloak; the defaults are the released code's.
+
+    Attributes:
+        backbone: diffusers StableDiffusionPipeline folder or hub id.
+        steps: DDIM steps T.
+        start_step: s; the last T − s steps are run.
+        timesteps: ``code`` starts the way back one level too low, as the released code does; ``aligned`` does not.
+        embedding_iterations: AdamW steps per timestep for the embeddings; 0 keeps the empty prompt's.
+        embedding_lr: their learning rate.
+        iterations: AdamW steps on the latent, N.
+        lr: their learning rate.
+        lambda_adv: weight of L_adv.
+        lambda_attn: weight of L_attn, the structure term; 0 turns it off.
+        reduction: L_adv is the sum (code) or the mean (paper) over the surrogates.
+        seed: of the autoencoder's posterior sample.
+        precision: of UNet and encoder.
+        decoder_precision: of the decoder.
+        tiny_decoder: folder or hub id of an AutoencoderTiny that decodes wherever a gradient is needed; the final
+            image always comes from the full decoder. An approximation.
+        gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
+    """
+
+    backbone: str = "stabilityai/stable-diffusion-2-base"
+    steps: int = 20
+    start_step: int = 17
+    timesteps: Literal["code", "aligned"] = "code"
+    embedding_iterations: int = 20
+    embedding_lr: float = 0.1
+    iterations: int = 30
+    lr: float = 0.01
+    lambda_adv: float = 0.003
+    lambda_attn: float = 1.0
+    reduction: Literal["sum", "mean"] = "sum"
+    seed: int = 8888
+    precision: Precision = "float32"
+    decoder_precision: Precision = "float32"
+    tiny_decoder: str | None = None
+    gradient_checkpointing: bool = False
+
+
+class FaceCloak(ProtectionMethod):
+    """Salar, Liu, Tian, Zhao, "Enhancing Facial Privacy Protection via Weakening Diffusion Purification", 2025."""
+
+    Settings: ClassVar[type[Any]] = CloakSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "code": {},
+        "paper": {"iterations": 35, "reduction": "mean"},
+    }
+    uses_surrogates = True
+
+    def __init__(self, settings: CloakSettings, objective: Objective, backbone: Backbone | None = None) -> None:
+        super().__init__(settings, objective)
+        self.backbone = backbone or Backbone.load(
+            settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder
+        )
+        self.guidance = SelfAttentionGuidance(self.backbone.unet)
+        self.schedule = Schedule.of(self.backbone, settings.steps, settings.start_step, settings.timesteps)
+
+    @classmethod
+    def weights_sha256(cls, settings: CloakSettings) -> str | None:
+        return folder_sha256(settings.backbone)
+
+    def protect(self, batch: Batch) -> Protected:
+        settings, passes = self.settings, self.backbone.passes
+        if "fp16" in (settings.precision, settings.decoder_precision) and not batch.images.is_cuda:
+            raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")
+        trajectory = invert(self.backbone, self.backbone.encode(batch.images, settings.seed), self.schedule)
+        embeddings = learn_embeddings(
+            self.backbone, trajectory, self.schedule,
+            settings.embedding_iterations, settings.embedding_lr, self.on_progress,
+        )  # fmt: skip
+        z, history = self.optimise_latent(batch, trajectory[-1], embeddings)
+        with torch.no_grad():
+            images = self.backbone.decode(self.generate(z, embeddings)).clamp(-1, 1)
+        return Protected(images, _errors(history["loss"], len(images)), history, self.backbone.passes - passes)
+
+    def optimise_latent(self, batch: Batch, z: Tensor, embeddings: list[Tensor]) -> tuple[Tensor, dict]:
+        """Step 3: N steps of AdamW on λ_adv·L_adv + λ_attn·L_attn from the inverted latent.
+
+        Losses are summed over the batch and AdamW works element by element, so each image moves as if alone.
+
+        Returns:
+            the latent, B×C×h×w, and the curves ``adv``, ``attn``, ``loss`` (λ included), a B-list an iteration.
+        """
+        settings = self.settings
+        with torch.no_grad():
+            source_maps = self.record_source_maps(z, embeddings) if settings.lambda_attn else None
+            source_faces = self.objective.embed(batch.images, batch.boxes)
+        z = z.clone().requires_grad_()
+        optimizer = torch.optim.AdamW([z], lr=settings.lr)
+        history: dict[str, list[list[float]]] = {"adv": [], "attn": [], "loss": []}
+        for iteration in range(settings.iterations):
+            latent, l_attn = self.generate_and_compare(z, embeddings, source_maps)
+            images = self.backbone.decode(latent, for_gradient=True)
+            terms = self.objective(images, batch.boxes, source_faces)
+            l_adv = terms.sum(1) if settings.reduction == "sum" else terms.mean(1)
+            weighted = {"adv": settings.lambda_adv * l_adv, "attn": settings.lambda_attn * l_attn}
+            weighted["loss"] = weighted["adv"] + weighted["attn"]
+            self.backbone.update(optimizer, z, weighted["loss"].sum())
+            for name, value in weighted.items():
+                history[name].append(value.tolist())
+            self.on_progress("latent", iteration + 1, settings.iterations)
+        return z.detach(), history
+
+    def generate(self, z: Tensor, embeddings: list[Tensor]) -> Tensor:
+        """Run the generation steps, each with its embedding."""
+        for step, embedding in zip(self.schedule.generation, embeddings, strict=True):
+            z = denoise(self.backbone, z, step, embedding)
+        return z
+
+    def record_source_maps(self, z: Tensor, embeddings: list[Tensor]) -> list[dict]:
+        """The self-attention maps of the source path: per generation step, per layer. They never change."""
+        maps = []
+        for step, embedding in zip(self.schedule.generation, embeddings, strict=True):
+            with self.guidance.record() as recorded:
+                z = denoise(self.backbone, z, step, embedding)
+            maps.append(recorded)
+        return maps
+
+    def generate_and_compare(
+        self, z: Tensor, embeddings: list[Tensor], source_maps: list[dict] | None
+    ) -> tuple[Tensor, Tensor]:
+        """`generate` together with L_attn, B: the sum over steps and layers."""
+        l_attn = z.new_zeros(len(z))
+        for index, (step, embedding) in enumerate(zip(self.schedule.generation, embeddings, strict=True)):
+            maps = source_maps[index] if source_maps is not None else None
+            if self.settings.gradient_checkpointing:
+                z, loss = checkpoint(self._step, z, step, embedding, maps, use_reentrant=False)
+            else:
+                z, loss = self._step(z, step, embedding, maps)
+            l_attn = l_attn + loss
+        return z, l_attn
+
+    def _step(self, z: Tensor, step: tuple[int, int], embedding: Tensor, maps: dict | None):
+        if maps is None:
+            return denoise(self.backbone, z, step, embedding), z.new_zeros(len(z))
+        with self.guidance.compare(maps) as losses:
+            z = denoise(self.backbone, z, step, embedding)
+        return z, torch.stack(list(losses.values())).sum(0).to(z.dtype)
+
+
+def _errors(losses: list[list[float]], batch: int) -> list[str | None]:
+    """Per image None, or the first iteration whose loss was not a finite number."""
+    errors: list[str | None] = [None] * batch
+    for iteration, row in reversed(list(enumerate(losses, start=1))):
+        for index, loss in enumerate(row):
+            if not math.isfinite(loss):
+                errors[index] = f"the loss became {loss} in iteration {iteration}"
+    return errors

@@ -1,0 +1,65 @@
+"""Typed settings from YAML and the command line, and their hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from facecloak.errors import FacecloakError
+from facecloak.io import sha256_json
+from facecloak.registry import unknown_name
+
+Settings = TypeVar("Settings")
+
+
+def parse_settings(
+    cls: type[Settings], values: Mapping[str, Any], arguments: Sequence[str] = (), name: str = ""
+) -> Settings:
+    """Build a settings dataclass, every value checked against its type.
+
+    Args:
+        cls: a frozen dataclass.
+        values: typed values (a preset, a YAML file), flat.
+        arguments: what the user typed, as ``field=value``; these win.
+        name: what the settings are of, for error messages.
+
+    Raises:
+        FacecloakError: an unknown field (with a suggestion) or a value of the wrong type.
+    """
+    fields = [field.name for field in dataclasses.fields(cls)]
+    for field in [*values, *(argument.split("=", 1)[0] for argument in arguments)]:
+        if field not in fields:
+            raise unknown_name(f"setting of {name or cls.__name__}", field, fields)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "settings")
+    try:
+        typed = parser.parse_object({"settings": dict(values)})
+        merged = parser.parse_args([f"--settings.{argument}" for argument in arguments], namespace=typed)
+        return parser.instantiate(merged)["settings"]
+    except (ArgumentError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).replace("settings.", "").split())
+        raise FacecloakError(f"Settings of {name or cls.__name__}: {reason}") from None
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a YAML mapping; `FacecloakError` when it is missing, damaged or not a mapping."""
+    try:
+        with open(path) as file:
+            value = yaml.safe_load(file)
+    except FileNotFoundError:
+        raise FacecloakError(f"{path}: no such file.") from None
+    except yaml.YAMLError as error:
+        raise FacecloakError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(value, dict):
+        raise FacecloakError(f"{path}: expected a mapping of names to values.")
+    return value
+
+
+def settings_hash(value: Any) -> str:
+    """Hex SHA-256 of settings (a dataclass or plain mappings), independent of the order of keys."""
+    return sha256_json(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)

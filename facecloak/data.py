@@ -1,0 +1,142 @@
+"""Photos as the harness sees them: square, at the suite's size, each with its face box; batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from facecloak.errors import FacecloakError
+from facecloak.io import IMAGE_SUFFIXES, read_image
+from facecloak.method import Batch
+
+Box = tuple[float, float, float, float]
+FindFace = Callable[[np.ndarray], Box | None]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo read from disk.
+
+    Attributes:
+        image: uint8 S×S×3, or None when the file could not be read.
+        box: the face, (x0, y0, x1, y1) in pixels of ``image``, or None when there is none.
+        error: one line that says why it cannot be used, or None.
+    """
+
+    image: np.ndarray | None
+    box: Box | None
+    error: str | None = None
+
+
+def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = None) -> Photo:
+    """Read a photo, cut its central square, bring it to size×size, and find the face.
+
+    Args:
+        path: any image file.
+        size: side of the result in pixels.
+        find_face: a `FaceDetector` or `FixedBox`.
+        box: the face in the file's own pixels, where it is known; ``find_face`` is not asked then.
+    """
+    try:
+        image = read_image(path)
+    except FacecloakError as error:
+        return Photo(None, None, str(error))
+    height, width = image.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    image = image[top : top + side, left : left + side]
+    if side != size:
+        image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+    if box is not None:
+        x0, y0, x1, y1 = box
+        scale = size / side
+        box = ((x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale)
+    else:
+        box = find_face(image)
+    return Photo(image, box, None if box else f"{path}: no face found")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted by name.
+
+    Raises:
+        FacecloakError: the folder is missing, holds no image, or two images differ in their suffix only.
+    """
+    if not folder.is_dir():
+        raise FacecloakError(f"{folder}: no such folder.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise FacecloakError(f"{folder}: no image in it ({', '.join(IMAGE_SUFFIXES)}).")
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise FacecloakError(f"{folder}: two images are named {twice!r}; results are named by that.")
+    return paths
+
+
+def to_tensor(images: Iterable[np.ndarray]) -> Tensor:
+    """uint8 H×W×3 images → float32 B×3×H×W in [-1, 1]."""
+    return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """B×3×H×W in [-1, 1] → uint8 B×H×W×3, rounded (released codes truncate)."""
+    pixels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).byte()
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+class Sources(pl.LightningDataModule):
+    """Sources in fixed batches; the unit that is handed to a process is the batch.
+
+    An image's batch then depends neither on how many processes run nor on what a killed run left undone, and
+    so its result does not either, to the last bit.
+
+    Args:
+        photos: id → photo, all of them usable.
+        batch_size: images in a batch.
+        done: ids with a result; a batch is run again unless all of its images have one.
+        processes: every process must get a batch; finished ones are run again where too few are left.
+    """
+
+    def __init__(self, photos: dict[str, Photo], batch_size: int, done: set[str], processes: int = 1) -> None:
+        super().__init__()
+        ids = list(photos)
+        batches = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+        if len(batches) < processes:
+            raise FacecloakError(
+                f"{processes} devices need {processes} batches at least, but {len(ids)} images in batches of "
+                f"{batch_size} are {len(batches)}. Use fewer --devices, a smaller --batch-size or more images."
+            )
+        pending = [batch for batch in batches if not done.issuperset(batch)]
+        finished = [batch for batch in batches if done.issuperset(batch)]
+        self.batches = pending + finished[: max(processes - len(pending), 0)] if pending else []
+        self._photos = photos
+
+    def predict_dataloader(self) -> DataLoader:
+        """One `Batch` an item."""
+        return DataLoader(_Batches(self._photos, self.batches), batch_size=1, collate_fn=_only)
+
+
+class _Batches(torch.utils.data.Dataset):
+    def __init__(self, photos: dict[str, Photo], batches: Sequence[list[str]]) -> None:
+        self.photos, self.batches = photos, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        photos = [self.photos[name] for name in self.batches[index]]
+        boxes = torch.tensor([photo.box for photo in photos], dtype=torch.float32)
+        return Batch(self.batches[index], to_tensor(photo.image for photo in photos), boxes)
+
+
+def _only(items: list[Batch]) -> Batch:
+    return items[0]

@@ -1,0 +1,94 @@
+"""Where the face is, and the differentiable crop that every recognizer sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from facecloak.errors import FacecloakError
+
+
+class FaceDetector:
+    """MTCNN of facenet-pytorch, with the weights that its wheel contains (Zhang et al. 2016)."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        from facenet_pytorch import MTCNN
+
+        self._mtcnn = MTCNN(select_largest=True, device=device)
+
+    def __call__(self, image: np.ndarray) -> tuple[float, float, float, float] | None:
+        """Find the largest face.
+
+        Args:
+            image: uint8 H×W×3 RGB.
+
+        Returns:
+            (x0, y0, x1, y1) in pixels, clipped to the image, or None when there is no face.
+        """
+        if min(image.shape[:2]) < 20:  # MTCNN's smallest face; its pyramid fails on less
+            return None
+        with torch.no_grad():
+            boxes, _ = self._mtcnn.detect(Image.fromarray(image))
+        if boxes is None:
+            return None
+        boxes = np.stack([np.asarray(box, dtype=np.float32) for box in boxes])
+        height, width = image.shape[:2]
+        boxes = boxes.clip(0, [width, height, width, height])
+        box = boxes[np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))]
+        return tuple(round(float(value), 2) for value in box)
+
+
+class AlignedCrop:
+    """The same box in every image of an aligned set, provided that a face is found in it.
+
+    Args:
+        box: (x0, y0, x1, y1) in pixels.
+        detector: finds the face; None takes every image for one.
+    """
+
+    def __init__(self, box: Sequence[float], detector: FaceDetector | None) -> None:
+        self.box = tuple(float(value) for value in box)
+        self.detector = detector
+
+    def __call__(self, image: np.ndarray) -> tuple[float, float, float, float] | None:
+        """The box, or None when there is no face."""
+        return self.box if self.detector is None or self.detector(image) else None
+
+
+def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Cut each image's face box and resize it bilinearly (align_corners False, no antialias).
+
+    Differentiable in the images. Boxes are rounded to whole pixels, as the released code does.
+
+    Args:
+        images: B×3×H×W.
+        boxes: B×4, (x0, y0, x1, y1) in pixels; what lies outside of the image is cut off.
+        size: side of the result in pixels.
+
+    Returns:
+        B×3×size×size, in the range of the images.
+
+    Raises:
+        FacecloakError: a box holds no pixel of its image.
+    """
+    height, width = images.shape[-2:]
+    faces = []
+    for image, box in zip(images, boxes.tolist(), strict=True):
+        x0, x1 = (min(max(round(value), 0), width) for value in box[::2])
+        y0, y1 = (min(max(round(value), 0), height) for value in box[1::2])
+        if x1 <= x0 or y1 <= y0:
+            raise FacecloakError(f"The face box {tuple(box)} holds no pixel of a {width}×{height} image.")
+        face = image[None, :, y0:y1, x0:x1]
+        faces.append(F.interpolate(face, (size, size), mode="bilinear", align_corners=False))
+    return torch.cat(faces)
+
+
+def whole_image(images: Tensor) -> Tensor:
+    """Boxes (B×4) that keep all of each image."""
+    height, width = images.shape[-2:]
+    return torch.tensor([[0, 0, width, height]] * len(images), device=images.device, dtype=torch.float32)

@@ -1,0 +1,123 @@
+"""Images in and out, atomic writes, hashes, and the folders where data and weights are looked for."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from facecloak.errors import FacecloakError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def shared_dir() -> Path:
+    """The folder with development data and weights: $FACECLOAK_SHARED, default ``../shared``."""
+    return Path(os.environ.get("FACECLOAK_SHARED", "../shared"))
+
+
+def cache_dir() -> Path:
+    """The folder for what can be computed again: $FACECLOAK_CACHE, default ``~/.cache/facecloak``."""
+    return Path(os.environ.get("FACECLOAK_CACHE", "~/.cache/facecloak")).expanduser()
+
+
+def expand(path: str | Path) -> Path:
+    """Replace a leading ``$FACECLOAK_SHARED`` (with its default), ``~`` and environment variables."""
+    text = str(path).replace("$FACECLOAK_SHARED", str(shared_dir()))
+    return Path(os.path.expandvars(text)).expanduser()
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read any photo as upright RGB.
+
+    EXIF rotation is applied; grey, palette and 16-bit images are converted; transparency is laid over white.
+
+    Returns:
+        uint8 H×W×3 in 0..255.
+
+    Raises:
+        FacecloakError: the file is missing, empty, truncated or not an image.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise FacecloakError(f"{path}: no such file.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise FacecloakError(f"{path}: no permission to read it.") from None
+        raise FacecloakError(f"{path}: not a readable image ({_reason(error)}).") from None
+
+
+def _reason(error: Exception) -> str:
+    return "not an image file" if isinstance(error, UnidentifiedImageError) else str(error).strip().rstrip(".")
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):  # Pillow's own conversion clips 16-bit grey instead of scaling it
+        grey = np.round(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write atomically: after a kill or on a full disk the old file or the new one is there, never half."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 H×W×3 as PNG, atomically. Same pixels, same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON atomically, with sorted keys."""
+    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; `FacecloakError` names the file when it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise FacecloakError(f"{path}: no such file.") from None
+    except ValueError as error:
+        raise FacecloakError(f"{path}: not valid JSON ({error}).") from None
+
+
+def sha256(path: str | Path) -> str:
+    """Hex SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

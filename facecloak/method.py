@@ -1,0 +1,104 @@
+"""The contract of every protection method."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, final
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from facecloak.objectives import Objective
+
+
+@dataclass
+class Batch:
+    """Sources on their way into a method.
+
+    Attributes:
+        ids: B names, unique in the suite.
+        images: B×3×H×W RGB in [-1, 1].
+        boxes: B×4 face boxes (x0, y0, x1, y1) in pixels.
+    """
+
+    ids: list[str]
+    images: Tensor
+    boxes: Tensor
+
+
+@dataclass
+class Protected:
+    """What a method made of a batch.
+
+    Attributes:
+        images: B×3×H×W RGB in [-1, 1].
+        errors: per image None, or one line that says why there is no protected image.
+        history: named curves, one B-list of numbers per iteration (losses).
+        unet_passes: forward passes of a UNet that each image took, with or without gradient.
+        seconds: wall-clock seconds of the whole batch; the harness measures it.
+    """
+
+    images: Tensor
+    errors: list[str | None]
+    history: dict[str, list[list[float]]] = field(default_factory=dict)
+    unet_passes: int = 0
+    seconds: float = math.nan
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """For methods with nothing to set."""
+
+
+class ProtectionMethod(pl.LightningModule):
+    """Makes protected images; judges nothing.
+
+    Subclasses implement `protect`; `Trainer.predict` calls `predict_step`, which times it and turns non-finite
+    pixels into errors of their image. Gradients are enabled inside `protect`.
+
+    Args:
+        settings: an instance of `Settings`.
+        objective: the surrogates and the target, injected by the harness; None for methods without any.
+    """
+
+    Settings: ClassVar[type[Any]] = NoSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
+    uses_surrogates: ClassVar[bool] = False
+
+    def __init__(self, settings: Any, objective: Objective | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.objective = objective
+        self.on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+
+    @classmethod
+    def weights_sha256(cls, settings: Any) -> str | None:
+        """Hash of the weights that the method itself loads; None if it has none, or they lie on a hub."""
+        return None
+
+    @abstractmethod
+    def protect(self, batch: Batch) -> Protected:
+        """Protect a batch; each image's result must not depend on the others in it."""
+
+    @final
+    def predict_step(self, batch: Batch, batch_idx: int = 0) -> Protected:
+        """Run `protect` with gradients enabled and time it."""
+        start = time.perf_counter()
+        with torch.inference_mode(False), torch.enable_grad():
+            protected = self.protect(batch)
+        if batch.images.is_cuda:
+            torch.cuda.synchronize()
+        if protected.images.shape != batch.images.shape:
+            raise ValueError(
+                f"{type(self).__name__} returned {tuple(protected.images.shape)} for {tuple(batch.images.shape)}"
+            )
+        for index, image in enumerate(protected.images):
+            if protected.errors[index] is None and not torch.isfinite(image).all():
+                protected.errors[index] = "the protected image has NaN or infinite pixels"
+        protected.seconds = time.perf_counter() - start
+        return protected

@@ -1,0 +1,148 @@
+"""Protection success rate (PSR): impersonation, obfuscation ("dodging"), and both at once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from facecloak.errors import FacecloakError
+from facecloak.registry import unknown_name
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+# kind of success → the cosines it is decided from
+KINDS = {
+    "impersonation": ("to_target",),
+    "obfuscation": ("to_self",),
+    "joint": ("to_target", "to_self"),
+}
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion (Wilson, JASA 1927), without continuity correction.
+
+    Args:
+        successes: number of successes, 0..n.
+        n: number of trials.
+
+    Returns:
+        (low, high) as fractions in [0, 1]; (nan, nan) for n = 0.
+    """
+    if n == 0:
+        return math.nan, math.nan
+    share, z2 = successes / n, Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def successes(to_target: Tensor | None, to_self: Tensor | None, threshold: float, kind: str) -> Tensor:
+    """Which protected images succeed.
+
+    Impersonation: cos(protected, the target's test photo) > threshold. Obfuscation: cos(protected, another
+    photo of the same person) < threshold. Joint: both.
+
+    Args:
+        to_target, to_self: (N,) cosines in [-1, 1]; the one that the kind does not need may be None. NaN
+            never succeeds.
+        threshold: cosine at the wanted false acceptance rate, of the recognizer that gave the cosines.
+        kind: "impersonation", "obfuscation" or "joint".
+
+    Returns:
+        (N,) bool, on the CPU.
+
+    Raises:
+        FacecloakError: unknown kind, missing cosines, or cosines of different shapes.
+    """
+    cosines = _needed_cosines(to_target, to_self, kind)
+    won = []
+    if "to_target" in cosines:
+        won.append(cosines["to_target"] > threshold)
+    if "to_self" in cosines:
+        won.append(cosines["to_self"] < threshold)
+    return torch.stack(won).all(dim=0)
+
+
+def _needed_cosines(to_target: Tensor | None, to_self: Tensor | None, kind: str) -> dict[str, Tensor]:
+    if kind not in KINDS:
+        raise unknown_name("kind of success", kind, KINDS)
+    given = {"to_target": to_target, "to_self": to_self}
+    cosines = {}
+    for name in KINDS[kind]:
+        if (cosine := given[name]) is None:
+            raise FacecloakError(f"{kind} is decided from the cosines {name}, and they are missing.")
+        # float64, as cosines are stored in the records: a rate computed from those again decides the same
+        cosines[name] = cosine.detach().to("cpu", torch.float64)
+    shapes = {tuple(cosine.shape) for cosine in cosines.values()}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        raise FacecloakError(f"Cosines must be of one shape (N,), got {sorted(shapes)}.")
+    return cosines
+
+
+class ProtectionSuccessRate(Metric):
+    """Share of protected images that succeed, with its 95 % Wilson interval.
+
+    An image without a protected version (`failed`) is in the denominator and never a success. A protected
+    image in which no face was found (NaN) is neither success nor failure: counted apart, and left out.
+
+    Args:
+        threshold: cosine threshold at the wanted false acceptance rate.
+        kind: "impersonation", "obfuscation" or "joint"; see `successes`.
+
+    Raises:
+        FacecloakError: unknown kind.
+    """
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+
+    def __init__(self, threshold: float, kind: str) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise unknown_name("kind of success", kind, KINDS)
+        self.threshold = threshold
+        self.kind = kind
+        for count in ("n_success", "n", "n_undetected", "n_failed"):
+            self.add_state(count, default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, to_target: Tensor | None, to_self: Tensor | None, failed: Tensor) -> None:
+        """Count one batch.
+
+        Args:
+            to_target, to_self: (N,) cosines in [-1, 1], NaN where no face was found or nothing was produced;
+                None for one that the kind does not need.
+            failed: (N,) bool, True where the method produced no protected image.
+
+        Raises:
+            FacecloakError: missing cosines or different shapes.
+        """
+        cosines = torch.stack(list(_needed_cosines(to_target, to_self, self.kind).values()))
+        failed = failed.detach().to("cpu", torch.bool)
+        if failed.shape != cosines.shape[1:]:
+            raise FacecloakError(f"{tuple(failed.shape)} failed flags for {cosines.shape[1]} cosines.")
+        undetected = cosines.isnan().any(dim=0) & ~failed
+        won = successes(to_target, to_self, self.threshold, self.kind) & ~failed & ~undetected
+        self.n_success += int(won.sum())
+        self.n += int((~undetected).sum())
+        self.n_undetected += int(undetected.sum())
+        self.n_failed += int(failed.sum())
+
+    def compute(self) -> dict[str, float | int]:
+        """`rate`, `low`, `high` (fractions; nan for n = 0) and `n`, `n_undetected`, `n_failed`.
+
+        n counts the detected and the failed, so that n + n_undetected is the number of images seen.
+        """
+        won, n = int(self.n_success), int(self.n)
+        low, high = wilson_interval(won, n)
+        return {
+            "rate": won / n if n else math.nan,
+            "low": low,
+            "high": high,
+            "n": n,
+            "n_undetected": int(self.n_undetected),
+            "n_failed": int(self.n_failed),
+        }

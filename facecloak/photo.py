@@ -1,0 +1,84 @@
+"""From a photo of any size to the model's square around the face, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from facecloak.data import Box
+
+# where MTCNN's box lies in an aligned CelebA-HQ photo, as shares of its side (means over 500 photos)
+FACE_HEIGHT, FACE_WIDTH, CENTRE_X, CENTRE_Y = 0.733, 0.542, 0.502, 0.545
+SOFT_EDGE = 0.08  # share of the square's side over which the change fades out
+
+
+@dataclass(frozen=True)
+class FaceSquare:
+    """The square of a photo that a method works on.
+
+    Attributes:
+        left, top, side: in the photo's pixels; parts outside of the photo repeat its edge.
+        image: uint8 size×size×3.
+    """
+
+    left: int
+    top: int
+    side: int
+    image: np.ndarray
+
+
+def cut_square(photo: np.ndarray, box: Box, size: int) -> FaceSquare:
+    """Cut the square in which the face lies as in the aligned photos that the models were trained on.
+
+    Args:
+        photo: uint8 H×W×3.
+        box: the face, (x0, y0, x1, y1) in the photo's pixels.
+        size: side of the model's square in pixels.
+    """
+    x0, y0, x1, y1 = box
+    side = max(round(max((y1 - y0) / FACE_HEIGHT, (x1 - x0) / FACE_WIDTH)), 1)
+    left = round((x0 + x1) / 2 - CENTRE_X * side)
+    top = round((y0 + y1) / 2 - CENTRE_Y * side)
+    rows = np.arange(top, top + side).clip(0, photo.shape[0] - 1)
+    columns = np.arange(left, left + side).clip(0, photo.shape[1] - 1)
+    square = photo[rows[:, None], columns]
+    image = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))
+    return FaceSquare(left, top, side, image)
+
+
+def paste_square(photo: np.ndarray, square: FaceSquare, protected: np.ndarray) -> np.ndarray:
+    """Add to the photo what protection changed in its square, enlarged, fading out towards the square's edge.
+
+    The change is pasted and not the picture, so that the photo keeps its own resolution and grain; seen at the
+    model's size the result is the protected square again, up to rounding and the soft edge.
+
+    Args:
+        photo: uint8 H×W×3, the one that was cut.
+        protected: uint8 size×size×3.
+
+    Returns:
+        uint8 H×W×3, equal to the photo outside of the square.
+    """
+    change = torch.from_numpy(protected.astype(np.float32) - square.image.astype(np.float32))
+    change = change.permute(2, 0, 1)[None]
+    sides = (square.side, square.side)
+    change = F.interpolate(change, sides, mode="bicubic", align_corners=False, antialias=True)[0].permute(1, 2, 0)
+    change = change.numpy() * _soft_mask(square.side)[..., None]
+    height, width = photo.shape[:2]
+    top, left = max(square.top, 0), max(square.left, 0)
+    bottom, right = min(square.top + square.side, height), min(square.left + square.side, width)
+    change = change[top - square.top : bottom - square.top, left - square.left : right - square.left]
+    result = photo.copy()
+    result[top:bottom, left:right] = (photo[top:bottom, left:right] + change).round().clip(0, 255).astype(np.uint8)
+    return result
+
+
+def _soft_mask(side: int) -> np.ndarray:
+    """1 inside, falling to 0 along a raised cosine at the edge; side×side."""
+    distance = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / (SOFT_EDGE * side)
+    ramp = 0.5 - 0.5 * np.cos(np.pi * distance.clip(0, 1))
+    return np.outer(ramp, ramp).astype(np.float32)

@@ -1,0 +1,16 @@
+"""Face recognizers: the literature's networks, any ONNX model, and their verification thresholds.
+
+A PyTorch checkpoint is added with a file for its architecture and a line in pool.py; an ONNX model by
+dropping it and its JSON sidecar into a weight folder.
+"""
+
+from facecloak.recognizers.base import Recognizer
+from facecloak.recognizers.pool import (
+    CHECKPOINTS,
+    available,
+    load_recognizer,
+    weight_folders,
+    weights_file,
+)
+
+__all__ = ["CHECKPOINTS", "Recognizer", "available", "load_recognizer", "weight_folders", "weights_file"]

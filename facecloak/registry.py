@@ -1,0 +1,57 @@
+"""Names → "module:attribute", imported when first asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from facecloak.errors import FacecloakError
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> FacecloakError:
+    """The error for a name that nobody registered, with the nearest known one."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return FacecloakError(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+
+
+class Registry(Mapping[str, Any]):
+    """A lazy mapping of names to classes or functions.
+
+    Args:
+        kind: what the entries are, for error messages ("method", "recognizer").
+        *tables: mappings name → ``"package.module:attribute"``.
+
+    Raises:
+        ValueError: a name stands in two tables, or a target is not of the form ``module:attribute``.
+    """
+
+    def __init__(self, kind: str, *tables: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._targets: dict[str, str] = {}
+        for table in tables:
+            for name, target in table.items():
+                if name in self._targets:
+                    raise ValueError(f"two {kind}s are named {name!r}: {self._targets[name]} and {target}")
+                if target.count(":") != 1:
+                    raise ValueError(f"{kind} {name!r}: expected 'module:attribute', got {target!r}")
+                self._targets[name] = target
+
+    def __getitem__(self, name: str) -> Any:
+        """Import and return the entry; `FacecloakError` with a suggestion for an unknown name."""
+        if name not in self._targets:
+            raise unknown_name(self.kind, name, self._targets)
+        module, attribute = self._targets[name].split(":")
+        return getattr(import_module(module), attribute)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        return len(self._targets)
