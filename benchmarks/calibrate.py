@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from benchmarks.judge import embed
+from benchmarks.leaderboard import wide_console
+from benchmarks.progress import progress
 from benchmarks.suite import Suite, load_suite
 from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
@@ -46,7 +46,7 @@ def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | Non
             interval = f"{point['low']:.3f} – {point['high']:.3f}"
             tar = f"{100 * point['tar']:.1f} %" if "tar" in point else "–"
             view.add_row(recognizer_name, far, f"{point['threshold']:.4f}", interval, tar)
-    console = Console()
+    console = wide_console()
     console.print(view)
     console.print(f"{entry['n_pairs']} impostor pairs of {entry['n_identities']} people, pair list "
                   f"{entry['pairs_sha256'][:12]}; wrote {out}")  # fmt: skip
@@ -61,7 +61,7 @@ def _read_suite(suite: Suite) -> list[list[tuple[str, str, Photo]]]:
         )
     find_face = suite.find_face()
     sides: list[list[tuple[str, str, Photo]]] = [[], []]
-    for source in tqdm(sources, desc="finding faces", unit="person", leave=False):
+    for source in progress(sources, desc="finding faces", unit="person"):
         for side, (kind, path) in zip(sides, (("source", source.path), ("second", source.second)), strict=True):
             side.append((source.name, f"{kind}/{source.name}", suite.read(path, find_face)))
     return [[entry for entry in side if not entry[2].error] for side in sides]
@@ -72,7 +72,7 @@ def _read_folder(suite: Suite, folder: Path) -> list[list[tuple[str, str, Photo]
     if not people:
         raise FacecloakError(f"{folder}: expected a folder with a folder of photos per person.")
     find_face, side = suite.find_face(), []
-    for person in tqdm(people, desc="finding faces", unit="person", leave=False):
+    for person in progress(people, desc="finding faces", unit="person"):
         for path in list_images(person):
             side.append((person.name, f"{person.name}/{path.name}", suite.read(path, find_face)))
     return [[entry for entry in side if not entry[2].error]]

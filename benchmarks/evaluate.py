@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from benchmarks.judge import Judge
+from benchmarks.leaderboard import wide_console
 from benchmarks.plan import writable
+from benchmarks.progress import progress
 from benchmarks.records import success_rows
 from benchmarks.suite import load_suite
 from facecloak.data import list_images
@@ -44,7 +45,7 @@ def evaluate_folders(
     if goal == "obfuscation" and not others:
         raise FacecloakError("Obfuscation is judged by another photo of each person: give their folder as --others.")
     sources, find_face = suite.load_sources(), suite.find_face()
-    bar = tqdm(sources, desc="reading photos", unit="photo", leave=False)
+    bar = progress(sources, desc="reading photos", unit="photo")
     photos = {source.name: suite.read(source.path, find_face) for source in bar}
     made = {path.stem: path for path in list_images(protected)}
     unmatched = sorted(set(made) - set(photos))
@@ -57,7 +58,7 @@ def evaluate_folders(
     judges = black_boxes or suite.recognizers
     judge = Judge(suite, sources, photos, find_face, judges)
     table = []
-    for black_box in tqdm(judges, desc="judging", unit="recognizer", leave=False):
+    for black_box in progress(judges, desc="judging", unit="recognizer"):
         records, quality = judge.judge(made, errors, face, black_box)
         thresholds = suite.load_thresholds(black_box, judge.recognizers[black_box].weights_sha256)
         rows = success_rows(records, goal, black_box, [], thresholds)
@@ -66,7 +67,7 @@ def evaluate_folders(
     _print(scores, f"{len(sources)} images, target {face.name}")
     for name, error in errors.items():
         if error:
-            Console(stderr=True).print(f"{name}: {error}", highlight=False)
+            print(f"{name}: {error}", file=sys.stderr)
     if out:
         write_bytes(out / "scores.csv", scores.to_csv(index=False).encode())
         write_bytes(out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
@@ -95,7 +96,7 @@ def _print(scores: pd.DataFrame, title: str) -> None:
     view = Table(*columns, title=title)
     for _, row in scores.iterrows():
         view.add_row(*(_text(row[column]) for column in columns))
-    Console().print(view)
+    wide_console().print(view)
 
 
 def _text(value: object) -> str:

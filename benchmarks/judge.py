@@ -19,6 +19,9 @@ from facecloak.metrics import FEATURES, PSNR, SSIM, FrechetDistance, Identificat
 from facecloak.metrics.quality import lpips, lpips_metric
 from facecloak.recognizers import Recognizer, load_recognizer
 
+# The first process judges alone: a metric that waited for the others would wait for ever
+ALONE = {"sync_on_compute": False}
+
 
 class Judge:
     """Scores images of one suite's sources.
@@ -86,7 +89,7 @@ class Judge:
         """
         protected = {source.name: self._read(images, source, errors) for source in self.sources}
         cosines = self._cosines(protected, target)
-        psnr, ssim, records = PSNR(), SSIM(), []
+        psnr, ssim, records = PSNR(**ALONE), SSIM(**ALONE), []
         for source in self.sources:
             photo, clean = protected[source.name], self.photos[source.name]
             record = {"id": source.name, "error": errors.get(source.name), "detected": photo.box is not None}
@@ -156,7 +159,7 @@ class Judge:
             gallery, index = torch.cat([gallery, test[None]]), len(gallery)
         similarities = self.embed(black_box, list(found.values())) @ gallery.T
         order = {name: position for position, name in enumerate(self.second)}
-        metric = Identification()
+        metric = Identification(**ALONE)
         metric.update(similarities, torch.tensor([order.get(name, -1) for name in found]), index)
         return {name: none_if_nan(value) for name, value in metric.compute().items()}
 
@@ -170,7 +173,7 @@ class Judge:
             network = self.features
         except FacecloakError as error:
             return {"note": f"distances not measured: {error}"}
-        frechet, kernel = FrechetDistance(), KernelDistance()
+        frechet, kernel = FrechetDistance(**ALONE), KernelDistance(**ALONE)
         for side, real in ((0, False), (1, True)):
             images = torch.from_numpy(np.stack([pair[side] for pair in pairs])).permute(0, 3, 1, 2)
             features = torch.cat([network(part) for part in images.split(64)])

@@ -14,6 +14,7 @@ from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
 HEADLINE_FAR = 0.01
+RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
 ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "far"]
 
 
@@ -57,7 +58,7 @@ def wide_table(table: pd.DataFrame, far: float = HEADLINE_FAR) -> pd.DataFrame:
         line = dict(zip(keys, key, strict=True))
         for box in boxes:
             line[f"psr {box}"] = 100 * group.loc[group["black_box"] == box, "psr"].mean()
-        for column in ("psr", "psr_clean", "dodging", "dodging_clean"):
+        for column in RATES:
             scores = pd.to_numeric(group[column])
             line[f"average {column}"] = 100 * scores.mean() if complete and scores.notna().all() else float("nan")
         for column in ("psnr", "ssim", "lpips", "fid", "fd", "seconds_per_image"):
@@ -78,28 +79,37 @@ def write_leaderboard(out: Path, folders: list[Path]) -> pd.DataFrame:
     return table
 
 
-def print_leaderboard(table: pd.DataFrame, console: Console) -> None:
+def print_leaderboard(table: pd.DataFrame) -> None:
     """The wide table at the headline FAR, for people."""
-    wide = wide_table(table)
+    wide, console = wide_table(table), wide_console()
     boxes = [column for column in wide.columns if column.startswith("psr ")]
-    n = int(table["n_images"].max())
-    view = Table(title=f"{table['suite'].iloc[0]}: {table['objective'].iloc[0]}, PSR in % at FAR {HEADLINE_FAR}, "
-                       f"n = {n} images a cell")  # fmt: skip
+    first = table.iloc[0]
+    view = Table(
+        title=f"{first['suite']}, {first['objective']}: PSR in % at FAR {HEADLINE_FAR}, n = {table['n_images'].max()}"
+    )
     view.add_column("method", no_wrap=True)
-    for title in [*(box.removeprefix("psr ") for box in boxes), "average", "clean", "dodging", "clean ", "PSNR", "SSIM",
-                  "undetected", "failed", "s/image"]:  # fmt: skip
-        view.add_column(title.strip(), justify="right")
+    for box in boxes:
+        view.add_column(box.removeprefix("psr "), justify="right")
+    for title in ("average", "(clean)", "dodging", "(clean)", "PSNR dB", "SSIM", "no face", "failed", "s/image"):
+        view.add_column(title, justify="right")
     for _, line in wide.iterrows():
-        name = f"{line['method']}:{line['preset']}" + (" (white box)" if line["white_box"] else "")
-        rates = [*(line[box] for box in boxes), *(line[f"average {c}"] for c in RATES)]
+        rates = [line[column] for column in (*boxes, *(f"average {rate}" for rate in RATES))]
         view.add_row(
-            name, *(_number(rate, 1) for rate in rates), _psnr(line, 1), _number(line["ssim"], 3),
-            str(line["n_undetected"]), str(line["n_failed"]), _number(line["seconds_per_image"], 2),
-        )  # fmt: skip
+            f"{line['method']}:{line['preset']}" + (" (white box)" if line["white_box"] else ""),
+            *(_number(rate, 1) for rate in rates),
+            str(_psnr(line, 1)),
+            _number(line["ssim"], 3),
+            str(line["n_undetected"]),
+            str(line["n_failed"]),
+            _number(line["seconds_per_image"], 2),
+        )
     console.print(view)
 
 
-RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
+def wide_console() -> Console:
+    """The terminal, or a page of 160 columns where the output goes to a file: rich would cut it at 80."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def _number(value: float, digits: int) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import METHODS
+from benchmarks.leaderboard import wide_console
 from benchmarks.suite import load_suite, suite_names
 from facecloak.recognizers import available
 
 
 def print_listing() -> int:
     """Print methods, recognizers and suites; returns the exit status."""
-    console = Console()
+    console = wide_console()
     methods = Table("method", "presets", "surrogates", "what it is", title="methods", title_justify="left")
     for name in METHODS:
         cls = METHODS[name]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
-from tqdm import tqdm
 
+from benchmarks.leaderboard import wide_console
 from benchmarks.plan import resolve_methods, writable
+from benchmarks.progress import progress, stage_reporter
 from benchmarks.runner import build_objective, quiet
 from benchmarks.suite import Suite, load_suite
 from facecloak.data import FindFace, to_tensor, to_uint8
@@ -58,8 +58,8 @@ def protect_photos(
     method.to(device)
     attacked.to(device)
     detector, outcomes = FaceDetector(str(device)), []
-    bar = tqdm(photos, unit="photo", leave=False)
-    method.on_progress = lambda stage, done, total: bar.set_postfix_str(f"{stage} {done}/{total}")
+    bar = progress(photos, unit="photo")
+    method.on_progress = stage_reporter(bar)
     for photo in bar:
         (out / f"{photo.stem}.png").unlink(missing_ok=True)
         try:
@@ -146,6 +146,6 @@ def _print(outcomes: list[dict[str, Any]], target: str) -> None:
             f"1.00 → {mean['cosine_to_original_after']:.2f}",
             f"{outcome['seconds']:.0f}",
         )
-    console = Console()
+    console = wide_console()
     console.print(view)
     console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")

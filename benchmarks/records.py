@@ -129,14 +129,14 @@ def success_rows(
 def _rate(records: list[dict], kind: str, recognizer: str, threshold: float, column: str) -> dict[str, float]:
     """One rate over the images that have the photos for it (a target's test, another photo of the person)."""
     usable = [record for record in records if set(NEEDED[kind]) <= set(record["reference"])]
-    metric = ProtectionSuccessRate(threshold, kind)
     if not usable:
-        return {name: math.nan for name in metric.compute()}
+        return dict.fromkeys(("rate", "low", "high", "n"), math.nan)
     to_target, to_self = (
         torch.tensor([_cosine(record[column], side, recognizer) for record in usable], dtype=torch.float64)
         for side in ("target", "self")
     )
     failed = torch.tensor([column == "cosine" and record["error"] is not None for record in usable])
+    metric = ProtectionSuccessRate(threshold, kind, sync_on_compute=False)  # the first process judges alone
     metric.update(to_target, to_self, failed)
     return metric.compute()
 

@@ -21,6 +21,7 @@ from benchmarks.judge import Judge
 from benchmarks.leaderboard import write_leaderboard
 from benchmarks.memory import reset_peak
 from benchmarks.plan import Plan
+from benchmarks.progress import progress, stage_reporter
 from benchmarks.records import SCHEMA_VERSION, success_rows
 from benchmarks.suite import Source, Suite, Target, manifest_sha256
 from benchmarks.writer import Writer
@@ -45,7 +46,7 @@ class Runner:
         self.main = rank_zero_only.rank == 0
         self.find_face = self.suite.find_face()
         self.manifest = manifest_sha256(plan.sources)
-        bar = tqdm(plan.sources, desc="reading photos", unit="photo", leave=False, disable=not self.main)
+        bar = progress(plan.sources, desc="reading photos", unit="photo", disable=not self.main)
         self.photos = {source.name: self.suite.read(source.path, self.find_face) for source in bar}
         if all(photo.error for photo in self.photos.values()):
             first = next(iter(self.photos.values())).error
@@ -102,8 +103,8 @@ class Runner:
             return
         method = self._method(cell)
         images = sum(len(batch) for batch in data.batches)
-        with tqdm(total=images, desc=f"  {cell.method}", unit="image", disable=not self.main, leave=False) as bar:
-            method.on_progress = lambda stage, done, total: bar.set_postfix_str(f"{stage} {done}/{total}")
+        with progress(total=images, desc=f"  {cell.method}", unit="image", disable=not self.main) as bar:
+            method.on_progress = stage_reporter(bar)
             trainer = pl.Trainer(
                 accelerator=self.plan.accelerator, devices=self.plan.devices,
                 strategy="ddp" if self.plan.devices > 1 else "auto", callbacks=[Writer(folder, bar)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Suite:
         second = self.sources.get("second")
         sources = []
         for group, folder in groups.items():
-            for path in list_images(expand(folder))[:limit]:
+            for path in list_images(self._folder(folder))[:limit]:
                 other = expand(second) / path.name if second else None
                 other = other if other and other.is_file() else None
                 sources.append(Source(path.stem, path, other, None if group is None else str(group)))
@@ -90,7 +91,7 @@ class Suite:
         Raises:
             FacecloakError: no such target, or its file is missing.
         """
-        folder = expand(self.targets["folder"])
+        folder = self._folder(self.targets["folder"])
         if objective == "obfuscation":
             if "synthetic" not in self.targets:
                 raise FacecloakError(f"Suite {self.name} has no synthetic target, which obfuscation needs.")
@@ -106,6 +107,13 @@ class Suite:
             if path is not None and not path.is_file():
                 raise FacecloakError(f"Suite {self.name}: {path}: no such file.")
         return target
+
+    def _folder(self, text: str) -> Path:
+        folder, variable = expand(text), re.match(r"\$(\w+)", text)
+        if not folder.is_dir():
+            hint = f" Set ${variable[1]} to the folder that holds it." if variable else ""
+            raise FacecloakError(f"Suite {self.name} needs {folder}: no such folder.{hint}")
+        return folder
 
     def target_names(self) -> list[str]:
         """The targets of the impersonation objective."""

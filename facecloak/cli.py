@@ -129,8 +129,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from benchmarks.leaderboard import print_leaderboard
     from benchmarks.plan import make_plan
     from benchmarks.runner import Runner
@@ -146,7 +144,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     table = Runner(plan).run()
     if table.empty:  # not the first process
         return 0
-    print_leaderboard(table, Console())
+    print_leaderboard(table)
     print(f"wrote {plan.out / 'leaderboard.csv'}, {plan.out / 'leaderboard_wide.csv'} and the images below {plan.out}")
     failed = int(table.drop_duplicates("run_id")["n_failed"].sum())
     if failed:

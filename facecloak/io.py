@@ -23,14 +23,14 @@ def shared_dir() -> Path:
     return Path(os.environ.get("FACECLOAK_SHARED", "../shared"))
 
 
-def cache_dir() -> Path:
-    """The folder for what can be computed again: $FACECLOAK_CACHE, default ``~/.cache/facecloak``."""
-    return Path(os.environ.get("FACECLOAK_CACHE", "~/.cache/facecloak")).expanduser()
+def data_dir() -> Path:
+    """The folder of data sets that the user provides: $FACECLOAK_DATA, default ``~/.cache/facecloak/data``."""
+    return Path(os.environ.get("FACECLOAK_DATA", "~/.cache/facecloak/data")).expanduser()
 
 
 def expand(path: str | Path) -> Path:
-    """Replace a leading ``$FACECLOAK_SHARED`` (with its default), ``~`` and environment variables."""
-    text = str(path).replace("$FACECLOAK_SHARED", str(shared_dir()))
+    """Replace ``$FACECLOAK_SHARED`` and ``$FACECLOAK_DATA`` (with their defaults), others, and ``~``."""
+    text = str(path).replace("$FACECLOAK_SHARED", str(shared_dir())).replace("$FACECLOAK_DATA", str(data_dir()))
     return Path(os.path.expandvars(text)).expanduser()
 
 

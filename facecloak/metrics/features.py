@@ -6,7 +6,6 @@ The distance is called FID only where `is_fid` is True, else "fd_" and the netwo
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import cache_dir, sha256
+from facecloak.io import sha256
+from facecloak.recognizers import weight_folders
 from facecloak.registry import Registry
 
 FEATURES = Registry(
@@ -100,11 +100,12 @@ class InceptionFeatures(nn.Module):
 
 
 def _inception_file() -> Path:
-    folder = Path(os.environ.get("FACECLOAK_WEIGHTS", cache_dir() / "weights")).expanduser()
-    path = next((folder / name for name in INCEPTION_FILES if (folder / name).is_file()), None)
+    folders = weight_folders()
+    files = [folder / name for folder in folders for name in INCEPTION_FILES]
+    path = next((file for file in files if file.is_file()), None)
     remedy = (
         f"put {INCEPTION_FILES[0]} (or {INCEPTION_FILES[1]}) from "
-        f"https://github.com/toshas/torch-fidelity/releases into {folder}, and `pip install torch-fidelity`."
+        f"https://github.com/toshas/torch-fidelity/releases into {folders[0]}, and `pip install torch-fidelity`."
     )
     if path is None:
         raise FacecloakError(f"The feature network 'inception' lacks its weights: {remedy}")

@@ -6,6 +6,7 @@ Neither is comparable across numbers of images, feature networks or resize conve
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +109,8 @@ class _FeatureDistance(Metric):
     is_differentiable = False
     full_state_update = False
 
-    def __init__(self, network: nn.Module | None = None) -> None:
-        super().__init__()
+    def __init__(self, network: nn.Module | None = None, **options: Any) -> None:
+        super().__init__(**options)
         self.network = network
         for side in ("real", "protected"):
             # Flat, with the number of rows beside them: gathering needs equal numbers of dimensions, and a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,8 +44,8 @@ class Identification(Metric):
     is_differentiable = False
     full_state_update = False
 
-    def __init__(self, ranks: tuple[int, ...] = (1, 5)) -> None:
-        super().__init__()
+    def __init__(self, ranks: tuple[int, ...] = (1, 5), **options: Any) -> None:
+        super().__init__(**options)
         self.ranks = tuple(ranks)
         for rate in ("targeted", "untargeted"):
             self.add_state(f"hits_{rate}", default=torch.zeros(len(ranks)).long(), dist_reduce_fx="sum")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,8 +101,8 @@ class ProtectionSuccessRate(Metric):
     is_differentiable = False
     full_state_update = False
 
-    def __init__(self, threshold: float, kind: str) -> None:
-        super().__init__()
+    def __init__(self, threshold: float, kind: str, **options: Any) -> None:
+        super().__init__(**options)
         if kind not in KINDS:
             raise unknown_name("kind of success", kind, KINDS)
         self.threshold = threshold

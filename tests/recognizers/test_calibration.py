@@ -106,7 +106,7 @@ def test_an_entry_that_does_not_fit():
     with pytest.raises(FacecloakError, match=r"no threshold at FAR 0.0001 in pocket: run `facecloak"):
         lookup(table, RECOGNIZER.name, RECOGNIZER.weights_sha256, [0.01, 0.0001], "pocket")
     retrained = Recognizer(nn.Flatten(), "flat", 8, "e" * 64)
-    with pytest.raises(FacecloakError, match=f"other weights .{'f' * 64}, loaded {'e' * 64}.: run `facecloak"):
+    with pytest.raises(FacecloakError, match=f"other weights .{'f' * 64}, present {'e' * 64}.: run `facecloak"):
         lookup(table, retrained.name, retrained.weights_sha256, [0.01], "pocket")
 
 

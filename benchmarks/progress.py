@@ -1,0 +1,32 @@
+"""Progress that a person can follow and a log file can hold."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
+    """A bar that redraws often on a terminal and every 20 seconds elsewhere."""
+    return tqdm(items, leave=False, mininterval=_interval(), **options)
+
+
+def stage_reporter(bar: tqdm) -> Callable[[str, int, int], None]:
+    """What a method calls as it goes on: shows the stage and its step behind the bar, at the bar's own pace."""
+    last = 0.0
+
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _interval():
+            last = time.monotonic()
+            bar.set_postfix_str(f"{stage} {done}/{total}")
+
+    return report
+
+
+def _interval() -> float:
+    return 0.2 if sys.stderr.isatty() else 20.0
