@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,15 +19,21 @@ from facecloak.recognizers import load_recognizer
 from facecloak.recognizers.calibration import Side, calibrate
 
 
-def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | None, out: Path) -> int:
+def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | None, crop: str | None, out: Path) -> int:
     """Measure thresholds under the suite's crop, and merge them into ``out``.
 
-    Pairs are every source with every second photo of another person of the suite, or, with ``photos``, all
-    photos of different people in a folder of one folder per person.
+    Pairs are every source with every other person's second photo of the suite; with ``photos``, a folder with a
+    folder per person, every person's first photo with every other person's second one.
+
+    Args:
+        crop: instead of the suite's: mtcnn, or four pixel numbers in a square of the suite's image size (no face
+            is looked for then). The suite refuses thresholds of another crop than its own.
     """
     suite = load_suite(name)
-    label = f"{photos.name}, all pairs" if photos else f"{suite.name}, sources × second photos"
-    sides = _read_folder(suite, photos) if photos else _read_suite(suite)
+    if crop:
+        suite = replace(suite, crop=_crop(crop), detect=crop == "mtcnn")
+    label = f"{photos.name if photos else suite.name}, first × second photos"
+    sides = _read_pairs(suite, photos)
     table = read_json(out) if out.exists() else {}
     view = Table("recognizer", "FAR", "threshold", "95 %", "true accepts", title=label)
     for recognizer_name in recognizers or suite.recognizers:
@@ -53,26 +60,40 @@ def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | Non
     return 0
 
 
-def _read_suite(suite: Suite) -> list[list[tuple[str, str, Photo]]]:
-    sources = suite.load_sources()
-    if not all(source.second for source in sources):
+def _crop(text: str) -> str | list[float]:
+    try:
+        box = [float(number) for number in text.split(",")]
+    except ValueError:
+        box = []
+    if text != "mtcnn" and len(box) != 4:
+        raise FacecloakError(f"--crop must be mtcnn or x0,y0,x1,y1, got {text!r}.")
+    return text if text == "mtcnn" else box
+
+
+def _read_pairs(suite: Suite, photos: Path | None) -> list[list[tuple[str, str, Photo]]]:
+    """Two sides of (person, photo id, photo): first photos and second photos, those with a face."""
+    people = _people_of_folder(photos) if photos else _people_of_suite(suite)
+    if not people:
+        where = photos or f"suite {suite.name}"
         raise FacecloakError(
-            f"Suite {suite.name} lacks second photos; give a folder with a folder of photos per person: --photos DIR."
+            f"{where}: no person with two photos. Give a folder with a folder per person: --photos DIR."
         )
     find_face = suite.find_face()
     sides: list[list[tuple[str, str, Photo]]] = [[], []]
-    for source in progress(sources, desc="finding faces", unit="person"):
-        for side, (kind, path) in zip(sides, (("source", source.path), ("second", source.second)), strict=True):
-            side.append((source.name, f"{kind}/{source.name}", suite.read(path, find_face)))
-    return [[entry for entry in side if not entry[2].error] for side in sides]
+    for person, paths in progress(people.items(), desc="finding faces", unit="person", total=len(people)):
+        for side, path in zip(sides, paths, strict=True):
+            photo = suite.read(path, find_face)
+            if not photo.error:
+                side.append((person, f"{path.parent.name}/{path.name}", photo))
+    return sides
 
 
-def _read_folder(suite: Suite, folder: Path) -> list[list[tuple[str, str, Photo]]]:
-    people = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if not people:
-        raise FacecloakError(f"{folder}: expected a folder with a folder of photos per person.")
-    find_face, side = suite.find_face(), []
-    for person in progress(people, desc="finding faces", unit="person"):
-        for path in list_images(person):
-            side.append((person.name, f"{person.name}/{path.name}", suite.read(path, find_face)))
-    return [[entry for entry in side if not entry[2].error]]
+def _people_of_suite(suite: Suite) -> dict[str, tuple[Path, Path]]:
+    return {source.name: (source.path, source.second) for source in suite.load_sources() if source.second}
+
+
+def _people_of_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
+    if not folder.is_dir():
+        raise FacecloakError(f"{folder}: no such folder.")
+    photos = {person.name: list_images(person) for person in sorted(folder.iterdir()) if person.is_dir()}
+    return {person: (paths[0], paths[1]) for person, paths in photos.items() if len(paths) > 1}

@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument(
         "--photos", type=Path, help="folder with a folder of photos per person (default: the suite's)"
     )
+    calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos framed otherwise than the suite's")
     calibrate.add_argument("--out", type=Path, required=True, help="JSON file; entries of other recognizers are kept")
     calibrate.set_defaults(run=_calibrate)
 
@@ -173,7 +174,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from benchmarks.calibrate import calibrate_suite
 
-    return calibrate_suite(options.suite, options.recognizers, options.photos, options.out)
+    return calibrate_suite(options.suite, options.recognizers, options.photos, options.crop, options.out)
 
 
 def _list(options: argparse.Namespace) -> int:

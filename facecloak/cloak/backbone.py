@@ -51,11 +51,13 @@ class Backbone(nn.Module):
             tiny_decoder: folder or hub id of an AutoencoderTiny for the gradient, or None.
         """
         from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
-        from diffusers.utils import logging
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
         source = _source(name)
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        for library in (diffusers_logging, transformers_logging):
+            library.set_verbosity_error()
+            library.disable_progress_bar()
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
                 source, use_safetensors=True, safety_checker=None, requires_safety_checker=False,

@@ -64,7 +64,10 @@ class CloakSettings:
 
 
 class FaceCloak(ProtectionMethod):
-    """Salar, Liu, Tian, Zhao, "Enhancing Facial Privacy Protection via Weakening Diffusion Purification", 2025."""
+    """Adversarial latent codes of a diffusion model, under learned unconditional embeddings (the proposed method).
+
+    Salar, Liu, Tian, Zhao, "Enhancing Facial Privacy Protection via Weakening Diffusion Purification", CVPR 2025.
+    """
 
     Settings: ClassVar[type[Any]] = CloakSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
