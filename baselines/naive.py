@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Batch, Protected, ProtectionMethod
+from facecloak.faces import whole_pixels
+from facecloak.method import Protected, ProtectionMethod
 
 
 class NoProtection(ProtectionMethod):
@@ -29,8 +32,8 @@ class BlurSettings:
     sigma: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.sigma <= 0:
-            raise FacecloakError(f"blur: sigma must be above 0, got {self.sigma}.")
+        if not 0 < self.sigma < math.inf:
+            raise FacecloakError(f"blur: sigma must be a number above 0, got {self.sigma}.")
 
 
 class Blur(ProtectionMethod):
@@ -39,8 +42,10 @@ class Blur(ProtectionMethod):
     Settings: ClassVar[type[Any]] = BlurSettings
 
     def protect(self, batch: Batch) -> Protected:
-        size = 2 * int(3 * self.settings.sigma + 0.5) + 1
-        blurred = gaussian_blur(batch.images, [size, size], [self.settings.sigma] * 2)
+        radius = int(3 * self.settings.sigma + 0.5)
+        if radius >= min(batch.images.shape[-2:]):  # the image is mirrored once at its edges
+            raise FacecloakError(f"blur: sigma {self.settings.sigma} is too large for these images.")
+        blurred = gaussian_blur(batch.images, [2 * radius + 1] * 2, [self.settings.sigma] * 2)
         return _protected(batch, _inside_boxes(batch, blurred))
 
 
@@ -92,11 +97,6 @@ def _inside_boxes(batch: Batch, replacement: Tensor) -> Tensor:
     return images
 
 
-def _whole_pixels(batch: Batch) -> list[list[int]]:
-    """Boxes as whole pixels inside of the image."""
+def _whole_pixels(batch: Batch) -> list[tuple[int, int, int, int]]:
     height, width = batch.images.shape[-2:]
-    boxes = batch.boxes.round().long()
-    return [
-        [min(max(x0, 0), width), min(max(y0, 0), height), min(max(x1, 0), width), min(max(y1, 0), height)]
-        for x0, y0, x1, y1 in boxes.tolist()
-    ]
+    return [whole_pixels(box, width, height) for box in batch.boxes.tolist()]

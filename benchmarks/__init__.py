@@ -3,4 +3,9 @@
 from baselines import BASELINES
 from facecloak.registry import Registry
 
-METHODS = Registry("method", {"facecloak": "facecloak.cloak.method:FaceCloak"}, BASELINES)
+METHODS = Registry(
+    "method",
+    {"facecloak": "facecloak.cloak.method:FaceCloak"},
+    BASELINES,
+    base="facecloak.method:ProtectionMethod",
+)

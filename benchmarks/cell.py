@@ -81,13 +81,17 @@ def write_outcome(folder: Path, name: str, png: bytes | None, outcome: dict[str,
     write_json(folder / "outcomes" / f"{name}.json", outcome)
 
 
-def read_outcomes(folder: Path) -> dict[str, dict[str, Any]]:
-    """The finished images of a cell by name; one whose picture is gone or changed counts as unfinished."""
+def read_outcomes(folder: Path, sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The finished images of a cell by name; one whose picture or source has changed counts as unfinished.
+
+    Args:
+        sources: name → SHA-256 of the photo as it is now.
+    """
     outcomes = {}
     for path in sorted((folder / "outcomes").glob("*.json")):
         outcome, png = read_json(path), folder / "images" / f"{path.stem}.png"
-        expected = outcome.get("png_sha256")
-        if outcome["error"] or (png.is_file() and sha256(png) == expected):
+        made = outcome["error"] or (png.is_file() and sha256(png) == outcome["png_sha256"])
+        if made and outcome["source_sha256"] == sources.get(path.stem):
             outcomes[path.stem] = outcome
     return outcomes
 

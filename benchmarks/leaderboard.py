@@ -69,6 +69,15 @@ def wide_table(table: pd.DataFrame, far: float = HEADLINE_FAR) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def summary(rows: list[dict]) -> str:
+    """A cell in one line, at the headline FAR or, without it, the first."""
+    row = next((row for row in rows if row["far"] == HEADLINE_FAR), rows[0])
+    rates = {name: "–" if row[name] is None else f"{100 * row[name]:.0f} %" for name in ("psr", "psr_clean", "dodging")}
+    quality = "identical" if row.get("psnr") is None else f"{row['psnr']:.1f} dB"
+    seconds = f", {row['seconds_per_image']:.1f} s an image" if row.get("seconds_per_image") else ""
+    return f"PSR {rates['psr']} (clean {rates['psr_clean']}), dodging {rates['dodging']}, {quality}{seconds}"
+
+
 def write_leaderboard(out: Path, folders: list[Path]) -> pd.DataFrame:
     """Write ``leaderboard.csv`` (long) and ``leaderboard_wide.csv`` below ``out``; return the long table."""
     table = long_table(folders)

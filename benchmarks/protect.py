@@ -16,11 +16,11 @@ from benchmarks.plan import resolve_methods, writable
 from benchmarks.progress import progress, stage_reporter
 from benchmarks.runner import build_objective, quiet
 from benchmarks.suite import Suite, load_suite
-from facecloak.data import FindFace, to_tensor, to_uint8
+from facecloak.data import Batch, FindFace, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.io import read_image, write_json, write_png
-from facecloak.method import Batch, ProtectionMethod
+from facecloak.method import ProtectionMethod
 from facecloak.objectives import Objective
 from facecloak.photo import cut_square, paste_square
 from facecloak.recognizers import load_recognizer

@@ -18,7 +18,7 @@ from tqdm import tqdm
 import facecloak
 from benchmarks.cell import Cell, read_outcomes, read_result, write_result
 from benchmarks.judge import Judge
-from benchmarks.leaderboard import write_leaderboard
+from benchmarks.leaderboard import summary, write_leaderboard
 from benchmarks.memory import reset_peak
 from benchmarks.plan import Plan
 from benchmarks.progress import progress, stage_reporter
@@ -28,7 +28,7 @@ from benchmarks.writer import Writer
 from facecloak.config import settings_hash
 from facecloak.data import FindFace, Sources, to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.io import sha256_json
+from facecloak.io import sha256, sha256_json
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer, load_recognizer
@@ -46,6 +46,7 @@ class Runner:
         self.main = rank_zero_only.rank == 0
         self.find_face = self.suite.find_face()
         self.manifest = manifest_sha256(plan.sources)
+        self.hashes = {source.name: sha256(source.path) for source in plan.sources}
         bar = progress(plan.sources, desc="reading photos", unit="photo", disable=not self.main)
         self.photos = {source.name: self.suite.read(source.path, self.find_face) for source in bar}
         if all(photo.error for photo in self.photos.values()):
@@ -72,6 +73,7 @@ class Runner:
             if self.main:
                 if not done:
                     self._judge(cell)
+                tqdm.write(f"    {summary(read_result(self._folder(cell))['rows'])}")
                 table = write_leaderboard(self.plan.out, [self._folder(cell) for cell in cells[:number]])
         return table
 
@@ -97,7 +99,7 @@ class Runner:
         photos = {name: photo for name, photo in photos.items() if not photo.error}
         if self.main:
             (folder / "cell.json").unlink(missing_ok=True)  # a run killed from here on must not look done
-        done = set() if self.plan.overwrite else set(read_outcomes(folder))
+        done = set() if self.plan.overwrite else set(read_outcomes(folder, self.hashes))
         data = Sources(photos, self.plan.batch_size, done, self.plan.devices)
         if not data.batches:
             return
@@ -107,7 +109,7 @@ class Runner:
             method.on_progress = stage_reporter(bar)
             trainer = pl.Trainer(
                 accelerator=self.plan.accelerator, devices=self.plan.devices,
-                strategy="ddp" if self.plan.devices > 1 else "auto", callbacks=[Writer(folder, bar)],
+                strategy="ddp" if self.plan.devices > 1 else "auto", callbacks=[Writer(folder, self.hashes, bar)],
                 inference_mode=False, logger=False, enable_checkpointing=False, enable_progress_bar=False,
                 enable_model_summary=False,
             )  # fmt: skip
@@ -132,7 +134,7 @@ class Runner:
 
     def _judge(self, cell: Cell) -> None:
         folder, sources = self._folder(cell), self._sources(cell)
-        outcomes = read_outcomes(folder)
+        outcomes = read_outcomes(folder, self.hashes)
         errors = {source.name: self.photos[source.name].error or outcomes[source.name]["error"] for source in sources}
         key = tuple(source.name for source in sources)
         if key not in self._judges:

@@ -12,16 +12,20 @@ from tqdm import tqdm
 
 from benchmarks.cell import write_outcome
 from benchmarks.memory import peak_mb
-from facecloak.data import to_uint8
-from facecloak.method import Batch, Protected
+from facecloak.data import Batch, to_uint8
+from facecloak.method import Protected
 
 
 class Writer(BasePredictionWriter):
-    """An 8-bit PNG and an outcome an image, into a cell's folder; moves the progress bar on."""
+    """An 8-bit PNG and an outcome an image, into a cell's folder; moves the progress bar on.
 
-    def __init__(self, folder: Path, bar: tqdm) -> None:
+    Args:
+        sources: name → SHA-256 of the photo that is protected.
+    """
+
+    def __init__(self, folder: Path, sources: dict[str, str], bar: tqdm) -> None:
         super().__init__(write_interval="batch")
-        self.folder, self.bar = folder, bar
+        self.folder, self.sources, self.bar = folder, sources, bar
 
     def write_on_batch_end(
         self,
@@ -47,7 +51,7 @@ class Writer(BasePredictionWriter):
             if error is None:
                 Image.fromarray(images[index]).save(png, format="PNG")
             history = {curve: [row[index] for row in rows] for curve, rows in prediction.history.items()}
-            outcome = {"id": name, "error": error, "history": history, **shared}
+            outcome = {"id": name, "source_sha256": self.sources[name], "error": error, "history": history, **shared}
             write_outcome(self.folder, name, png.getvalue() or None, outcome)
             self.bar.update(trainer.world_size)
 

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options)
     except FacecloakError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         return _fail("interrupted. Finished images are kept: run the same command again to go on.")
     except OSError as error:
         if error.filename is None and error.errno is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -31,10 +31,14 @@ def parse_settings(
     Raises:
         FacecloakError: an unknown field (with a suggestion) or a value of the wrong type.
     """
+    types = get_type_hints(cls)
     fields = [field.name for field in dataclasses.fields(cls)]
     for field in [*values, *(argument.split("=", 1)[0] for argument in arguments)]:
         if field not in fields:
-            raise unknown_name(f"setting of {name or cls.__name__}", field, fields)
+            raise unknown_name(f"setting of {name or cls.__name__}", str(field), fields)
+    for field, value in values.items():
+        if value is None and type(None) not in get_args(types[field]):  # the parser lets null pass for any type
+            raise FacecloakError(f"Settings of {name or cls.__name__}: {field} needs a value, got null.")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "settings")
     try:
@@ -53,7 +57,9 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
             value = yaml.safe_load(file)
     except FileNotFoundError:
         raise FacecloakError(f"{path}: no such file.") from None
-    except yaml.YAMLError as error:
+    except IsADirectoryError:
+        raise FacecloakError(f"{path}: a folder, not a YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FacecloakError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from None
     if not isinstance(value, dict):
         raise FacecloakError(f"{path}: expected a mapping of names to values.")

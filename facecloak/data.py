@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from facecloak.errors import FacecloakError
+from facecloak.faces import whole_pixels
 from facecloak.io import IMAGE_SUFFIXES, read_image
-from facecloak.method import Batch
 
 Box = tuple[float, float, float, float]
 FindFace = Callable[[np.ndarray], Box | None]
@@ -36,13 +36,28 @@ class Photo:
     error: str | None = None
 
 
+@dataclass
+class Batch:
+    """Sources on their way into a method.
+
+    Attributes:
+        ids: B names, unique in the suite.
+        images: B×3×H×W RGB in [-1, 1].
+        boxes: B×4 face boxes (x0, y0, x1, y1) in pixels.
+    """
+
+    ids: list[str]
+    images: Tensor
+    boxes: Tensor
+
+
 def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = None) -> Photo:
     """Read a photo, cut its central square, bring it to size×size, and find the face.
 
     Args:
         path: any image file.
         size: side of the result in pixels.
-        find_face: a `FaceDetector` or `FixedBox`.
+        find_face: a `FaceDetector` or `AlignedCrop`.
         box: the face in the file's own pixels, where it is known; ``find_face`` is not asked then.
     """
     try:
@@ -59,6 +74,10 @@ def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = Non
         x0, y0, x1, y1 = box
         scale = size / side
         box = ((x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale)
+        try:
+            whole_pixels(box, size, size)
+        except FacecloakError:
+            return Photo(image, None, f"{path}: the face lies outside of the central square")
     else:
         box = find_face(image)
     return Photo(image, box, None if box else f"{path}: no face found")

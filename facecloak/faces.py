@@ -79,13 +79,19 @@ def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     height, width = images.shape[-2:]
     faces = []
     for image, box in zip(images, boxes.tolist(), strict=True):
-        x0, x1 = (min(max(round(value), 0), width) for value in box[::2])
-        y0, y1 = (min(max(round(value), 0), height) for value in box[1::2])
-        if x1 <= x0 or y1 <= y0:
-            raise FacecloakError(f"The face box {tuple(box)} holds no pixel of a {width}×{height} image.")
+        x0, y0, x1, y1 = whole_pixels(box, width, height)
         face = image[None, :, y0:y1, x0:x1]
         faces.append(F.interpolate(face, (size, size), mode="bilinear", align_corners=False))
     return torch.cat(faces)
+
+
+def whole_pixels(box: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
+    """The box (x0, y0, x1, y1) rounded to pixels and cut to the image; `FacecloakError` if that leaves none."""
+    x0, x1 = (min(max(round(value), 0), width) for value in box[::2])
+    y0, y1 = (min(max(round(value), 0), height) for value in box[1::2])
+    if x1 <= x0 or y1 <= y0:
+        raise FacecloakError(f"The face box {tuple(box)} holds no pixel of a {width}×{height} image.")
+    return x0, y0, x1, y1
 
 
 def whole_image(images: Tensor) -> Tensor:

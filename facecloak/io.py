@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from facecloak.errors import FacecloakError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+# EXIF orientation → what makes the photo upright; not ImageOps.exif_transpose, which fails on odd tags beside it
+UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Image.Transpose, strict=True))
 
 
 def shared_dir() -> Path:
@@ -43,18 +45,21 @@ def read_image(path: str | Path) -> np.ndarray:
         uint8 H×W×3 in 0..255.
 
     Raises:
-        FacecloakError: the file is missing, empty, truncated or not an image.
+        FacecloakError: the file is missing, empty, truncated, not an image, or one of more than 178 megapixels.
     """
     path = Path(path)
     try:
         with Image.open(path) as image:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            orientation = image.getexif().get(0x0112)
+            return _to_rgb(image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image)
     except FileNotFoundError:
         raise FacecloakError(f"{path}: no such file.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise FacecloakError(f"{path}: no permission to read it.") from None
+    except IsADirectoryError:
+        raise FacecloakError(f"{path}: a folder, not an image.") from None
+    except PermissionError:
+        raise FacecloakError(f"{path}: no permission to read it.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FacecloakError(f"{path}: not a readable image ({_reason(error)}).") from None
 
 
@@ -63,6 +68,8 @@ def _reason(error: Exception) -> str:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range")
     if image.mode.startswith("I"):  # Pillow's own conversion clips 16-bit grey instead of scaling it
         grey = np.round(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -108,6 +115,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise FacecloakError(f"{path}: no such file.") from None
+    except IsADirectoryError:
+        raise FacecloakError(f"{path}: a folder, not a JSON file.") from None
     except ValueError as error:
         raise FacecloakError(f"{path}: not valid JSON ({error}).") from None
 

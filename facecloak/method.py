@@ -13,22 +13,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from facecloak.data import Batch
 from facecloak.objectives import Objective
-
-
-@dataclass
-class Batch:
-    """Sources on their way into a method.
-
-    Attributes:
-        ids: B names, unique in the suite.
-        images: B×3×H×W RGB in [-1, 1].
-        boxes: B×4 face boxes (x0, y0, x1, y1) in pixels.
-    """
-
-    ids: list[str]
-    images: Tensor
-    boxes: Tensor
 
 
 @dataclass
@@ -90,6 +76,8 @@ class ProtectionMethod(pl.LightningModule):
         """Run `protect` with gradients enabled and time it."""
         start = time.perf_counter()
         with torch.inference_mode(False), torch.enable_grad():
+            if batch.images.is_inference():  # such a tensor can take no part in a gradient
+                batch = Batch(batch.ids, batch.images.clone(), batch.boxes.clone())
             protected = self.protect(batch)
         if batch.images.is_cuda:
             torch.cuda.synchronize()

@@ -24,13 +24,15 @@ class Registry(Mapping[str, Any]):
     Args:
         kind: what the entries are, for error messages ("method", "recognizer").
         *tables: mappings name → ``"package.module:attribute"``.
+        base: the class, as ``"package.module:attribute"``, that every entry must be a subclass of.
 
     Raises:
         ValueError: a name stands in two tables, or a target is not of the form ``module:attribute``.
     """
 
-    def __init__(self, kind: str, *tables: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, *tables: Mapping[str, str], base: str | None = None) -> None:
         self.kind = kind
+        self._base = base
         self._targets: dict[str, str] = {}
         for table in tables:
             for name, target in table.items():
@@ -44,8 +46,10 @@ class Registry(Mapping[str, Any]):
         """Import and return the entry; `FacecloakError` with a suggestion for an unknown name."""
         if name not in self._targets:
             raise unknown_name(self.kind, name, self._targets)
-        module, attribute = self._targets[name].split(":")
-        return getattr(import_module(module), attribute)
+        entry = _load(self._targets[name])
+        if self._base and not (isinstance(entry, type) and issubclass(entry, _load(self._base))):
+            raise TypeError(f"{self.kind} {name!r}: {self._targets[name]} is no {self._base.split(':')[1]}")
+        return entry
 
     def __contains__(self, name: object) -> bool:
         return name in self._targets
@@ -55,3 +59,8 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._targets)
+
+
+def _load(target: str) -> Any:
+    module, attribute = target.split(":")
+    return getattr(import_module(module), attribute)

@@ -46,8 +46,8 @@ class Backbone(nn.Module):
 
         Args:
             name: pipeline folder (may start with $FACECLOAK_SHARED) or hub id.
-            precision: float32, bf16 or fp16, of UNet and encoder.
-            decoder_precision: the same, of the decoder.
+            precision: float32, bf16 or fp16, of the UNet.
+            decoder_precision: the same, of the decoder; the encoder, needed once an image, stays in float32.
             tiny_decoder: folder or hub id of an AutoencoderTiny for the gradient, or None.
         """
         from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
@@ -63,7 +63,9 @@ class Backbone(nn.Module):
                 source, use_safetensors=True, safety_checker=None, requires_safety_checker=False,
                 feature_extractor=None, image_encoder=None,
             ).to(torch.float32)  # fmt: skip
-            tiny = AutoencoderTiny.from_pretrained(_source(tiny_decoder)) if tiny_decoder else None
+            tiny = None
+            if tiny_decoder:
+                tiny = AutoencoderTiny.from_pretrained(_source(tiny_decoder), use_safetensors=True)
         except (OSError, ValueError, KeyError) as error:
             raise FacecloakError(
                 f"The diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "
@@ -78,9 +80,9 @@ class Backbone(nn.Module):
         scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False, set_alpha_to_one=False)
         backbone = cls(pipeline.unet, pipeline.vae, scheduler, null_embedding, tiny)
         backbone.unet.to(DTYPES[precision])
-        backbone.vae.to(DTYPES[decoder_precision])
-        if tiny:
-            tiny.to(DTYPES[decoder_precision])
+        for part in (backbone.vae.decoder, getattr(backbone.vae, "post_quant_conv", None), tiny):
+            if part is not None:
+                part.to(DTYPES[decoder_precision])
         return backbone
 
     def null_embedding(self, batch: int) -> Tensor:
@@ -100,7 +102,7 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def encode(self, images: Tensor, seed: int) -> Tensor:
         """Scaled latents of B×3×H×W images in [-1, 1]; each image gets the same seeded posterior noise."""
-        encoded = self.vae.encode(images.to(self.vae.dtype))
+        encoded = self.vae.encode(images)
         if hasattr(encoded, "latents"):
             latents = encoded.latents
         else:
@@ -113,7 +115,8 @@ class Backbone(nn.Module):
     def decode(self, z: Tensor, for_gradient: bool = False) -> Tensor:
         """Images of scaled latents, about [-1, 1]. ``for_gradient`` allows the tiny decoder where one is set."""
         vae = self.gradient_decoder if for_gradient and self.gradient_decoder is not None else self.vae
-        return vae.decode((z / vae.config.scaling_factor).to(vae.dtype)).sample.to(z.dtype)
+        dtype = next(vae.decoder.parameters()).dtype
+        return vae.decode((z / vae.config.scaling_factor).to(dtype)).sample.to(z.dtype)
 
     def update(self, optimizer: torch.optim.Optimizer, variable: Tensor, loss: Tensor) -> None:
         """One optimiser step on one variable. In fp16 the loss is scaled up so that gradients do not vanish."""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from facecloak.cloak.backbone import Backbone
-from facecloak.errors import FacecloakError
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,7 @@ class Schedule:
 
     @classmethod
     def of(cls, backbone: Backbone, steps: int, start_step: int, variant: Literal["code", "aligned"]) -> Schedule:
-        """The schedule of ``steps`` DDIM steps of which those from ``start_step`` on are run."""
-        if not 0 < start_step < steps:
-            raise FacecloakError(f"start_step must lie between 1 and {steps - 1}, got {start_step}.")
+        """The schedule of ``steps`` DDIM steps of which those from ``start_step`` (1 … steps − 1) on are run."""
         backbone.scheduler.set_timesteps(steps)
         timesteps = backbone.scheduler.timesteps.tolist()
         stride = backbone.scheduler.config.num_train_timesteps // steps

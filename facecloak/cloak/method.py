@@ -14,8 +14,9 @@ from facecloak.cloak.backbone import Backbone, folder_sha256
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.structure import SelfAttentionGuidance
+from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Batch, Protected, ProtectionMethod
+from facecloak.method import Protected, ProtectionMethod
 from facecloak.objectives import Objective
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -38,7 +39,7 @@ class CloakSettings:
         lambda_attn: weight of L_attn, the structure term; 0 turns it off.
         reduction: L_adv is the sum (code) or the mean (paper) over the surrogates.
         seed: of the autoencoder's posterior sample.
-        precision: of UNet and encoder.
+        precision: of the UNet; latents, embeddings, losses and recognizers stay in float32.
         decoder_precision: of the decoder.
         tiny_decoder: folder or hub id of an AutoencoderTiny that decodes wherever a gradient is needed; the final
             image always comes from the full decoder. An approximation.
@@ -61,6 +62,18 @@ class CloakSettings:
     decoder_precision: Precision = "float32"
     tiny_decoder: str | None = None
     gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        rules = {
+            "iterations must be 1 at least": self.iterations >= 1,
+            "embedding_iterations must be 0 at least": self.embedding_iterations >= 0,
+            "start_step must lie between 1 and steps - 1": 0 < self.start_step < self.steps,
+            "lr and embedding_lr must be above 0": 0 < self.lr < math.inf and 0 < self.embedding_lr < math.inf,
+            "lambda_adv and lambda_attn must be 0 at least": 0 <= min(self.lambda_adv, self.lambda_attn) < math.inf,
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise FacecloakError(f"facecloak: {rule}.")
 
 
 class FaceCloak(ProtectionMethod):

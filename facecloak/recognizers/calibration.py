@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facecloak.errors import FacecloakError
-from facecloak.io import read_json, sha256_json
+from facecloak.io import read_json
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.thresholds import (
     area_under_curve,
@@ -101,11 +102,16 @@ def _refuse_unresolved(pairs: str, count: int, fars: Sequence[float]) -> None:
 
 
 def _pairs_hash(pairs: str, a: Side, b: Side, rows: np.ndarray, columns: np.ndarray) -> str:
-    """Hash of the sorted pairs of photo ids, the same whichever side a photo stands on."""
-    listed = sorted(sorted((str(a.photos[i]), str(b.photos[j]))) for i, j in zip(rows, columns, strict=True))
-    if any(one == following for one, following in pairwise(listed)):
+    """Hash of the photos' sorted ids and of the sorted pairs of their places among them (little-endian int64).
+
+    It is the same whichever side a photo stands on; millions of pairs need no strings of their own.
+    """
+    names, places = np.unique([*map(str, a.photos), *map(str, b.photos)], return_inverse=True)
+    first, second = places[: len(a.photos)][rows], places[len(a.photos) :][columns]
+    listed = np.sort(np.minimum(first, second) * len(names) + np.maximum(first, second)).astype("<i8")
+    if (listed[1:] == listed[:-1]).any():
         raise ValueError(f"{pairs}: both sides share photos, so that pairs would count twice")
-    return sha256_json(listed)
+    return hashlib.sha256(json.dumps(names.tolist()).encode() + listed.tobytes()).hexdigest()
 
 
 def far_key(far: float) -> str:

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.leaderboard import long_table
 from benchmarks.records import COLUMNS
 from facecloak.cli import main
-from facecloak.io import read_image, write_png
-from tests.toys import write_suite
-
-COST = ["seconds_per_image", "peak_memory_mb", "date", "git_sha"]
+from facecloak.errors import FacecloakError
+from facecloak.io import read_image, sha256, write_png
+from tests.toys import write_photo, write_suite
 
 
 def long(out):
@@ -49,8 +49,6 @@ def test_the_judge_reads_the_pictures_and_not_the_method(toys, tmp_path):
     for outcome in (cell / "outcomes").glob("*.json"):
         write_png(cell / "images" / f"{outcome.stem}.png", target)
         record = json.loads(outcome.read_text())
-        from facecloak.io import sha256
-
         record["png_sha256"] = sha256(cell / "images" / f"{outcome.stem}.png")
         outcome.write_text(json.dumps(record))
     (cell / "cell.json").unlink()
@@ -116,6 +114,17 @@ def test_a_changed_picture_is_made_again(toys, tmp_path):
     assert picture.read_bytes() == good
 
 
+def test_a_changed_photo_is_protected_again(toys, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
+    main(arguments)
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    write_photo(toys.parent / "photos" / "p2.png", 77)
+    main(arguments)
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    assert {name for name in before if before[name] != after[name]} == {"p2.png"}
+
+
 def test_settings_give_cells_of_their_own(toys, tmp_path):
     out = tmp_path / "out"
     for sigma in ("2", "3"):
@@ -130,9 +139,6 @@ def test_a_white_box_is_marked(toys, tmp_path):
 
 
 def test_rows_of_other_photos_do_not_mix(toys, tmp_path, capsys):
-    from benchmarks.leaderboard import long_table
-    from facecloak.errors import FacecloakError
-
     out = tmp_path / "out"
     for limit, method in (("2", "none"), ("3", "blur")):
         main(["benchmark", str(toys), "--methods", method, "--limit", limit, "--out", str(out)])
@@ -146,8 +152,6 @@ def test_groups_attack_the_target_of_their_name(tmp_path, monkeypatch):
     groups = {"1": str(root / "photos"), "2": str(root / "seconds2")}
     suite = write_suite(root, sources={"groups": groups}, default_targets=["1", "2"])
     for person in (7, 8, 9):
-        from tests.toys import write_photo
-
         write_photo(root / "seconds2" / f"q{person}.png", person)
     main(["benchmark", str(suite), "--methods", "none", "--out", str(tmp_path / "out")])
     table = long(tmp_path / "out")

@@ -1,6 +1,7 @@
 """Runs that are killed, and runs in two processes: the same files, the same rows."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,8 @@ import pandas as pd
 
 COST = ["seconds_per_image", "peak_memory_mb"]
 
-# Dies by SIGKILL when it is about to say that the third image is finished: its picture is there, its outcome is not.
-KILLED = """
+# Gets a signal when it is about to say that the third image is finished: its picture is there, its outcome is not.
+SIGNALLED = """
 import os, signal, sys
 import benchmarks.cell, benchmarks.writer
 from facecloak.cli import main
@@ -19,10 +20,10 @@ def dying(path, value):
     global count
     count += path.parent.name == "outcomes"
     if count == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(sys.argv[-1]))
     write_json(path, value)
 benchmarks.cell.write_json = dying
-main(sys.argv[1:])
+sys.exit(main(sys.argv[1:-1]))
 """
 
 
@@ -45,7 +46,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada,bob"]
     assert run(*arguments, "--out", whole).returncode == 0
-    assert run(*arguments, "--out", broken, code=KILLED).returncode == -9
+    assert run(*arguments, "--out", broken, signal.SIGKILL.value, code=SIGNALLED).returncode == -9
     assert not (broken / "leaderboard.csv").exists()
     finished = {name: stamp for name, stamp in stamps(broken).items() if "p0" in name or "p1" in name}
     assert len(finished) == 4  # two pictures, two outcomes
@@ -57,6 +58,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     for picture in pictures:
         assert (broken / picture).read_bytes() == (whole / picture).read_bytes()
     assert not list(broken.rglob(".*"))  # no temporary file is left
+
+
+def test_an_interrupted_run_says_how_to_go_on(toys, tmp_path):
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--out", tmp_path / "out"]
+    result = run(*arguments, signal.SIGINT.value, code=SIGNALLED)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "interrupted. Finished images are kept" in result.stderr.splitlines()[-1]
+    assert not list((tmp_path / "out").glob("cells/*/cell.json"))
 
 
 def test_a_second_run_computes_nothing(toys, tmp_path):

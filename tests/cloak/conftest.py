@@ -1,12 +1,9 @@
 from pathlib import Path
 
 import pytest
-from diffusers.utils import logging
 
 from facecloak.io import shared_dir
 from tests.reference.models import Models, random_models
-
-logging.set_verbosity_error()
 
 
 @pytest.fixture

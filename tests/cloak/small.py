@@ -7,8 +7,8 @@ from torch import Tensor
 
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.method import CloakSettings, FaceCloak
+from facecloak.data import Batch
 from facecloak.faces import whole_image
-from facecloak.method import Batch
 from facecloak.objectives import Objective
 from tests.reference.models import Models, surrogates
 

@@ -53,4 +53,10 @@ def test_presets_are_the_papers_and_the_codes():
     code, paper = (CloakSettings(**FaceCloak.presets[name]) for name in ("code", "paper"))
     assert (code.iterations, code.reduction, code.lambda_adv, code.lambda_attn) == (30, "sum", 0.003, 1.0)
     assert (paper.iterations, paper.reduction) == (35, "mean")
-    assert (code.steps, code.start_step, code.embedding_iterations, code.embedding_lr, code.lr) == (20, 17, 20, 0.1, 0.01)
+    assert (code.steps, code.start_step, code.embedding_iterations, code.embedding_lr, code.lr) == (
+        20,
+        17,
+        20,
+        0.1,
+        0.01,
+    )

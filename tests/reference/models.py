@@ -7,10 +7,13 @@ import copy
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers.utils import logging
 from torch import Tensor, nn
 
 from facecloak.recognizers.base import Recognizer
 from tests.reference.cloak import Models
+
+logging.set_verbosity_error()  # diffusers warns of every change of precision
 
 # width of the UNet's levels, heads, context, normalisation groups; of the autoencoder's levels, groups
 SIZES = {
@@ -91,3 +94,9 @@ def surrogates(models: Models) -> list[Recognizer]:
         Recognizer(copy.deepcopy(network), f"r{index}", size, None)
         for index, (network, size) in enumerate(models.recognizers)
     ]
+
+
+def random_photos(count: int, side: int, dtype: torch.dtype) -> list[Tensor]:
+    """Smooth random images, 1×3×side×side in [-1, 1]."""
+    coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    return F.interpolate(coarse, (side, side), mode="bicubic").clamp(-1, 1).to(dtype).split(1)

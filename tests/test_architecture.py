@@ -1,0 +1,135 @@
+"""The rules of the house, read from the source: who may import whom, and what nobody may do."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("facecloak", "baselines", "benchmarks")
+# a module may import from its own layer and from the ones before it
+LAYERS = (
+    ("__init__", "errors", "registry", "config", "io"),
+    ("data", "faces", "photo", "recognizers"),
+    ("objectives", "metrics", "method"),
+    ("cloak", "pocket"),
+    ("cli",),
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+SOURCES = {
+    module_name(path): ast.parse(path.read_text())
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Every imported module, and every ``module.name`` of a from-import."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def imports_outside_of_functions(tree: ast.Module) -> set[str]:
+    class Strip(ast.NodeTransformer):
+        def visit_FunctionDef(self, node):
+            return ast.Pass()
+
+    return imports(Strip().visit(ast.parse(ast.unparse(tree))))
+
+
+def package(name: str) -> str:
+    return name.split(".")[0]
+
+
+def part(name: str) -> str:
+    """The file or folder of a package that a module belongs to: ``facecloak.metrics.psr`` → ``metrics``."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
+    """Every call of a dotted name."""
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "facecloak"])
+def test_facecloak_imports_neither_baselines_nor_the_harness(name):
+    lazy = imports_outside_of_functions if name == "facecloak.cli" else imports
+    assert not {found for found in lazy(SOURCES[name]) if package(found) in ("baselines", "benchmarks")}
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "facecloak"])
+def test_imports_within_facecloak_go_one_way(name):
+    assert part(name) in RANK, f"facecloak/{part(name)} has no place in LAYERS"
+    for found in imports(SOURCES[name]):
+        if package(found) == "facecloak" and part(found) in RANK:
+            assert RANK[part(found)] <= RANK[part(name)], f"{name} imports {found}"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "baselines"])
+def test_a_baseline_imports_neither_the_harness_nor_another_baseline(name):
+    for found in imports(SOURCES[name]):
+        assert package(found) != "benchmarks", found
+        assert package(found) != "baselines" or part(found) == part(name), found
+        assert found != "facecloak.cli" and not found.startswith("facecloak.cli.")
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "benchmarks"])
+def test_the_harness_reaches_baselines_by_name_only(name):
+    found = {found for found in imports(SOURCES[name]) if package(found) == "baselines"}
+    assert found <= ({"baselines", "baselines.BASELINES"} if name == "benchmarks" else set())
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_only_tracking_imports_wandb(name):
+    assert name == "benchmarks.tracking" or "wandb" not in {package(found) for found in imports(SOURCES[name])}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_file_is_executed_while_it_is_loaded(name):
+    for function, call in calls(SOURCES[name]):
+        assert function not in {"pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        if function == "torch.load":
+            assert keywords.get("weights_only") == "True"
+        if function in ("np.load", "numpy.load"):
+            assert keywords.get("allow_pickle", "False") == "False"
+    hidden = {"pickle.load", "pickle.loads", "torch.load", "yaml.load", "yaml.unsafe_load"}
+    assert not imports(SOURCES[name]) & hidden, "call it by its full name, which this test can see"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_module_and_public_name_has_a_docstring(name):
+    tree = SOURCES[name]
+    public = [
+        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    ]
+    assert ast.get_docstring(tree), "the module"
+    assert [node.name for node in public if not ast.get_docstring(node)] == []
+
+
+def test_no_file_is_longer_than_220_lines():
+    paths = [path for folder in (*PACKAGES, "tests") for path in (ROOT / folder).rglob("*.py")]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in paths}
+    assert len(lengths) > 30
+    assert {path: length for path, length in lengths.items() if length > 220} == {}
+
+
+@pytest.mark.parametrize("module", ["facecloak", "facecloak.cli", "baselines"])
+def test_what_starts_the_command_line_does_not_import_torch(module):
+    program = f"import sys, {module}; print(sorted({{'torch', 'numpy', 'pytorch_lightning'}} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
