@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.reference.cloak import Models
 from tests.reference.models import STAND_INS, StandIn
@@ -18,7 +18,7 @@ def load_models(folder: Path, dtype: torch.dtype = torch.float64) -> Models:
     """The random model of Stable Diffusion 2's form and its three surrogates."""
     weights, recognizers = load_file(folder / "surrogates.safetensors"), []
     for name, (channels, size) in STAND_INS.items():
-        network = StandIn(channels)
+        network = StandIn(channels, nn.PReLU)
         network.load_state_dict({k.removeprefix(name + "."): v for k, v in weights.items() if k.startswith(name + ".")})
         recognizers.append((network.to(dtype).eval(), size))
     unet = UNet2DConditionModel.from_pretrained(folder / "tiny_sd/unet").to(dtype).requires_grad_(False)

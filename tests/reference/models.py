@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -25,13 +26,20 @@ STAND_INS = {"ir152": ((16, 32, 64, 64), 112), "facenet": ((16, 32, 64), 160), "
 
 
 class StandIn(nn.Module):
-    """A small convolutional recognizer; N×3×S×S → N×64, not normalised."""
+    """A small convolutional recognizer; N×3×S×S → N×64, not normalised.
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    Smooth by default: at the kink of a PReLU, rounding alone changes a float32 gradient by half a percent.
+    """
+
+    def __init__(self, channels: tuple[int, ...], activation: Callable[[int], nn.Module] | None = None) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip((3, *channels[:-1]), channels, strict=True):
-            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.PReLU(after)]
+            layers += [
+                nn.Conv2d(before, after, 3, 2, 1),
+                nn.BatchNorm2d(after),
+                activation(after) if activation else nn.SiLU(),
+            ]
         self.body = nn.Sequential(*layers)
         self.fc = nn.Linear(channels[-1] * 16, 64)
 
