@@ -59,7 +59,10 @@ def random_models(size: str, seed: int = 0, dtype: torch.dtype = torch.float64, 
         vae = random_tiny_vae() if tiny_vae else random_vae(vae_widths, vae_groups, 1 if size == "test" else 2)
         embedding = torch.randn(1, 8 if size == "test" else 77, context)
         recognizers = [
-            (StandIn(channels).to(dtype).eval(), side // 4 if size == "test" else side)
+            (
+                StandIn(channels, nn.PReLU if size == "test" else None).to(dtype).eval(),
+                side // 4 if size == "test" else side,
+            )
             for channels, side in STAND_INS.values()
         ]
     for model in (unet, vae):
