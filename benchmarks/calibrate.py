@@ -11,7 +11,8 @@ from rich.table import Table
 from benchmarks.judge import embed
 from benchmarks.leaderboard import wide_console
 from benchmarks.progress import progress
-from benchmarks.suite import Suite, load_suite
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite
 from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, write_json
@@ -95,5 +96,6 @@ def _people_of_suite(suite: Suite) -> dict[str, tuple[Path, Path]]:
 def _people_of_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
     if not folder.is_dir():
         raise FacecloakError(f"{folder}: no such folder.")
-    photos = {person.name: list_images(person) for person in sorted(folder.iterdir()) if person.is_dir()}
+    people = [person for person in sorted(folder.iterdir()) if person.is_dir() and any(person.iterdir())]
+    photos = {person.name: list_images(person) for person in people}
     return {person: (paths[0], paths[1]) for person, paths in photos.items() if len(paths) > 1}

@@ -40,16 +40,18 @@ class Cell:
     white_box: bool = False
 
     def __post_init__(self) -> None:
-        if self.black_box in self.surrogates and not self.white_box:
+        judge = self.weights[self.black_box]
+        twins = [name for name in self.surrogates if name == self.black_box or self.weights[name] == judge]
+        if twins and not self.white_box:
             raise FacecloakError(
-                f"Suite {self.suite.name}: the black box {self.black_box} is among the surrogates "
+                f"Suite {self.suite.name}: the black box {self.black_box} is among the surrogates, as {twins[0]} "
                 f"({', '.join(self.surrogates)}), so the method would be judged by what it attacked. Take it out "
                 f"of the surrogates, or ask for a white-box cell by name: --white-box {self.black_box}."
             )
 
     @cached_property
     def key(self) -> str:
-        """Hash of all that the protected images depend on, the sources aside."""
+        """Hash of what tells this cell from others, and of all that its images depend on, the sources aside."""
         target = sha256(self.target.image) if self.surrogates else None
         return sha256_json({
             "layout": LAYOUT,
@@ -69,14 +71,17 @@ class Cell:
 
     def folder(self, out: Path) -> Path:
         """Where the cell lies below a run's folder."""
-        name = f"{self.method}-{self.preset}_{self.target.name}_{self.black_box}_{self.key[:12]}"
+        name = f"{self.method}-{self.preset.rstrip('*')}_{self.target.name}_{self.black_box}_{self.key[:12]}"
         return out / "cells" / name
 
 
 def write_outcome(folder: Path, name: str, png: bytes | None, outcome: dict[str, Any]) -> None:
     """Store one image's result: the picture first, then the file that says it is finished."""
-    if png is not None:
-        write_bytes(folder / "images" / f"{name}.png", png)
+    picture = folder / "images" / f"{name}.png"
+    if png is None:
+        picture.unlink(missing_ok=True)
+    else:
+        write_bytes(picture, png)
         outcome["png_sha256"] = hashlib.sha256(png).hexdigest()
     write_json(folder / "outcomes" / f"{name}.json", outcome)
 
@@ -94,6 +99,13 @@ def read_outcomes(folder: Path, sources: dict[str, str]) -> dict[str, dict[str, 
         if made and outcome["source_sha256"] == sources.get(path.stem):
             outcomes[path.stem] = outcome
     return outcomes
+
+
+def forget(folder: Path, names: list[str]) -> None:
+    """Remove the results of sources that can no longer be used."""
+    for name in names:
+        (folder / "images" / f"{name}.png").unlink(missing_ok=True)
+        (folder / "outcomes" / f"{name}.json").unlink(missing_ok=True)
 
 
 def write_result(folder: Path, rows: list[dict], records: list[dict], provenance: dict[str, Any]) -> None:

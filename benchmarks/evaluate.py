@@ -13,12 +13,17 @@ from rich.table import Table
 from benchmarks.judge import Judge
 from benchmarks.leaderboard import wide_console
 from benchmarks.plan import writable
-from benchmarks.progress import progress
+from benchmarks.progress import progress, quiet
+from benchmarks.quality import Quality
 from benchmarks.records import success_rows
-from benchmarks.suite import load_suite
-from facecloak.data import list_images
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite
+from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
+from facecloak.faces import FaceDetector
 from facecloak.io import read_image, write_bytes
+from facecloak.photo import frame
+from facecloak.recognizers import load_recognizer
 
 
 def evaluate_folders(
@@ -34,45 +39,64 @@ def evaluate_folders(
     """Pair the folders' images by name, judge them with each recognizer, print and write the scores.
 
     Returns:
-        0 if every original has a readable protected image, else 1: such an original counts as not protected.
+        0 if every original has a protected image to judge, else 1.
     """
+    quiet()
     if out:
         writable(out)
     suite = load_suite(suite_name)
     suite = replace(suite, sources={"folder": str(originals), **({"second": str(others)} if others else {})})
     goal = objective or suite.objective
-    face = suite.load_target(target or (suite.default_targets or suite.target_names())[0], goal)
+    face = suite.load_target(target, goal)
     if goal == "obfuscation" and not others:
         raise FacecloakError("Obfuscation is judged by another photo of each person: give their folder as --others.")
-    sources, find_face = suite.load_sources(), suite.find_face()
-    bar = progress(sources, desc="reading photos", unit="photo")
-    photos = {source.name: suite.read(source.path, find_face) for source in bar}
-    made = {path.stem: path for path in list_images(protected)}
-    unmatched = sorted(set(made) - set(photos))
-    if unmatched:
-        raise FacecloakError(f"{made[unmatched[0]]} has no original of its name in {originals}.")
-    errors = {
-        source.name: photos[source.name].error or _unusable(source.path, made.get(source.name), protected)
-        for source in sources
-    }
-    judges = black_boxes or suite.recognizers
-    judge = Judge(suite, sources, photos, find_face, judges)
+    judges = {name: load_recognizer(name, differentiable=False) for name in black_boxes or suite.recognizers}
+    thresholds = {name: suite.load_thresholds(name, judge.weights_sha256) for name, judge in judges.items()}
+    photos, second, made, errors = _read(suite, protected)
+    judge = Judge(judges, photos, second, suite.read_tests(suite.find_face()))
+    records, embeddings = judge.judge(made, errors, face.name)
+    quality = Quality(suite.features).measure(made, photos, records)
     table = []
-    for black_box in progress(judges, desc="judging", unit="recognizer"):
-        records, quality = judge.judge(made, errors, face, black_box)
-        thresholds = suite.load_thresholds(black_box, judge.recognizers[black_box].weights_sha256)
-        rows = success_rows(records, goal, black_box, [], thresholds)
-        table += [{"black_box": black_box, "n_images": len(sources), **row, **quality} for row in rows]
-    scores = pd.DataFrame(table).dropna(axis=1, how="all")
-    _print(scores, f"{len(sources)} images, target {face.name}")
-    for name, error in errors.items():
-        if error:
-            print(f"{name}: {error}", file=sys.stderr)
+    for name in judges:
+        shared = {"black_box": name, "n_images": len(photos)} | quality | judge.ranks(embeddings, face.name, name)
+        rows = success_rows(records, goal, name, [], thresholds[name], suite.fars)
+        table += [shared | row for row in rows]
+    scores = pd.DataFrame(table).drop(columns="cosine_rise_surrogates")
+    _print(scores, f"{len(photos)} images, target {face.name}")
+    problems = {record["id"]: record["error"] for record in records if record["error"]}
+    for name, error in problems.items():
+        print(f"{name}: {error}", file=sys.stderr)
     if out:
         write_bytes(out / "scores.csv", scores.to_csv(index=False).encode())
         write_bytes(out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
         print(f"wrote {out / 'scores.csv'} and {out / 'records.jsonl'}")
-    return 1 if any(errors.values()) else 0
+    return 1 if problems else 0
+
+
+def _read(suite: Suite, protected: Path) -> tuple[dict[str, Photo], dict[str, Photo], dict[str, Photo], dict[str, str]]:
+    """Originals, other photos, protected photos, and why one of the latter is missing, by name.
+
+    Photos are framed as the suite's own (`frame`); a protected photo is framed as its original.
+    """
+    sources, find_face = suite.load_sources(), suite.find_face()
+    detector = FaceDetector() if suite.detect else None
+    files = {path.stem: path for path in list_images(protected)}
+    strangers = sorted(set(files) - {source.name for source in sources})
+    if strangers:
+        raise FacecloakError(f"{files[strangers[0]]} has no original of its name in {suite.sources['folder']}.")
+    photos, second, made, errors = {}, {}, {}, {}
+    for source in progress(sources, desc="reading photos", unit="photo"):
+        name = source.name
+        photos[name], framing = frame(source.path, suite.image_size, find_face, detector)
+        if source.second:
+            second[name], _ = frame(source.second, suite.image_size, find_face, detector)
+        if photos[name].error:
+            continue
+        errors[name] = _unusable(source.path, files.get(name), protected)
+        if not errors[name]:
+            made[name], _ = frame(files[name], suite.image_size, find_face, detector, framing)
+    second = {name: photo for name, photo in second.items() if not photo.error}
+    return photos, second, made, {name: error for name, error in errors.items() if error}
 
 
 def _unusable(original: Path, made: Path | None, folder: Path) -> str | None:
@@ -91,8 +115,10 @@ def _unusable(original: Path, made: Path | None, folder: Path) -> str | None:
 
 def _print(scores: pd.DataFrame, title: str) -> None:
     columns = ["black_box", "far", "threshold", "psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean",
-               "joint", "psnr", "ssim", "n_undetected", "n_failed"]  # fmt: skip
-    columns = [column for column in columns if column in scores]
+               "joint", "psnr", "ssim", "n_undetected", "n_failed", "n_unusable"]  # fmt: skip
+    scores = scores.reindex(columns=columns)
+    if (scores["psnr"].isna() & (scores["n_failed"] < 1)).all():
+        scores["psnr"] = "identical"
     view = Table(*columns, title=title)
     for _, row in scores.iterrows():
         view.add_row(*(_text(row[column]) for column in columns))
@@ -100,6 +126,6 @@ def _print(scores: pd.DataFrame, title: str) -> None:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, float):
+    if value is None or isinstance(value, float):
         return "–" if pd.isna(value) else f"{value:.4g}"
     return str(value)

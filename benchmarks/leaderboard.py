@@ -36,37 +36,48 @@ def _refuse_mixed(table: pd.DataFrame) -> None:
             "threshold": ["suite", "black_box", "far"]}  # fmt: skip
     for column, by in same.items():
         for name, group in table.groupby(by):
-            if group[column].nunique() > 1:
-                counts = ", ".join(str(count) for count in sorted(group["n_images"].unique()))
+            if group[column].nunique(dropna=False) > 1:
                 raise FacecloakError(
-                    f"Rows of {' '.join(map(str, name))} differ in {column} (images: {counts}) and cannot stand in "
-                    "one table. Run them again under the same --limit, data and thresholds, or use another --out."
+                    f"Cells of {' '.join(map(str, name))} differ in {column} ({_examples(group, column)}) and cannot "
+                    "stand in one table. Repeat the older ones under the same --limit, photos, weights and thresholds, "
+                    "delete their directories, or use another --out."
                 )
 
 
-def wide_table(table: pd.DataFrame, far: float = HEADLINE_FAR) -> pd.DataFrame:
-    """Method × black box at one FAR: PSR in per cent, averaged over targets; average, clean rate, quality, cost.
+def _examples(group: pd.DataFrame, column: str) -> str:
+    """A cell of each kind, with its number of images."""
+    first = group.drop_duplicates(column)
+    return ", ".join(f"{row['run_id']}: n = {row['n_images']}" for _, row in first.iterrows())
+
+
+def wide_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Method × black box at the headline FAR: PSR in per cent, averaged over targets; averages, quality, cost.
 
     A method that lacks a cell of the others has no average: missing cells are never averaged away.
     """
-    chosen = table[table["far"] == far]
-    keys = ["suite", "objective", "white_box", "method", "preset", "settings_hash"]
-    boxes, targets = sorted(chosen["black_box"].unique()), chosen["target"].nunique()
+    kinds = ["suite", "objective", "white_box"]
     lines = []
-    for key, group in chosen.groupby(keys, sort=True):
-        complete = len(group) == len(boxes) * targets
-        line = dict(zip(keys, key, strict=True))
-        for box in boxes:
-            line[f"psr {box}"] = 100 * group.loc[group["black_box"] == box, "psr"].mean()
-        for column in RATES:
-            scores = pd.to_numeric(group[column])
-            line[f"average {column}"] = 100 * scores.mean() if complete and scores.notna().all() else float("nan")
-        for column in ("psnr", "ssim", "lpips", "fid", "fd", "seconds_per_image"):
-            line[column] = pd.to_numeric(group[column]).mean()
-        for column in ("n_images", "n_identical", "n_undetected", "n_failed"):
-            line[column] = int(pd.to_numeric(group[column]).fillna(0).sum())
-        lines.append(line)
+    for kind, part in table[table["far"] == headline_far(table)].groupby(kinds, sort=True):
+        boxes, targets = sorted(part["black_box"].unique()), part["target"].nunique()
+        for method, group in part.groupby(["method", "preset", "settings_hash"], sort=True):
+            line = dict(zip([*kinds, "method", "preset", "settings_hash"], (*kind, *method), strict=True))
+            for box in boxes:
+                line[f"psr {box}"] = 100 * pd.to_numeric(group.loc[group["black_box"] == box, "psr"]).mean()
+            for column in RATES:
+                rates = pd.to_numeric(group[column])
+                complete = len(group) == len(boxes) * targets and rates.notna().all()
+                line[f"average {column}"] = 100 * rates.mean() if complete else float("nan")
+            for column in ("psnr", "ssim", "lpips", "fid", "fd", "seconds_per_image"):
+                line[column] = pd.to_numeric(group[column]).mean()
+            for column in ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable"):
+                line[column] = int(pd.to_numeric(group[column]).fillna(0).sum())
+            lines.append(line)
     return pd.DataFrame(lines)
+
+
+def headline_far(table: pd.DataFrame) -> float:
+    """0.01, or the smallest FAR where that was not measured."""
+    return HEADLINE_FAR if (table["far"] == HEADLINE_FAR).any() else float(table["far"].min())
 
 
 def summary(rows: list[dict]) -> str:
@@ -78,33 +89,34 @@ def summary(rows: list[dict]) -> str:
     return f"PSR {rates['psr']} (clean {rates['psr_clean']}), dodging {rates['dodging']}, {quality}{seconds}"
 
 
-def write_leaderboard(out: Path, folders: list[Path]) -> pd.DataFrame:
-    """Write ``leaderboard.csv`` (long) and ``leaderboard_wide.csv`` below ``out``; return the long table."""
+def write_leaderboard(out: Path, folders: list[Path]) -> None:
+    """Write ``leaderboard.csv`` (long) and ``leaderboard_wide.csv`` of these cells below ``out``."""
     table = long_table(folders)
-    write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
     wide = wide_table(table)
     wide["psnr"] = [_psnr(line) for _, line in wide.iterrows()]
+    write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
     write_bytes(out / "leaderboard_wide.csv", wide.to_csv(index=False).encode())
-    return table
 
 
 def print_leaderboard(table: pd.DataFrame) -> None:
-    """The wide table at the headline FAR, for people."""
-    wide, console = wide_table(table), wide_console()
+    """The wide table of a run, for people."""
+    wide, console, first = wide_table(table), wide_console(), table.iloc[0]
     boxes = [column for column in wide.columns if column.startswith("psr ")]
-    first = table.iloc[0]
     view = Table(
-        title=f"{first['suite']}, {first['objective']}: PSR in % at FAR {HEADLINE_FAR}, n = {table['n_images'].max()}"
+        title=f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table):g}, "
+        f"n = {table['n_images'].max()} a cell"
     )
     view.add_column("method", no_wrap=True)
-    for box in boxes:
-        view.add_column(box.removeprefix("psr "), justify="right")
-    for title in ("average", "(clean)", "dodging", "(clean)", "PSNR dB", "SSIM", "no face", "failed", "s/image"):
+    for title in (*(box.removeprefix("psr ") for box in boxes), "average", "(clean)", "dodging", "(clean)", "PSNR dB",
+                  "SSIM", "no face", "failed", "s/image"):  # fmt: skip
         view.add_column(title, justify="right")
     for _, line in wide.iterrows():
         rates = [line[column] for column in (*boxes, *(f"average {rate}" for rate in RATES))]
+        name = f"{line['method']}:{line['preset']}"
+        if (wide["method"] + wide["preset"] == line["method"] + line["preset"]).sum() > 1 and "*" in name:
+            name += f" {line['settings_hash'][:6]}"
         view.add_row(
-            f"{line['method']}:{line['preset']}" + (" (white box)" if line["white_box"] else ""),
+            name + (" (white box)" if line["white_box"] else ""),
             *(_number(rate, 1) for rate in rates),
             str(_psnr(line, 1)),
             _number(line["ssim"], 3),

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from benchmarks import METHODS
 from benchmarks.leaderboard import wide_console
-from benchmarks.suite import load_suite, suite_names
+from benchmarks.suite_files import load_suite, suite_names
 from facecloak.recognizers import available
 
 

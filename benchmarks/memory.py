@@ -1,4 +1,4 @@
-"""Peak memory of this process, or of its GPU, since the last reset."""
+"""Peak memory of this process, or of the GPU that it works on, since the last reset."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def reset_peak() -> None:
+def reset_peak(device: torch.device) -> None:
     """Start counting from what is in use now."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR.exists():
         try:
             CLEAR.write_text("5")
@@ -20,10 +20,10 @@ def reset_peak() -> None:
             return
 
 
-def peak_mb() -> float | None:
-    """The peak in MB: GPU memory where there is a GPU, else resident memory; None where neither can be read."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e6
+def peak_mb(device: torch.device) -> float | None:
+    """The peak in MB: of the GPU, or resident memory for a CPU; None where it cannot be read."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
     if not STATUS.exists():
         return None
     peak = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks import METHODS
 from benchmarks.cell import Cell
 from benchmarks.suite import Source, Suite
@@ -70,43 +72,71 @@ def make_plan(
         FacecloakError: whatever cannot work, before any image is touched.
     """
     writable(out)
+    _check_devices(devices, accelerator)
     objective = objective or suite.objective
-    if objective == "obfuscation":
-        targets = ["synthetic"]
-    targets = [suite.load_target(name, objective) for name in targets or suite.default_targets or suite.target_names()]
+    if objective == "obfuscation" and targets:
+        raise FacecloakError("Obfuscation has one target, the suite's synthetic one; leave --targets out.")
+    names = ["synthetic"] if objective == "obfuscation" else targets or suite.default_targets or suite.target_names()
+    faces = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
     weights = {name: sha256(weights_file(name)) for name in suite.recognizers}
     for name in [*(black_boxes or []), *(white_boxes or []), *(suite.surrogates or [])]:
         if name not in weights:
             raise unknown_name(f"recognizer in suite {suite.name}", name, weights)
-    if black_boxes is None and not white_boxes:
-        black_boxes = [name for name in suite.recognizers if name not in (suite.surrogates or [])] or suite.recognizers
-    judges = [(name, False) for name in black_boxes or []] + [(name, True) for name in white_boxes or []]
+    judges = _judges(suite, black_boxes, white_boxes)
     thresholds = {name: suite.load_thresholds(name, weights[name]) for name, _ in judges}
-    classes, cells = {}, []
+    classes, cells = {}, {}
     for method, preset, cls, settings in resolve_methods(suite, methods, overrides, config):
         classes[method] = cls
-        for target in targets:
+        for face in faces:
             for judge, white in judges:
                 pool = suite.surrogates or [name for name in suite.recognizers if white or name != judge]
-                cells.append(Cell(
-                    suite, method, preset, settings, objective, target, judge,
-                    tuple(pool) if cls.uses_surrogates else (), weights, cls.weights_sha256(settings), white,
-                ))  # fmt: skip
+                pool = pool if cls.uses_surrogates else []
+                cell = Cell(
+                    suite, method, preset, settings, objective, face, judge, tuple(pool), weights,
+                    cls.weights_sha256(settings), white and judge in pool,
+                )  # fmt: skip
+                cells[cell.key] = cell
     sources = suite.load_sources(limit)
     batch_size = suite.batch_size if batch_size is None else batch_size
-    return Plan(suite, cells, sources, thresholds, classes, out, batch_size, devices, accelerator, overwrite)
+    everything = [*cells.values()]
+    return Plan(suite, everything, sources, thresholds, classes, out, batch_size, devices, accelerator, overwrite)
+
+
+def _check_devices(devices: int, accelerator: str) -> None:
+    found = torch.cuda.device_count()
+    if accelerator == "gpu" and found == 0:
+        raise FacecloakError("There is no GPU here; leave --accelerator out, or give cpu.")
+    if accelerator != "cpu" and 0 < found < devices:
+        raise FacecloakError(f"--devices {devices}: there are {found} GPUs here.")
+
+
+def _judges(suite: Suite, black: list[str] | None, white: list[str] | None) -> list[tuple[str, bool]]:
+    """(recognizer, whether it stays among the surrogates) of each judge."""
+    for name in white or []:
+        if suite.surrogates and name not in suite.surrogates:
+            raise FacecloakError(f"--white-box {name}: it is no surrogate of suite {suite.name}; use --black-box.")
+    if black is None and not white:
+        black = [name for name in suite.recognizers if name not in (suite.surrogates or [])]
+        if not black:
+            raise FacecloakError(f"Suite {suite.name}: all recognizers are surrogates, so that none can judge.")
+    return [(name, False) for name in black or []] + [(name, True) for name in white or []]
 
 
 def resolve_methods(
     suite: Suite, names: list[str] | None, overrides: Iterable[str] = (), config: Path | None = None
 ) -> list[tuple[str, str, type[ProtectionMethod], Any]]:
-    """(name, preset, class, settings) of each method: preset, then suite, then config file, then overrides."""
+    """(name, preset, class, settings) of each method: suite, then preset, then config file, then overrides.
+
+    The preset's name ends in * if the last two changed anything.
+    """
     layers = read_yaml(config) if config else {}
     specs = [name.partition(":")[::2] for name in names or suite.methods]
     asked = {name for name, _ in specs}
-    for method in layers:
+    for method, values in layers.items():
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
+        if not isinstance(values, dict):
+            raise FacecloakError(f"{config}: {method} must be a mapping of settings to values.")
     typed: dict[str, list[str]] = {}
     for override in overrides:
         method, _, assignment = override.partition(".")
@@ -121,8 +151,10 @@ def resolve_methods(
         preset = preset or next(iter(cls.presets))
         if preset not in cls.presets:
             raise unknown_name(f"preset of {name}", preset, cls.presets)
-        values = {**suite.methods.get(name, {}), **cls.presets[preset], **(layers.get(name) or {})}
-        resolved.append((name, preset, cls, parse_settings(cls.Settings, values, typed.get(name, []), name)))
+        values = {**suite.methods.get(name, {}), **cls.presets[preset]}
+        own = parse_settings(cls.Settings, values, [], name)
+        settings = parse_settings(cls.Settings, {**values, **layers.get(name, {})}, typed.get(name, []), name)
+        resolved.append((name, preset if settings == own else f"{preset}*", cls, settings))
     return resolved
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,3 +32,9 @@ def stage_reporter(bar: tqdm) -> Callable[[str, int, int], None]:
 
 def _interval() -> float:
     return 0.2 if sys.stderr.isatty() else 20.0
+
+
+def quiet() -> None:
+    """Lightning's tips and hints would hide the progress."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|insightface|onnx2torch|facenet_pytorch")

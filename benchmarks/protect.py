@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
 from benchmarks.leaderboard import wide_console
 from benchmarks.plan import resolve_methods, writable
-from benchmarks.progress import progress, stage_reporter
-from benchmarks.runner import build_objective, quiet
-from benchmarks.suite import Suite, load_suite
+from benchmarks.progress import progress, quiet, stage_reporter
+from benchmarks.runner import build_objective
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite
 from facecloak.data import Batch, FindFace, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
-from facecloak.io import read_image, write_json, write_png
+from facecloak.io import read_image, read_json, write_json, write_png
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import Objective
 from facecloak.photo import cut_square, paste_square
@@ -47,7 +49,7 @@ def protect_photos(
     suite = load_suite(suite_name)
     [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], overrides)
     goal = objective or suite.objective
-    face = suite.load_target(target or (suite.default_targets or suite.target_names())[0], goal)
+    face = suite.load_target(target, goal)
     recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in suite.recognizers]
     find_face = suite.find_face()
     attacked = build_objective(suite, find_face, goal, face, recognizers)
@@ -57,29 +59,42 @@ def protect_photos(
     ).strategy.root_device
     method.to(device)
     attacked.to(device)
-    detector, outcomes = FaceDetector(str(device)), []
+    detector = FaceDetector(str(device))
+    earlier = _earlier(out)
     bar = progress(photos, unit="photo")
     method.on_progress = stage_reporter(bar)
+    outcomes = []
     for photo in bar:
-        (out / f"{photo.stem}.png").unlink(missing_ok=True)
         try:
             outcome = _protect(photo, out / f"{photo.stem}.png", suite, method, attacked, detector, find_face)
         except FacecloakError as error:
             outcome = {"photo": str(photo), "error": str(error)}
+            (out / f"{photo.stem}.png").unlink(missing_ok=True)  # an earlier result, or nothing: see _refuse_collisions
+        outcome |= {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal, "target": face.name}
         outcomes.append(outcome)
-        write_json(out / "protect.json", {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal,
-                                          "target": face.name, "photos": outcomes})  # fmt: skip
+        earlier[str(photo)] = outcome
+        write_json(out / "protect.json", {"photos": [*earlier.values()]})
     _print(outcomes, face.name)
     return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
 
 
+def _earlier(out: Path) -> dict[str, dict[str, Any]]:
+    """The outcomes that lie in ``out``, by photo."""
+    if not (out / "protect.json").exists():
+        return {}
+    return {outcome["photo"]: outcome for outcome in read_json(out / "protect.json")["photos"]}
+
+
 def _refuse_collisions(photos: list[Path], out: Path) -> None:
+    """Never write over a file that is not an earlier result of the same photo."""
+    own = {outcome.get("result"): outcome["photo"] for outcome in _earlier(out).values()}
     stems = [photo.stem for photo in photos]
     for photo in photos:
+        result = out / f"{photo.stem}.png"
         if stems.count(photo.stem) > 1:
-            raise FacecloakError(f"Two photos would be written as {photo.stem}.png; protect them into two folders.")
-        if (out / f"{photo.stem}.png").resolve() == photo.resolve():
-            raise FacecloakError(f"{photo} would be overwritten by its protected version; choose another --out.")
+            raise FacecloakError(f"Two photos would be written as {result.name}; protect them into two folders.")
+        if result.exists() and own.get(str(result)) != str(photo):
+            raise FacecloakError(f"{result} would be overwritten, and is no result of {photo}; choose another --out.")
 
 
 @torch.no_grad()
@@ -135,12 +150,12 @@ def _print(outcomes: list[dict[str, Any]], target: str) -> None:
     view = Table("photo", "outcome", "PSNR", f"similarity to target {target}", "to the original", "s")
     for outcome in outcomes:
         if outcome["error"]:
-            view.add_row(outcome["photo"], f"[red]{outcome['error']}[/]", "", "", "", "")
+            view.add_row(escape(outcome["photo"]), f"[red]{escape(outcome['error'])}[/]", "", "", "", "")
             continue
         mean = {key: float(np.mean(list(value.values()))) for key, value in outcome.items() if key.startswith("cosine")}
         view.add_row(
-            outcome["photo"],
-            outcome["result"],
+            escape(outcome["photo"]),
+            escape(outcome["result"]),
             "identical" if outcome["psnr"] is None else f"{outcome['psnr']:.1f} dB",
             f"{mean['cosine_to_target_before']:.2f} → {mean['cosine_to_target_after']:.2f}",
             f"1.00 → {mean['cosine_to_original_after']:.2f}",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from facecloak.metrics import ProtectionSuccessRate
+from facecloak.recognizers.calibration import far_key
 
 SCHEMA_VERSION = 1
 
@@ -20,7 +21,7 @@ COLUMNS = {
     "n_images": "sources asked for",
     "image_size": "side in pixels",
     "method": "name",
-    "preset": "of its settings",
+    "preset": "of its settings, with * if others were set beside it",
     "settings_hash": "of its settings",
     "facecloak": "version",
     "git_sha": "of the checkout, if it is one",
@@ -40,14 +41,16 @@ COLUMNS = {
     "psr_low": "95 % Wilson interval",
     "psr_high": "",
     "psr_clean": "the same rate on the unprotected sources",
-    "n_psr": "images in the rate: those with a face found, and the failed ones",
+    "n_psr": "images in it: those in which a face is found, and the failed ones",
     "dodging": "share not matched to another photo of the same person",
     "dodging_low": "",
     "dodging_high": "",
     "dodging_clean": "",
+    "n_dodging": "images in it: those whose person has another photo",
     "joint": "share that is matched to the target and not to its own person",
     "joint_low": "",
     "joint_high": "",
+    "joint_clean": "",
     "rank1_targeted": "the target's test photo is retrieved first from the gallery",
     "rank5_targeted": "among the first five",
     "rank1_untargeted": "the own other photo is not retrieved first",
@@ -55,7 +58,8 @@ COLUMNS = {
     "cosine_rise_black_box": "mean cosine to the target's test photo, protected minus clean",
     "cosine_rise_surrogates": "the same, mean over the surrogates",
     "n_undetected": "protected images in which no face is found: in no rate",
-    "n_failed": "sources without a protected image: never a success",
+    "n_failed": "images that the method failed to protect: never a success",
+    "n_unusable": "sources that cannot be read or have no face: in no rate",
     "psnr": "dB, mean over the images that differ from their source",
     "n_identical": "images equal to their source: their PSNR is infinite and in no mean",
     "ssim": "mean; 11×11 Gaussian, σ 1.5, RGB",
@@ -80,6 +84,10 @@ COLUMNS = {
 NEEDED = {"impersonation": ["target"], "obfuscation": ["self"], "joint": ["target", "self"]}
 
 
+# The first process judges alone: a metric that waited for the others would wait for ever
+ALONE = {"sync_on_compute": False}
+
+
 def none_if_nan(value: float | None) -> float | None:
     """JSON and CSV have no NaN: a value that was not measured is empty."""
     return None if value is None or not math.isfinite(value) else float(value)
@@ -91,52 +99,51 @@ def success_rows(
     black_box: str,
     surrogates: list[str],
     thresholds: dict[str, Any],
+    fars: list[float],
 ) -> list[dict[str, Any]]:
     """The part of the rows that follows from the cosines, one row a FAR.
 
     Args:
-        records: per image ``error``, ``detected``, ``reference`` (which of "target" and "self" there is a photo
-            of), and ``cosine`` and ``cosine_clean`` (protected and not): {"target" | "self": {recognizer: cosine}}.
+        records: per image ``usable``, ``error``, ``detected``, ``reference`` (which of "target" and "self" there is
+            a photo of), and ``cosine`` and ``cosine_clean``: {"target" | "self": {recognizer: cosine}}.
         thresholds: the entry of the black box, its ``fars`` by FAR.
     """
     rises = {name: _mean_rise(records, name) for name in {black_box, *surrogates}}
     surrogate_rises = [rises[name] for name in surrogates if rises[name] is not None]
+    usable = [record for record in records if record["usable"]]
     shared = {
         "cosine_rise_black_box": rises[black_box],
         "cosine_rise_surrogates": sum(surrogate_rises) / len(surrogate_rises) if surrogate_rises else None,
-        "n_failed": sum(record["error"] is not None for record in records),
-        "n_undetected": sum(record["error"] is None and not record["detected"] for record in records),
+        "n_unusable": len(records) - len(usable),
+        "n_failed": sum(record["error"] is not None for record in usable),
+        "n_undetected": sum(record["error"] is None and not record["detected"] for record in usable),
     }
     rows = []
-    for far, entry in sorted(thresholds["fars"].items(), key=lambda item: -float(item[0])):
-        threshold = entry["threshold"]
+    for far in sorted(fars, reverse=True):
+        threshold = thresholds["fars"][far_key(far)]["threshold"]
         now, clean = (
-            {kind: _rate(records, kind, black_box, threshold, column) for kind in NEEDED}
+            {kind: _rate(usable, kind, black_box, threshold, column) for kind in NEEDED}
             for column in ("cosine", "cosine_clean")
         )
-        row = {"far": float(far), "threshold": threshold, **shared, "n_psr": now[objective]["n"]}
+        row = {"far": far, "threshold": threshold, **shared}
         for column, kind in (("psr", objective), ("dodging", "obfuscation"), ("joint", "joint")):
-            row |= {
-                column: now[kind]["rate"],
-                f"{column}_low": now[kind]["low"],
-                f"{column}_high": now[kind]["high"],
-            }
-        row |= {"psr_clean": clean[objective]["rate"], "dodging_clean": clean["obfuscation"]["rate"]}
-        rows.append({column: none_if_nan(value) for column, value in row.items()})
+            row |= {column: now[kind]["rate"], f"{column}_low": now[kind]["low"], f"{column}_high": now[kind]["high"]}
+            row |= {f"{column}_clean": clean[kind]["rate"], f"n_{column}": now[kind]["n"]}
+        rows.append({column: none_if_nan(value) for column, value in row.items() if column in COLUMNS})
     return rows
 
 
-def _rate(records: list[dict], kind: str, recognizer: str, threshold: float, column: str) -> dict[str, float]:
+def _rate(usable: list[dict], kind: str, recognizer: str, threshold: float, column: str) -> dict[str, float]:
     """One rate over the images that have the photos for it (a target's test, another photo of the person)."""
-    usable = [record for record in records if set(NEEDED[kind]) <= set(record["reference"])]
-    if not usable:
+    judged = [record for record in usable if set(NEEDED[kind]) <= set(record["reference"])]
+    if not judged:
         return dict.fromkeys(("rate", "low", "high", "n"), math.nan)
     to_target, to_self = (
-        torch.tensor([_cosine(record[column], side, recognizer) for record in usable], dtype=torch.float64)
+        torch.tensor([_cosine(record[column], side, recognizer) for record in judged], dtype=torch.float64)
         for side in ("target", "self")
     )
-    failed = torch.tensor([column == "cosine" and record["error"] is not None for record in usable])
-    metric = ProtectionSuccessRate(threshold, kind, sync_on_compute=False)  # the first process judges alone
+    failed = torch.tensor([column == "cosine" and record["error"] is not None for record in judged])
+    metric = ProtectionSuccessRate(threshold, kind, **ALONE)
     metric.update(to_target, to_self, failed)
     return metric.compute()
 

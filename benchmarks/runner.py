@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import subprocess
-import warnings
-from datetime import UTC, datetime
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
-import facecloak
-from benchmarks.cell import Cell, read_outcomes, read_result, write_result
+from benchmarks.cell import Cell, forget, read_outcomes, read_result, write_result
 from benchmarks.judge import Judge
-from benchmarks.leaderboard import summary, write_leaderboard
-from benchmarks.memory import reset_peak
+from benchmarks.leaderboard import long_table, summary, write_leaderboard
 from benchmarks.plan import Plan
-from benchmarks.progress import progress, stage_reporter
+from benchmarks.progress import progress, quiet, stage_reporter
+from benchmarks.provenance import cost, describe
+from benchmarks.quality import Quality
 from benchmarks.records import SCHEMA_VERSION, success_rows
-from benchmarks.suite import Source, Suite, Target, manifest_sha256
+from benchmarks.suite import Source, Suite, Target, file_sha256, manifest_sha256
 from benchmarks.writer import Writer
 from facecloak.config import settings_hash
-from facecloak.data import FindFace, Sources, to_tensor
+from facecloak.data import FindFace, Photo, Sources, to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.io import sha256, sha256_json
+from facecloak.io import sha256_json
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer, load_recognizer
@@ -38,34 +36,41 @@ class Runner:
     """One run: its plan, the photos, and what is loaded once for many cells.
 
     Raises:
-        FacecloakError: no photo of the suite is usable.
+        FacecloakError: no photo of the suite is usable, or a target's photo shows no face.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.suite = plan, plan.suite
         self.main = rank_zero_only.rank == 0
         self.find_face = self.suite.find_face()
+        for target in {cell.target.name: cell.target for cell in plan.cells}.values():
+            self.suite.read_face(target.image, self.find_face, target.box)
+        self.tests = self.suite.read_tests(self.find_face)
         self.manifest = manifest_sha256(plan.sources)
-        self.hashes = {source.name: sha256(source.path) for source in plan.sources}
+        self.hashes = {source.name: file_sha256(source.path) for source in plan.sources}
         bar = progress(plan.sources, desc="reading photos", unit="photo", disable=not self.main)
         self.photos = {source.name: self.suite.read(source.path, self.find_face) for source in bar}
         if all(photo.error for photo in self.photos.values()):
             first = next(iter(self.photos.values())).error
             raise FacecloakError(f"Suite {self.suite.name}: none of {len(self.photos)} photos is usable; {first}")
-        self._methods: dict[tuple[str, str], ProtectionMethod] = {}
-        self._surrogates: dict[str, Any] = {}
+        self.quality = Quality(self.suite.features)
+        self._method: tuple[tuple[str, str], ProtectionMethod] | None = None
+        self._surrogates: dict[str, Recognizer] = {}
+        self._black_boxes: dict[str, Recognizer] = {}
         self._judges: dict[tuple[str, ...], Judge] = {}
 
     def run(self) -> pd.DataFrame:
-        """Protect and judge every cell of the plan; the leaderboard is written after each.
+        """Protect and judge every cell of the plan; the leaderboard of all cells in ``out`` is kept up to date.
 
         Returns:
             the long table of the plan's cells; empty in processes other than the first.
         """
         quiet()
-        cells, table = self.plan.cells, pd.DataFrame()
+        cells = self.plan.cells
+        current = [self._folder(cell) for cell in cells if self._is_judged(cell)]
+        others = self._other_cells()
         for number, cell in enumerate(cells, start=1):
-            done = self._is_judged(cell)
+            done = self._folder(cell) in current
             if self.main:
                 tqdm.write(f"[{number}/{len(cells)}] {cell.title}{': done before' if done else ''}")
             if not done:
@@ -73,20 +78,49 @@ class Runner:
             if self.main:
                 if not done:
                     self._judge(cell)
+                    current.append(self._folder(cell))
                 tqdm.write(f"    {summary(read_result(self._folder(cell))['rows'])}")
-                table = write_leaderboard(self.plan.out, [self._folder(cell) for cell in cells[:number]])
-        return table
+                write_leaderboard(self.plan.out, others + current)
+        return long_table(current) if self.main else pd.DataFrame()
+
+    def _other_cells(self) -> list[Path]:
+        """The complete cells of earlier runs that this one does not repeat.
+
+        Raises:
+            FacecloakError: they cannot stand in one table with this run's.
+        """
+        own = {self._folder(cell) for cell in self.plan.cells}
+        others = [path.parent for path in sorted(self.plan.out.glob("cells/*/cell.json")) if path.parent not in own]
+        for folder in others:
+            row = read_result(folder)["rows"][0]
+            if row["suite"] == self.suite.name and row["manifest_sha256"] != self.manifest:
+                raise FacecloakError(
+                    f"{folder} holds results of other photos (n = {row['n_images']}), which cannot stand in one table "
+                    f"with these (n = {len(self.plan.sources)}). Repeat it under the same --limit, delete it, or use "
+                    "another --out."
+                )
+        return others
 
     def _folder(self, cell: Cell) -> Path:
         return cell.folder(self.plan.out)
 
     def _sources(self, cell: Cell) -> list[Source]:
-        return [source for source in self.plan.sources if source.group in (None, cell.target.name)]
+        """Impersonation: those of the target's group. Obfuscation concerns everybody."""
+        own = (None, cell.target.name)
+        return [s for s in self.plan.sources if s.group in own or cell.objective == "obfuscation"]
+
+    @cached_property
+    def _gallery_sha256(self) -> str:
+        return manifest_sha256(self.suite.load_sources())
 
     def _fingerprint(self, cell: Cell) -> str:
         """Hash of all that a cell's judgement depends on, its images aside."""
-        thresholds = self.plan.thresholds[cell.black_box]
-        return sha256_json([self.manifest, thresholds, self.suite.features, sorted(cell.weights), SCHEMA_VERSION])
+        tests = [self.suite.load_target(name, "impersonation") for name in self.suite.target_names()]
+        return sha256_json([
+            SCHEMA_VERSION, self.manifest, self._gallery_sha256, self.plan.thresholds[cell.black_box], cell.weights,
+            [[test.name, file_sha256(test.test), test.test_box] for test in tests], self.suite.fars,
+            self.suite.detect, self.suite.features, self.quality.available,
+        ])  # fmt: skip
 
     def _is_judged(self, cell: Cell) -> bool:
         result = read_result(self._folder(cell))
@@ -96,34 +130,36 @@ class Runner:
     def _protect(self, cell: Cell) -> None:
         folder = self._folder(cell)
         photos = {source.name: self.photos[source.name] for source in self._sources(cell)}
-        photos = {name: photo for name, photo in photos.items() if not photo.error}
         if self.main:
             (folder / "cell.json").unlink(missing_ok=True)  # a run killed from here on must not look done
+            forget(folder, [name for name, photo in photos.items() if photo.error])
+        photos = {name: photo for name, photo in photos.items() if not photo.error}
         done = set() if self.plan.overwrite else set(read_outcomes(folder, self.hashes))
-        data = Sources(photos, self.plan.batch_size, done, self.plan.devices)
-        if not data.batches:
+        if done.issuperset(photos):
             return
-        method = self._method(cell)
+        data = Sources(photos, self.plan.batch_size, done, self.plan.devices)
+        method = self._load_method(cell)
         images = sum(len(batch) for batch in data.batches)
         with progress(total=images, desc=f"  {cell.method}", unit="image", disable=not self.main) as bar:
             method.on_progress = stage_reporter(bar)
             trainer = pl.Trainer(
                 accelerator=self.plan.accelerator, devices=self.plan.devices,
-                strategy="ddp" if self.plan.devices > 1 else "auto", callbacks=[Writer(folder, self.hashes, bar)],
-                inference_mode=False, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-                enable_model_summary=False,
+                # the others wait while the first process judges, however long that takes
+                strategy=DDPStrategy(timeout=timedelta(days=2)) if self.plan.devices > 1 else "auto",
+                callbacks=[Writer(folder, self.hashes, bar)], inference_mode=False, logger=False,
+                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             )  # fmt: skip
-            reset_peak()
             trainer.predict(method, datamodule=data, return_predictions=False)
             trainer.strategy.barrier()
 
-    def _method(self, cell: Cell) -> ProtectionMethod:
+    def _load_method(self, cell: Cell) -> ProtectionMethod:
+        """The cell's method; the last one is kept, since the next cell often differs in its objective only."""
         key = (cell.method, settings_hash(cell.settings))
         objective = self._objective(cell) if cell.surrogates else None
-        if key not in self._methods:
-            self._methods[key] = self.plan.methods[cell.method](cell.settings, objective)
-        self._methods[key].objective = objective
-        return self._methods[key]
+        if self._method is None or self._method[0] != key:
+            self._method = (key, self.plan.methods[cell.method](cell.settings, objective))
+        self._method[1].objective = objective
+        return self._method[1]
 
     def _objective(self, cell: Cell) -> Objective:
         for name in cell.surrogates:
@@ -132,75 +168,41 @@ class Runner:
         surrogates = [self._surrogates[name].cpu() for name in cell.surrogates]
         return build_objective(self.suite, self.find_face, cell.objective, cell.target, surrogates)
 
+    def _load_judge(self, photos: dict[str, Photo]) -> Judge:
+        device = "cpu" if self.plan.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
+        if not self._black_boxes:
+            self._black_boxes = {name: load_recognizer(name, False, device) for name in self.suite.recognizers}
+            self._second = self.suite.read_second(self.find_face)
+        if tuple(photos) not in self._judges:
+            self._judges[tuple(photos)] = Judge(self._black_boxes, photos, self._second, self.tests, device)
+        return self._judges[tuple(photos)]
+
     def _judge(self, cell: Cell) -> None:
-        folder, sources = self._folder(cell), self._sources(cell)
-        outcomes = read_outcomes(folder, self.hashes)
-        errors = {source.name: self.photos[source.name].error or outcomes[source.name]["error"] for source in sources}
-        key = tuple(source.name for source in sources)
-        if key not in self._judges:
-            self._judges[key] = Judge(self.suite, sources, self.photos, self.find_face, self.suite.recognizers)
-        images = {source.name: folder / "images" / f"{source.name}.png" for source in sources}
-        records, quality = self._judges[key].judge(images, errors, cell.target, cell.black_box)
+        folder = self._folder(cell)
+        photos = {source.name: self.photos[source.name] for source in self._sources(cell)}
+        outcomes = {name: o for name, o in read_outcomes(folder, self.hashes).items() if name in photos}
+        errors = {name: outcome["error"] for name, outcome in outcomes.items() if outcome["error"]}
+        made = {name: outcome for name, outcome in outcomes.items() if not outcome["error"]}
+        protected = {name: self.suite.read(folder / "images" / f"{name}.png", self.find_face) for name in made}
+        judge = self._load_judge(photos)
+        records, embeddings = judge.judge(protected, errors, cell.target.name)
         for record in records:
             record["seconds"] = outcomes.get(record["id"], {}).get("seconds")
+        constant = describe(cell, self.manifest, photos, self.plan) | cost([*made.values()])
+        constant |= self.quality.measure(protected, photos, records)
+        constant |= judge.ranks(embeddings, cell.target.name, cell.black_box)
         thresholds = self.plan.thresholds[cell.black_box]
         surrogates = list(cell.surrogates) or [name for name in self.suite.recognizers if name != cell.black_box]
-        rows = success_rows(records, cell.objective, cell.black_box, surrogates, thresholds)
-        made = [outcomes[name] for name, error in errors.items() if error is None]
-        constant = self._describe(cell) | _cost(made) | quality
+        rows = success_rows(records, cell.objective, cell.black_box, surrogates, thresholds, self.suite.fars)
         write_result(folder, [constant | row for row in rows], records, {
             "fingerprint": self._fingerprint(cell), "key": cell.key, "weights": cell.weights,
             "settings": vars(cell.settings), "thresholds": thresholds, "torch": torch.__version__,
         })  # fmt: skip
-
-    def _describe(self, cell: Cell) -> dict[str, Any]:
-        """What the cell is, as columns of its rows."""
-        return {
-            "schema_version": SCHEMA_VERSION, "suite": self.suite.name,
-            "dataset": str(self.suite.sources.get("folder") or next(iter(self.suite.sources["groups"].values()))),
-            "manifest_sha256": self.manifest, "n_images": len(self._sources(cell)),
-            "image_size": self.suite.image_size, "method": cell.method, "preset": cell.preset,
-            "settings_hash": settings_hash(cell.settings), "facecloak": facecloak.__version__, "git_sha": _git_sha(),
-            "seed": getattr(cell.settings, "seed", None), "date": datetime.now(UTC).date().isoformat(),
-            "run_id": self._folder(cell).name, "objective": cell.objective, "target": cell.target.name,
-            "black_box": cell.black_box, "white_box": cell.white_box,
-            "weights_sha256": cell.weights[cell.black_box], "surrogates": "+".join(cell.surrogates),
-            "threshold_source": self.plan.thresholds[cell.black_box]["pairs"], "source": "measured",
-        }  # fmt: skip
 
 
 def build_objective(
     suite: Suite, find_face: FindFace, goal: Goal, target: Target, surrogates: list[Recognizer]
 ) -> Objective:
     """The objective of a suite's target; `FacecloakError` if no face is found in the target's photo."""
-    photo = suite.read(target.image, find_face, target.box)
-    if photo.error:
-        raise FacecloakError(f"Suite {suite.name}, target {target.name}: {photo.error}.")
+    photo = suite.read_face(target.image, find_face, target.box)
     return Objective(goal, surrogates, to_tensor([photo.image]), torch.tensor([photo.box]))
-
-
-def _cost(made: list[dict[str, Any]]) -> dict[str, Any]:
-    """Cost columns from the outcomes of the images that a method made."""
-    if not made:
-        return {}
-    return {
-        "seconds_per_image": sum(outcome["seconds"] for outcome in made) / len(made),
-        "peak_memory_mb": max((outcome["peak_memory_mb"] or 0 for outcome in made), default=0) or None,
-        "unet_passes": max(outcome["unet_passes"] for outcome in made),
-        "device": made[0]["device"],
-    }
-
-
-def _git_sha() -> str | None:
-    """The commit of the checkout that this code runs from; None for an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def quiet() -> None:
-    """Lightning's tips and hints would hide the progress."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning|insightface|onnx2torch|facenet_pytorch")

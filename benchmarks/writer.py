@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from tqdm import tqdm
 
 from benchmarks.cell import write_outcome
-from benchmarks.memory import peak_mb
+from benchmarks.memory import peak_mb, reset_peak
+from benchmarks.records import none_if_nan
 from facecloak.data import Batch, to_uint8
 from facecloak.method import Protected
 
@@ -27,6 +28,10 @@ class Writer(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder, self.sources, self.bar = folder, sources, bar
 
+    def on_predict_start(self, trainer, pl_module) -> None:
+        """Called by the Trainer when the method is on its device."""
+        reset_peak(pl_module.device)
+
     def write_on_batch_end(
         self,
         trainer,
@@ -41,7 +46,7 @@ class Writer(BasePredictionWriter):
         shared = {
             "seconds": prediction.seconds / len(batch.ids),
             "unet_passes": prediction.unet_passes,
-            "peak_memory_mb": peak_mb(),
+            "peak_memory_mb": peak_mb(pl_module.device),
             "batch_size": len(batch.ids),
             "device": _device_name(pl_module.device),
         }
@@ -50,7 +55,7 @@ class Writer(BasePredictionWriter):
             png = io.BytesIO()
             if error is None:
                 Image.fromarray(images[index]).save(png, format="PNG")
-            history = {curve: [row[index] for row in rows] for curve, rows in prediction.history.items()}
+            history = {curve: [none_if_nan(row[index]) for row in rows] for curve, rows in prediction.history.items()}
             outcome = {"id": name, "source_sha256": self.sources[name], "error": error, "history": history, **shared}
             write_outcome(self.folder, name, png.getvalue() or None, outcome)
             self.bar.update(trainer.world_size)

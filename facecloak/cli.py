@@ -22,26 +22,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 done with failed images, 2 an error."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    overrides = [argument.removeprefix("--") for argument in rest if _is_override(argument)]
-    if len(overrides) < len(rest) or (rest and options.command not in ("benchmark", "protect")):
-        unknown = next(argument for argument in rest if not _is_override(argument) or options.command == "list")
-        parser.error(f"unknown argument {unknown!r}; settings are given as --method.field=value")
-    options.overrides = overrides
+    has_settings = options.command in ("benchmark", "protect")
+    for argument in rest:
+        if not (has_settings and _is_override(argument)):
+            hint = "; settings are given as --method.field=value" if has_settings else ""
+            parser.error(f"unknown argument {argument!r}{hint}")
+    options.overrides = [argument.removeprefix("--") for argument in rest]
     try:
         return options.run(options)
     except FacecloakError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        return _fail("interrupted. Finished images are kept: run the same command again to go on.")
+        return _fail("interrupted. Finished images are kept: run it again (without --mode overwrite) to go on.")
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror}. Finished images are kept: mend it and run the same command again.")
     except RuntimeError as error:
-        if "out of memory" not in str(error):
+        if not any(text in str(error) for text in ("out of memory", "can't allocate memory")):
             raise
-        return _fail("out of memory. Finished images are kept: run again with a smaller --batch-size.")
+        return _fail("out of memory. Finished images are kept: a smaller --batch-size or model needs less.")
 
 
 def _is_override(argument: str) -> bool:
@@ -55,7 +56,10 @@ def _fail(message: str) -> int:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("must name one at least")
+    return names
 
 
 def _positive(text: str) -> int:
@@ -133,7 +137,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     from benchmarks.leaderboard import print_leaderboard
     from benchmarks.plan import make_plan
     from benchmarks.runner import Runner
-    from benchmarks.suite import load_suite
+    from benchmarks.suite_files import load_suite
 
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets
@@ -147,10 +151,15 @@ def _benchmark(options: argparse.Namespace) -> int:
         return 0
     print_leaderboard(table)
     print(f"wrote {plan.out / 'leaderboard.csv'}, {plan.out / 'leaderboard_wide.csv'} and the images below {plan.out}")
-    failed = int(table.drop_duplicates("run_id")["n_failed"].sum())
-    if failed:
-        print(f"{failed} images have no protected version; `error` in records.jsonl says why.", file=sys.stderr)
-    return 1 if failed else 0
+    cells = table.drop_duplicates("run_id")
+    counts = {name: int(cells[f"n_{name}"].sum()) for name in ("failed", "unusable")}
+    if any(counts.values()):
+        print(
+            f"{counts['failed']} images failed and {counts['unusable']} sources were unusable, summed over cells; "
+            "`error` in records.jsonl says why.",
+            file=sys.stderr,
+        )
+    return 1 if any(counts.values()) else 0
 
 
 def _protect(options: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def parse_settings(
             raise unknown_name(f"setting of {name or cls.__name__}", str(field), fields)
     for field, value in values.items():
         if value is None and type(None) not in get_args(types[field]):  # the parser lets null pass for any type
-            raise FacecloakError(f"Settings of {name or cls.__name__}: {field} needs a value, got null.")
+            raise FacecloakError(f"{name or cls.__name__}: {field} needs a value, got null.")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "settings")
     try:
@@ -46,8 +46,8 @@ def parse_settings(
         merged = parser.parse_args([f"--settings.{argument}" for argument in arguments], namespace=typed)
         return parser.instantiate(merged)["settings"]
     except (ArgumentError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).replace("settings.", "").split())
-        raise FacecloakError(f"Settings of {name or cls.__name__}: {reason}") from None
+        reason = " ".join(str(error).replace("settings.", "").replace("Parser key ", "").split())
+        raise FacecloakError(f"{name or cls.__name__}: {reason}") from None
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:

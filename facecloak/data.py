@@ -91,7 +91,8 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise FacecloakError(f"{folder}: no such folder.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    paths = sorted(path for path in found if not path.name.startswith("."))  # such as ._photo.png of macOS
     if not paths:
         raise FacecloakError(f"{folder}: no image in it ({', '.join(IMAGE_SUFFIXES)}).")
     stems = [path.stem for path in paths]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from facecloak.data import Box
+from facecloak.data import Box, FindFace, Photo, read_photo
+from facecloak.errors import FacecloakError
+from facecloak.io import read_image
 
 # where MTCNN's box lies in an aligned CelebA-HQ photo, as shares of its side (means over 500 photos)
 FACE_HEIGHT, FACE_WIDTH, CENTRE_X, CENTRE_Y = 0.733, 0.542, 0.502, 0.545
+ALIGNED = 0.15  # how far, as a share of the side, a face may lie from there: 3 standard deviations over those photos
+NOT_CUT: Box = (0.0, 0.0, 0.0, 0.0)
 SOFT_EDGE = 0.08  # share of the square's side over which the change fades out
 
 
@@ -48,6 +53,49 @@ def cut_square(photo: np.ndarray, box: Box, size: int) -> FaceSquare:
     square = photo[rows[:, None], columns]
     image = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))
     return FaceSquare(left, top, side, image)
+
+
+def frame(
+    path: Path, size: int, find_face: FindFace, detector: FindFace | None, like: Box | None = None
+) -> tuple[Photo, Box | None]:
+    """Read any photo and bring it into the frame of an aligned set: the face where aligned photos have it.
+
+    A square photo whose face lies there already (to `ALIGNED` of its side) is used as it is, any other cut around
+    its face.
+
+    Args:
+        path: any image file.
+        size: side of the result in pixels.
+        find_face: finds what recognizers see of the result.
+        detector: finds the face in the whole photo; None takes every photo as aligned.
+        like: the second return value for a photo that this one is to be framed as.
+
+    Returns:
+        the photo, and the box that was cut around in the file's pixels: `NOT_CUT` if it was aligned, None without
+        a face.
+    """
+    if detector is None or like == NOT_CUT:
+        return read_photo(path, size, find_face), like
+    try:
+        image = read_image(path)
+    except FacecloakError as error:
+        return Photo(None, None, str(error)), None
+    box = like or detector(image)
+    if box is None:
+        return Photo(image, None, f"{path}: no face found"), None
+    if like is None and _is_aligned(box, image.shape):
+        return read_photo(path, size, find_face), NOT_CUT
+    square = cut_square(image, box, size).image
+    found = find_face(square)
+    return Photo(square, found, None if found else f"{path}: no face found"), box
+
+
+def _is_aligned(box: Box, shape: tuple[int, ...]) -> bool:
+    if shape[0] != shape[1]:
+        return False
+    x0, y0, x1, y1 = (value / shape[0] for value in box)
+    found = np.array([(x0 + x1) / 2 - CENTRE_X, (y0 + y1) / 2 - CENTRE_Y, y1 - y0 - FACE_HEIGHT])
+    return bool((abs(found) < ALIGNED).all())
 
 
 def paste_square(photo: np.ndarray, square: FaceSquare, protected: np.ndarray) -> np.ndarray:

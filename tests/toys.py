@@ -27,9 +27,9 @@ def write_photo(path: Path, person: int, shot: int = 0) -> None:
     write_png(path, (smooth.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
 
 
-def write_recognizer(folder: Path, name: str) -> None:
+def write_recognizer(folder: Path, name: str, seed: int = 0) -> None:
     """An ONNX recognizer and its sidecar: strided convolution, ReLU, linear layer, seeded by the name."""
-    random, flat = np.random.RandomState(zlib.crc32(name.encode())), 8 * (FACE // 4) ** 2
+    random, flat = np.random.RandomState(zlib.crc32(name.encode()) + seed), 8 * (FACE // 4) ** 2
     arrays = {
         "kernel": random.normal(0, 0.2, (8, 3, 5, 5)),
         "linear": random.normal(0, flat**-0.5, (DIM, flat)),

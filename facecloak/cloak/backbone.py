@@ -127,11 +127,11 @@ class Backbone(nn.Module):
 
 
 def folder_sha256(name: str) -> str | None:
-    """Hash of a pipeline folder's safetensors files; None for a hub id."""
+    """Hash of a model folder's weights, configurations and tokenizer; None for a hub id."""
     source = Path(_source(name))
     if not source.is_dir():
         return None
-    files = sorted(source.glob("*/*.safetensors"))
+    files = sorted(file for kind in ("safetensors", "json", "txt") for file in source.rglob(f"*.{kind}"))
     return sha256_json([[str(file.relative_to(source)), sha256(file)] for file in files])
 
 

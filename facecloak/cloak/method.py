@@ -99,7 +99,9 @@ class FaceCloak(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: CloakSettings) -> str | None:
-        return folder_sha256(settings.backbone)
+        folders = [settings.backbone, settings.tiny_decoder]
+        hashes = [folder_sha256(folder) for folder in folders if folder is not None]
+        return "+".join(str(digest) for digest in hashes)
 
     def protect(self, batch: Batch) -> Protected:
         settings, passes = self.settings, self.backbone.passes

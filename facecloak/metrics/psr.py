@@ -37,7 +37,8 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     share, z2 = successes / n, Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # exact at the ends, where rounding would leave 1e-17
+    return 0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half
 
 
 def successes(to_target: Tensor | None, to_self: Tensor | None, threshold: float, kind: str) -> Tensor:

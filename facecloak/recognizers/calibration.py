@@ -142,22 +142,25 @@ def load_thresholds(path: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def lookup(
-    table: Mapping[str, dict[str, Any]], name: str, weights_sha256: str | None, fars: Sequence[float], suite: str
+    table: Mapping[str, dict[str, Any]], name: str, weights_sha256: str | None, fars: Sequence[float], calibration: str
 ) -> dict[str, Any]:
     """The entry of a recognizer, made with the very weights that are used.
+
+    Args:
+        calibration: the arguments of `facecloak calibrate` that would make it, for error messages.
 
     Raises:
         FacecloakError: no entry, or none for one of the FARs, or other weights.
     """
-    advice = f"run `facecloak calibrate {suite}`."
+    advice = f"run `facecloak calibrate {calibration}`."
     entry = table.get(name)
     if entry is None:
-        raise FacecloakError(f"Recognizer {name!r} has no thresholds in {suite}: {advice}")
+        raise FacecloakError(f"Recognizer {name!r} has no thresholds: {advice}")
     if missing := [far_key(far) for far in fars if far_key(far) not in entry["fars"]]:
-        raise FacecloakError(f"Recognizer {name!r} has no threshold at FAR {', '.join(missing)} in {suite}: {advice}")
+        raise FacecloakError(f"Recognizer {name!r} has no threshold at FAR {', '.join(missing)}: {advice}")
     if entry["weights_sha256"] not in (None, weights_sha256):
         raise FacecloakError(
-            f"The thresholds of {name!r} in {suite} are of other weights "
+            f"The thresholds of {name!r} are of other weights "
             f"({entry['weights_sha256']}, present {weights_sha256}): {advice}"
         )
     return entry

@@ -43,6 +43,8 @@ def fails(capsys, *arguments) -> str:
         (["--targets", "3"], "Known: 1, 2."),
         (["--black-box", "adda"], "Did you mean 'ada'?"),
         (["--config", "missing.yaml"], "missing.yaml: no such file"),
+        (["--objective", "obfuscation", "--targets", "1"], "leave --targets out"),
+        (["--accelerator", "gpu"], "There is no GPU here"),
     ],
 )
 def test_a_wrong_argument_is_one_line(toys, tmp_path, capsys, arguments, message):
@@ -55,6 +57,34 @@ def test_an_unknown_argument_is_named(toys, capsys):
     assert "--limits" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["list", "--a.b=1"], ["calibrate", "x", "--out", "y", "--a.b=1"], ["benchmark", "x", "--methods", ""]]
+)
+def test_a_stray_or_empty_argument_is_named(capsys, arguments):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "unknown argument '--a.b=1'" in (error := capsys.readouterr().err) or "must name one at least" in error
+
+
+def test_a_target_without_a_test_photo_is_refused(toys, tmp_path, capsys):
+    content = yaml.safe_load(toys.read_text())
+    del content["targets"]["pairs"][0]["test"]
+    change(toys, targets=content["targets"])
+    assert "must have a name, an image and a test" in fails(capsys, "benchmark", toys, "--out", tmp_path / "out")
+
+
+def test_a_second_folder_that_is_missing(toys, tmp_path, capsys):
+    change(toys, sources={"folder": str(tmp_path / "toys" / "photos"), "second": str(tmp_path / "gone")})
+    assert "gone: no such folder" in fails(capsys, "benchmark", toys, "--out", tmp_path / "out")
+
+
+def test_a_target_without_a_face_is_found_before_any_work(toys, tmp_path, capsys):
+    """The toys are patterns, in which MTCNN finds no face."""
+    change(toys, detect=True)
+    assert "100.png: no face found" in fails(capsys, "benchmark", toys, "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "cells").exists()
+
+
 def test_an_unknown_suite_is_suggested(capsys):
     assert "Did you mean 'celeba_hq_pairs'?" in fails(capsys, "benchmark", "celeba_hq_pair")
 
@@ -63,9 +93,15 @@ def test_an_unknown_suite_is_suggested(capsys):
     ("values", "message"),
     [
         ({"surrogates": ["ada", "bob"]}, "the black box ada is among the surrogates"),
-        ({"image_size": "big"}, "image_size must be a whole number"),
+        ({"image_size": "big"}, '"image_size": Expected'),
+        ({"image_size": 0}, "image_size must be above 0"),
+        ({"fars": None}, "fars needs a value"),
+        ({"fars": [0.05]}, "no threshold at FAR 0.05"),
+        ({"methods": {"blur": None}}, "methods"),
+        ({"features": "mtccn"}, "Did you mean 'mtcnn'?"),
+        ({"recognizers": ["ada"]}, "recognizers must name two"),
         ({"crop": "tight"}, "crop must be mtcnn or"),
-        ({"colour": 1}, "There is no key"),
+        ({"colour": 1}, "There is no setting of"),
         ({"default_targets": ["7"]}, "named '7'"),
         ({"methods": {"blur": {"sigma": "wide"}}}, "sigma"),
     ],
@@ -98,18 +134,29 @@ def test_an_empty_folder(toys, tmp_path, capsys):
     assert f"{tmp_path / 'empty'}: no image in it" in fails(capsys, "benchmark", toys, "--out", tmp_path / "out")
 
 
-def test_an_unreadable_photo_is_an_outcome_and_counts_as_not_protected(toys, tmp_path, capsys):
+def test_an_unreadable_photo_is_an_outcome_and_in_no_rate(toys, tmp_path, capsys):
     (tmp_path / "toys" / "photos" / "p1.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
     (tmp_path / "toys" / "photos" / "p2.png").write_text("not a picture")
-    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(tmp_path / "out")]
+    arguments = ["benchmark", str(toys), "--methods", "none", "--out", str(tmp_path / "out")]
     assert main(arguments) == 1
-    assert "2 images have no protected version" in capsys.readouterr().err
+    assert "6 sources were unusable" in capsys.readouterr().err
     table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
-    assert set(table["n_failed"]) == {2} and set(table["n_images"]) == {4} and set(table["n_psr"]) == {4}
-    (records,) = (tmp_path / "out").glob("cells/*/records.jsonl")
-    errors = {record["id"]: record["error"] for record in map(json.loads, records.read_text().splitlines())}
+    assert set(table["n_unusable"]) == {2} and set(table["n_images"]) == {4} and set(table["n_psr"]) == {2}
+    assert set(table["n_failed"]) == {0}
+    assert (table["psr"] == table["psr_clean"]).all() and (table["joint"] == table["joint_clean"]).all()
+    records = next((tmp_path / "out").glob("cells/*/records.jsonl")).read_text().splitlines()
+    errors = {record["id"]: record["error"] for record in map(json.loads, records)}
     assert "not a readable image" in errors["p1"] and "not an image file" in errors["p2"]
     assert errors["p0"] is errors["p3"] is None
+
+
+def test_a_photo_that_breaks_later_leaves_no_picture(toys, tmp_path):
+    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(tmp_path / "out")]
+    main(arguments)
+    (tmp_path / "toys" / "photos" / "p1.png").write_text("not a picture")
+    assert main(arguments) == 1
+    pictures = {path.name for path in (tmp_path / "out").glob("cells/*/images/*")}
+    assert pictures == {"p0.png", "p2.png", "p3.png"}
 
 
 def test_only_unreadable_photos_are_an_error(toys, tmp_path, capsys):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.leaderboard import long_table
 from benchmarks.records import COLUMNS
 from facecloak.cli import main
-from facecloak.errors import FacecloakError
+from facecloak.faces import AlignedCrop
 from facecloak.io import read_image, sha256, write_png
+from tests.cloak.pipeline import save_pipeline
 from tests.toys import write_photo, write_suite
 
 
@@ -132,18 +132,34 @@ def test_settings_give_cells_of_their_own(toys, tmp_path):
     assert len(list((out / "cells").iterdir())) == 6
 
 
-def test_a_white_box_is_marked(toys, tmp_path):
-    arguments = ["benchmark", str(toys), "--methods", "none", "--white-box", "ada", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
-    assert long(tmp_path / "out")["white_box"].all()
+def test_a_twin_of_the_judge_is_no_surrogate(toys, tmp_path, capsys):
+    """The same network under another name."""
+    weights = toys.parent / "weights"
+    sidecar = json.loads((weights / "ada.json").read_text()) | {"name": "bob"}
+    (weights / "bob.json").write_text(json.dumps(sidecar))
+    thresholds = json.loads((toys.parent / "thresholds.json").read_text())
+    thresholds["bob"] = thresholds["ada"]
+    (toys.parent / "thresholds.json").write_text(json.dumps(thresholds))
+    save_pipeline(tmp_path / "pipeline")
+    arguments = ["--methods", "facecloak", f"--facecloak.backbone={tmp_path / 'pipeline'}", "--black-box", "ada"]
+    assert main(["benchmark", str(toys), *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "the black box ada is among the surrogates, as bob" in capsys.readouterr().err
 
 
-def test_rows_of_other_photos_do_not_mix(toys, tmp_path, capsys):
+def test_an_undetected_face_is_in_no_rate(toys, tmp_path, monkeypatch):
+    """A detector that finds no face in the protected picture of p1."""
     out = tmp_path / "out"
-    for limit, method in (("2", "none"), ("3", "blur")):
-        main(["benchmark", str(toys), "--methods", method, "--limit", limit, "--out", str(out)])
-    with pytest.raises(FacecloakError, match="manifest_sha256.*cannot stand in"):
-        long_table(sorted((out / "cells").iterdir()))
+    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
+    main(arguments)
+    lost = read_image(next(out.glob("cells/*/images/p1.png")))
+    find = AlignedCrop.__call__
+    monkeypatch.setattr(AlignedCrop, "__call__", lambda self, i: None if np.array_equal(i, lost) else find(self, i))
+    next(out.glob("cells/*/cell.json")).unlink()
+    main(arguments)
+    table = long(out)
+    assert set(table["n_undetected"]) == {1} and set(table["n_psr"]) == {3} and set(table["n_failed"]) == {0}
+    records = [json.loads(line) for line in next(out.glob("cells/*/records.jsonl")).read_text().splitlines()]
+    assert [record["detected"] for record in records] == [True, False, True, True]
 
 
 def test_groups_attack_the_target_of_their_name(tmp_path, monkeypatch):
@@ -157,3 +173,12 @@ def test_groups_attack_the_target_of_their_name(tmp_path, monkeypatch):
     table = long(tmp_path / "out")
     assert dict(table.groupby("target")["n_images"].first()) == {1: 4, 2: 3}
     assert table["dodging"].isna().all()  # no second photos
+
+
+def test_obfuscation_concerns_every_group(tmp_path, monkeypatch):
+    root = tmp_path / "toys"
+    monkeypatch.setenv("FACECLOAK_WEIGHTS", str(root / "weights"))
+    suite = write_suite(root, sources={"groups": {"1": str(root / "photos")}, "second": str(root / "seconds")})
+    arguments = ["--methods", "none", "--objective", "obfuscation", "--out", str(tmp_path / "out")]
+    assert main(["benchmark", str(suite), *arguments]) == 0
+    assert set(long(tmp_path / "out")["n_images"]) == {4}

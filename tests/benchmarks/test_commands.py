@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from skimage.data import astronaut
 
-from benchmarks.suite import load_suite, suite_names
+from benchmarks.suite_files import load_suite, suite_names
 from facecloak.cli import main
 from facecloak.io import read_image, write_png
 from tests.toys import RECOGNIZERS, write_photo, write_suite
@@ -54,6 +54,22 @@ def test_protect_never_overwrites_its_source(toys, portrait, capsys):
     before = portrait.read_bytes()
     assert protect(toys, portrait.parent, portrait) == 2
     assert "would be overwritten" in capsys.readouterr().err and portrait.read_bytes() == before
+
+
+def test_protect_never_touches_a_file_that_is_not_its_own(toys, tmp_path, portrait, capsys):
+    own = tmp_path / "out" / portrait.name
+    write_photo(own, 5)
+    before = own.read_bytes()
+    assert protect(toys, tmp_path / "out", portrait) == 2
+    assert "is no result of" in capsys.readouterr().err and own.read_bytes() == before
+    own.unlink()
+    assert protect(toys, tmp_path / "out", portrait) == protect(toys, tmp_path / "out", portrait) == 0
+
+
+def test_protect_takes_any_file_name(toys, tmp_path, portrait, capsys):
+    odd = portrait.rename(tmp_path / "my [red] face.png")
+    assert protect(toys, tmp_path / "out", odd) == 0
+    assert "[red]" in capsys.readouterr().out
 
 
 @pytest.fixture

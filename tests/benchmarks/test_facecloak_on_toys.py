@@ -36,6 +36,14 @@ def test_every_recognizer_judges_and_the_others_are_the_surrogates(suite, tmp_pa
         assert len(adv) == 6 and adv[-1] < adv[0]
 
 
+def test_a_white_box_is_among_the_surrogates_and_marked(suite, tmp_path):
+    arguments = ["benchmark", str(suite), "--methods", "facecloak,none", *QUICK, "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--white-box", "ada"]) == 0
+    table = pd.read_csv(tmp_path / "out" / "leaderboard.csv").set_index("method")
+    assert set(table.loc["facecloak", "surrogates"]) == {"+".join(RECOGNIZERS)}
+    assert table.loc["facecloak", "white_box"].all() and not table.loc["none", "white_box"].any()
+
+
 def test_another_diffusion_model_gives_other_cells(suite, tmp_path):
     arguments = ["benchmark", str(suite), "--methods", "facecloak", *QUICK, "--black-box", "ada"]
     main([*arguments, "--out", str(tmp_path / "out")])

@@ -106,7 +106,7 @@ def _measure_method(
     with torch.no_grad():
         side.time("source maps", lambda: method.record_source_maps(z, embeddings))
     batch = Batch(["photo"], case.image, whole_image(case.image))
-    with _first_gradient(side):
+    with _first_gradient(side, case.image.device):
         side.latent, _ = side.time(
             "adversarial iteration", lambda: method.optimise_latent(batch, z, embeddings),
             per=case.iterations, less=side.last("source maps"),
@@ -124,7 +124,7 @@ def _measure_reference(
             "embedding step", lambda: reference.learn_embeddings(models, case, inversion),
             per=3, less=3 * side.last("inversion step"),
         )  # fmt: skip
-        with _first_gradient(side):
+        with _first_gradient(side, case.image.device):
             side.latent, _ = side.time(
                 "adversarial iteration", per=case.iterations,
                 function=lambda: reference.optimise(models, case, maps, trajectory[-1], embeddings),
@@ -132,7 +132,7 @@ def _measure_reference(
 
 
 @contextmanager
-def _first_gradient(side: Side) -> Iterator[None]:
+def _first_gradient(side: Side, device: torch.device) -> Iterator[None]:
     """Keep the gradient that the first optimiser step inside is given, and measure peak memory."""
     side.gradient = None
 
@@ -140,13 +140,13 @@ def _first_gradient(side: Side) -> Iterator[None]:
         if side.gradient is None:
             side.gradient = optimizer.param_groups[0]["params"][0].grad.detach().clone()
 
-    reset_peak()
+    reset_peak(device)
     handle = register_optimizer_step_pre_hook(keep)
     try:
         yield
     finally:
         handle.remove()
-    side.peaks.append(peak_mb())
+    side.peaks.append(peak_mb(device))
 
 
 def differences(sides: dict[str, Side]) -> dict[str, float]:
