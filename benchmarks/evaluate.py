@@ -113,19 +113,27 @@ def _unusable(original: Path, made: Path | None, folder: Path) -> str | None:
     return None
 
 
+COLUMNS = {
+    "black_box": "recognizer", "far": "FAR", "threshold": "threshold", "psr": "PSR", "psr_low": "low",
+    "psr_high": "high", "psr_clean": "(clean)", "dodging": "dodging", "dodging_clean": "(clean)", "joint": "joint",
+    "psnr": "PSNR", "ssim": "SSIM", "n_undetected": "no face", "n_failed": "failed", "n_unusable": "unusable",
+}  # fmt: skip
+
+
 def _print(scores: pd.DataFrame, title: str) -> None:
-    columns = ["black_box", "far", "threshold", "psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean",
-               "joint", "psnr", "ssim", "n_undetected", "n_failed", "n_unusable"]  # fmt: skip
-    scores = scores.reindex(columns=columns)
-    if (scores["psnr"].isna() & (scores["n_failed"] < 1)).all():
-        scores["psnr"] = "identical"
-    view = Table(*columns, title=title)
+    scores = scores.reindex(columns=[*COLUMNS, "n_identical"])
+    view = Table(title=title)
+    for column, header in COLUMNS.items():
+        view.add_column(header, no_wrap=True, justify="left" if column == "black_box" else "right")
     for _, row in scores.iterrows():
-        view.add_row(*(_text(row[column]) for column in columns))
+        cells = {column: _text(row[column]) for column in COLUMNS}
+        if pd.isna(row["psnr"]) and row["n_identical"] > 0:
+            cells["psnr"] = "identical"
+        view.add_row(*cells.values())
     wide_console().print(view)
 
 
 def _text(value: object) -> str:
     if value is None or isinstance(value, float):
-        return "–" if pd.isna(value) else f"{value:.4g}"
+        return "–" if pd.isna(value) else f"{value:.3g}"
     return str(value)
