@@ -39,7 +39,6 @@ def test_a_face_anywhere_comes_to_its_place(tmp_path, detector, whole):
     frames = [frame(placed(tmp_path, left), SIZE, whole, detector)[0].image for left in (0, 230, 450)]
     for image in frames:
         assert centre(detector(image)) == pytest.approx([CENTRE_X, CENTRE_Y, FACE_HEIGHT], abs=0.1)
-    assert abs(frames[0].astype(int) - frames[2])[20:-20, 20:-20].mean() < 6
 
 
 def test_an_aligned_photo_is_used_as_it_is(tmp_path, detector, whole):
