@@ -10,7 +10,8 @@ from facecloak.errors import FacecloakError
 from facecloak.io import write_json
 from facecloak.recognizers import Recognizer
 from facecloak.recognizers.calibration import Side, calibrate, load_thresholds, lookup
-from facecloak.recognizers.thresholds import impostor_scores, threshold_at
+from facecloak.recognizers.thresholds import threshold_at
+from tests.reference.impostors import impostor_scores
 
 RECOGNIZER = Recognizer(nn.Flatten(), "flat", 8, "f" * 64)
 ABOUT = {"pairs": "made up", "crop": {"box": [0, 0, 8, 8]}, "date": "2026-11-23"}

@@ -9,9 +9,9 @@ import torch
 from facecloak.recognizers.thresholds import (
     area_under_curve,
     bootstrap_interval,
-    impostor_scores,
     threshold_at,
 )
+from tests.reference.impostors import impostor_scores
 
 
 def people(count, photos, dim=8, seed=0):
