@@ -107,7 +107,9 @@ def print_leaderboard(table: pd.DataFrame) -> None:
         f"n = {table['n_images'].max()} a cell"
     )
     view.add_column("method", no_wrap=True)
-    for title in (*(box.removeprefix("psr ") for box in boxes), "average", "(clean)", "dodging", "(clean)", "PSNR dB",
+    for box in boxes:
+        view.add_column(box.removeprefix("psr "), justify="right", min_width=len(box.removeprefix("psr ")))
+    for title in ("average", "(clean)", "dodging", "(clean)", "PSNR dB",
                   "SSIM", "no face", "failed", "s/image"):  # fmt: skip
         view.add_column(title, justify="right")
     for _, line in wide.iterrows():
