@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -104,14 +105,16 @@ def print_leaderboard(table: pd.DataFrame) -> None:
     boxes = [column for column in wide.columns if column.startswith("psr ")]
     view = Table(
         title=f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table):g}, "
-        f"n = {table['n_images'].max()} a cell"
+        f"n = {table['n_images'].max()} a cell",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     view.add_column("method", no_wrap=True)
     for box in boxes:
-        view.add_column(box.removeprefix("psr "), justify="right", min_width=len(box.removeprefix("psr ")))
+        view.add_column(box.removeprefix("psr "), justify="right", overflow="fold")
     for title in ("average", "(clean)", "dodging", "(clean)", "PSNR dB",
                   "SSIM", "no face", "failed", "s/image"):  # fmt: skip
-        view.add_column(title, justify="right")
+        view.add_column(title, justify="right", overflow="fold")
     for _, line in wide.iterrows():
         rates = [line[column] for column in (*boxes, *(f"average {rate}" for rate in RATES))]
         name = f"{line['method']}:{line['preset']}"
