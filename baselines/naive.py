@@ -1,4 +1,4 @@
-"""Reference points, not competitors: nothing, blur, pixelation, a black box (METHODS §2)."""
+"""Reference points, not competitors: nothing, blur, pixelation, a black box."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from benchmarks.suite_files import load_suite
 from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
-from facecloak.io import read_image, write_bytes
+from facecloak.io import read_image, read_json, write_bytes
 from facecloak.photo import frame
 from facecloak.recognizers import load_recognizer
 
@@ -56,9 +56,14 @@ def evaluate_folders(
     judge = Judge(judges, photos, second, suite.read_tests(suite.find_face()))
     records, embeddings = judge.judge(made, errors, face.name)
     quality = Quality(suite.features).measure(made, photos, records)
+    attacked = _attacked(protected)
     table = []
     for name in judges:
-        shared = {"black_box": name, "n_images": len(photos)} | quality | judge.ranks(embeddings, face.name, name)
+        shared = (
+            {"black_box": name, "white_box": name in attacked, "n_images": len(photos)}
+            | quality
+            | judge.ranks(embeddings, face.name, name)
+        )
         rows = success_rows(records, goal, name, [], thresholds[name], suite.fars)
         table += [shared | row for row in rows]
     scores = pd.DataFrame(table).drop(columns="cosine_rise_surrogates")
@@ -71,6 +76,14 @@ def evaluate_folders(
         write_bytes(out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
         print(f"wrote {out / 'scores.csv'} and {out / 'records.jsonl'}")
     return 1 if problems else 0
+
+
+def _attacked(protected: Path) -> set[str]:
+    """The recognizers that `facecloak protect` attacked to make these images, where it made them."""
+    if not (protected / "protect.json").exists():
+        return set()
+    photos = read_json(protected / "protect.json")["photos"]
+    return {name for outcome in photos for name in outcome.get("surrogates", [])}
 
 
 def _read(suite: Suite, protected: Path) -> tuple[dict[str, Photo], dict[str, Photo], dict[str, Photo], dict[str, str]]:
@@ -114,14 +127,16 @@ def _unusable(original: Path, made: Path | None, folder: Path) -> str | None:
 
 
 COLUMNS = {
-    "black_box": "recognizer", "far": "FAR", "threshold": "threshold", "psr": "PSR", "psr_low": "low",
-    "psr_high": "high", "psr_clean": "(clean)", "dodging": "dodging", "dodging_clean": "(clean)", "joint": "joint",
+    "black_box": "recognizer", "far": "FAR", "threshold": "threshold", "n_psr": "n", "psr": "PSR %", "psr_low": "low",
+    "psr_high": "high", "psr_clean": "(clean)", "dodging": "dodging %", "dodging_clean": "(clean)", "joint": "joint %",
     "psnr": "PSNR", "ssim": "SSIM", "n_undetected": "no face", "n_failed": "failed", "n_unusable": "unusable",
 }  # fmt: skip
 
 
 def _print(scores: pd.DataFrame, title: str) -> None:
-    scores = scores.reindex(columns=[*COLUMNS, "n_identical"])
+    scores = scores.reindex(columns=[*COLUMNS, "n_identical", "white_box"])
+    rates = [column for column in COLUMNS if column.startswith(("psr", "dodging", "joint"))]
+    scores[rates] = scores[rates].apply(pd.to_numeric) * 100
     view = Table(title=title)
     for column, header in COLUMNS.items():
         view.add_column(header, no_wrap=True, justify="left" if column == "black_box" else "right")
@@ -129,6 +144,8 @@ def _print(scores: pd.DataFrame, title: str) -> None:
         cells = {column: _text(row[column]) for column in COLUMNS}
         if pd.isna(row["psnr"]) and row["n_identical"] > 0:
             cells["psnr"] = "identical"
+        if row["white_box"]:
+            cells["black_box"] += " (white box)"
         view.add_row(*cells.values())
     wide_console().print(view)
 

@@ -20,7 +20,7 @@ ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash",
 
 
 def long_table(folders: list[Path]) -> pd.DataFrame:
-    """The rows of complete cells, one per cell and FAR, sorted; columns as in PROTOCOL.md.
+    """The rows of complete cells, one per cell and FAR, sorted; columns as in `COLUMNS`.
 
     Raises:
         FacecloakError: rows that may not stand in one table (other photos, thresholds or weights).
@@ -29,6 +29,8 @@ def long_table(folders: list[Path]) -> pd.DataFrame:
     rows = [row for result in results if result for row in result["rows"]]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     _refuse_mixed(table)
+    counts = [column for column in COLUMNS if column.startswith("n_")]
+    table[counts] = table[counts].astype("Int64")
     return table.sort_values(ORDER, ignore_index=True)
 
 
@@ -62,6 +64,7 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
         boxes, targets = sorted(part["black_box"].unique()), part["target"].nunique()
         for method, group in part.groupby(["method", "preset", "settings_hash"], sort=True):
             line = dict(zip([*kinds, "method", "preset", "settings_hash"], (*kind, *method), strict=True))
+            line["far"] = headline_far(table)
             for box in boxes:
                 line[f"psr {box}"] = 100 * pd.to_numeric(group.loc[group["black_box"] == box, "psr"]).mean()
             for column in RATES:
@@ -84,10 +87,13 @@ def headline_far(table: pd.DataFrame) -> float:
 def summary(rows: list[dict]) -> str:
     """A cell in one line, at the headline FAR or, without it, the first."""
     row = next((row for row in rows if row["far"] == HEADLINE_FAR), rows[0])
-    rates = {name: "–" if row[name] is None else f"{100 * row[name]:.0f} %" for name in ("psr", "psr_clean", "dodging")}
+    rates = {name: "–" if row[name] is None else f"{100 * row[name]:.0f} %" for name in RATES}
     quality = "identical" if row.get("psnr") is None else f"{row['psnr']:.1f} dB"
     seconds = f", {row['seconds_per_image']:.1f} s an image" if row.get("seconds_per_image") else ""
-    return f"PSR {rates['psr']} (clean {rates['psr_clean']}), dodging {rates['dodging']}, {quality}{seconds}"
+    psr = f"PSR {rates['psr']} (clean {rates['psr_clean']})"
+    return (
+        f"{psr}, dodging {rates['dodging']} (clean {rates['dodging_clean']}) at FAR {row['far']:g}, {quality}{seconds}"
+    )
 
 
 def write_leaderboard(out: Path, folders: list[Path]) -> None:

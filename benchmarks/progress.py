@@ -23,7 +23,7 @@ def stage_reporter(bar: tqdm) -> Callable[[str, int, int], None]:
 
     def report(stage: str, done: int, total: int) -> None:
         nonlocal last
-        if time.monotonic() - last >= _interval():
+        if done == total or time.monotonic() - last >= _interval():
             last = time.monotonic()
             bar.set_postfix_str(f"{stage} {done}/{total}")
 

@@ -26,6 +26,7 @@ from facecloak.method import ProtectionMethod
 from facecloak.objectives import Objective
 from facecloak.photo import cut_square, paste_square
 from facecloak.recognizers import load_recognizer
+from facecloak.registry import unknown_name
 
 
 def protect_photos(
@@ -36,6 +37,7 @@ def protect_photos(
     overrides: list[str],
     objective: str | None,
     target: str | None,
+    black_boxes: list[str] | None,
     accelerator: str,
 ) -> int:
     """Protect each photo and write ``out/NAME.png`` and ``out/protect.json``, the outcome of every photo.
@@ -50,7 +52,11 @@ def protect_photos(
     [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], overrides)
     goal = objective or suite.objective
     face = suite.load_target(target, goal)
-    recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in suite.recognizers]
+    for black_box in black_boxes or []:
+        if black_box not in suite.recognizers:
+            raise unknown_name(f"recognizer of suite {suite.name}", black_box, suite.recognizers)
+    names = [recognizer for recognizer in suite.recognizers if recognizer not in (black_boxes or [])]
+    recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in names]
     find_face = suite.find_face()
     attacked = build_objective(suite, find_face, goal, face, recognizers)
     method = cls(settings, attacked if cls.uses_surrogates else None)
@@ -70,11 +76,12 @@ def protect_photos(
         except FacecloakError as error:
             outcome = {"photo": str(photo), "error": str(error)}
             (out / f"{photo.stem}.png").unlink(missing_ok=True)  # an earlier result, or nothing: see _refuse_collisions
-        outcome |= {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal, "target": face.name}
+        outcome |= {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal, "target": face.name,
+                    "surrogates": names if cls.uses_surrogates else []}  # fmt: skip
         outcomes.append(outcome)
         earlier[str(photo)] = outcome
         write_json(out / "protect.json", {"photos": [*earlier.values()]})
-    _print(outcomes, face.name)
+    _print(outcomes, face.name, cls.uses_surrogates)
     return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
 
 
@@ -145,9 +152,9 @@ def _cosines(names: list[str], left: list[Tensor], right: list[Tensor]) -> dict[
     return {name: float(a[0] @ b[0]) for name, a, b in zip(names, left, right, strict=True)}
 
 
-def _print(outcomes: list[dict[str, Any]], target: str) -> None:
-    """A line a photo; similarities are means over the recognizers, which were the surrogates too."""
-    view = Table("photo", "outcome", "PSNR", f"similarity to target {target}", "to the original", "s")
+def _print(outcomes: list[dict[str, Any]], target: str, attacked: bool) -> None:
+    """A line a photo; similarities are means over the recognizers that a method may attack."""
+    view = Table("photo", "outcome", "PSNR", f"similarity to target {target}", "to the original", "seconds")
     for outcome in outcomes:
         if outcome["error"]:
             view.add_row(escape(outcome["photo"]), f"[red]{escape(outcome['error'])}[/]", "", "", "", "")
@@ -163,4 +170,5 @@ def _print(outcomes: list[dict[str, Any]], target: str) -> None:
         )
     console = wide_console()
     console.print(view)
-    console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")
+    if attacked:
+        console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")

@@ -1,4 +1,4 @@
-"""The result row of PROTOCOL.md, and how it follows from the per-image records."""
+"""The columns of a result row, and how it follows from the per-image records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 
 # What a row holds, in the order of the leaderboard's columns. Rates are fractions, empty where not measured.
 COLUMNS = {
-    "schema_version": "of this list",
+    "schema_version": "of this list of columns",
     "suite": "name",
     "dataset": "folder of the sources",
     "manifest_sha256": "of the sources and second photos, names and contents",
@@ -39,18 +39,18 @@ COLUMNS = {
     "threshold_source": "where it comes from",
     "psr": "success rate of the objective",
     "psr_low": "95 % Wilson interval",
-    "psr_high": "",
+    "psr_high": "its upper end",
     "psr_clean": "the same rate on the unprotected sources",
     "n_psr": "images in it: those in which a face is found, and the failed ones",
     "dodging": "share not matched to another photo of the same person",
-    "dodging_low": "",
-    "dodging_high": "",
-    "dodging_clean": "",
+    "dodging_low": "95 % Wilson interval",
+    "dodging_high": "its upper end",
+    "dodging_clean": "the same rate on the unprotected sources",
     "n_dodging": "images in it: those whose person has another photo",
     "joint": "share that is matched to the target and not to its own person",
-    "joint_low": "",
-    "joint_high": "",
-    "joint_clean": "",
+    "joint_low": "95 % Wilson interval",
+    "joint_high": "its upper end",
+    "joint_clean": "the same rate on the unprotected sources",
     "rank1_targeted": "the target's test photo is retrieved first from the gallery",
     "rank5_targeted": "among the first five",
     "rank1_untargeted": "the own other photo is not retrieved first",
@@ -73,10 +73,10 @@ COLUMNS = {
     "seconds_per_image": "mean wall-clock seconds of the method",
     "peak_memory_mb": "largest of the run of the method",
     "unet_passes": "forward passes of a UNet an image",
-    "device": "",
+    "device": "that the method ran on",
     "source": "measured or reported",
     "paper": "of a reported row",
-    "note": "",
+    "note": "what could not be measured, and why",
 }
 
 

@@ -16,6 +16,7 @@ from facecloak.recognizers.calibration import load_thresholds, lookup
 from facecloak.registry import unknown_name
 
 FOLDER = Path(__file__).parent / "suites"
+CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
 
 
 @dataclass(frozen=True)
@@ -147,18 +148,13 @@ class Suite:
 
     def load_thresholds(self, recognizer: str, weights_sha256: str | None) -> dict[str, Any]:
         """The threshold entry of a recognizer, checked against its weights and this suite's crop."""
-        entry = lookup(
-            load_thresholds(self.thresholds_file()), recognizer, weights_sha256, self.fars, self._calibration()
-        )
+        entry = lookup(load_thresholds(self.thresholds_file()), recognizer, weights_sha256, self.fars, CALIBRATION)
         if entry.get("crop", self.crop) != self.crop:
             raise FacecloakError(
                 f"{self.thresholds_file()}: {recognizer} was calibrated under the crop {entry['crop']}, but suite "
-                f"{self.name} uses {self.crop}. Run `facecloak calibrate {self._calibration()}`."
+                f"{self.name} uses {self.crop}. Run `facecloak calibrate {CALIBRATION}`."
             )
         return entry
-
-    def _calibration(self) -> str:
-        return f"SUITE --out {self.thresholds_file()}"
 
     def thresholds_file(self) -> Path:
         """Where the thresholds lie: a path, or the name of a file that ships with the suites."""

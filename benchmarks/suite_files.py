@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.suite import FOLDER, Suite
@@ -30,6 +31,8 @@ def load_suite(name: str) -> Suite:
             else unknown_name("suite", name, suite_names())
         )
     suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
+    if (path.parent / suite.thresholds).is_file():  # beside a suite that is kept elsewhere
+        suite = replace(suite, thresholds=str((path.parent / suite.thresholds).resolve()))
     _check(suite, path)
     return suite
 

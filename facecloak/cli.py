@@ -11,10 +11,12 @@ from facecloak.errors import FacecloakError
 
 EPILOG = """examples:
   facecloak benchmark celeba_hq_pairs --methods none,blur,facecloak --limit 4 --out runs/first
-  facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=10 --targets 1,2
+  facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
   facecloak protect portrait.jpg --out protected
   facecloak evaluate --originals photos --protected protected
   facecloak list
+
+Settings of a method are given as --method.field=value; a wrong field is answered with the known ones.
 """
 
 
@@ -81,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
     benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
-    benchmark.add_argument("--limit", type=_positive, help="the first N photos only (of each group)")
+    benchmark.add_argument(
+        "--limit", type=_positive, metavar="N", help="the first N photos only, of each group (default: all)"
+    )
     benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
     benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
     benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
@@ -99,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
     protect.add_argument("--suite", default="celeba_hq_pairs", help="where models, target and settings come from")
     protect.add_argument("--target", help="name of the target (default: the suite's first)")
+    protect.add_argument("--black-box", type=_names, help="recognizers not to attack, to judge by (default: none)")
     _add_common(protect)
     protect.set_defaults(run=_protect)
 
@@ -167,7 +172,7 @@ def _protect(options: argparse.Namespace) -> int:
 
     return protect_photos(
         options.photos, options.out, options.suite, options.method, options.overrides,
-        options.objective, options.target, options.accelerator,
+        options.objective, options.target, options.black_box, options.accelerator,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What an attack minimises: impersonation of a target, or obfuscation of the source (METHODS §1)."""
+"""What an attack minimises: impersonation of a target, or obfuscation of the source (Salar et al. 2025)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learned unconditional embeddings, which weaken the diffusion purification (METHODS §1, step 2)."""
+"""Learned unconditional embeddings, which weaken the diffusion purification (Salar et al. 2025)."""
 
 from __future__ import annotations
 

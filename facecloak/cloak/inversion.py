@@ -1,4 +1,4 @@
-"""The noise schedule, the DDIM step, and DDIM inversion (Song et al. 2021, eq. 12; METHODS §1)."""
+"""The noise schedule, the DDIM step, and DDIM inversion (Song et al. 2021, eq. 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proposed method: invert → learn the embeddings → optimise the latent (METHODS §1)."""
+"""The proposed method: invert → learn the embeddings → optimise the latent (Salar et al. 2025)."""
 
 from __future__ import annotations
 

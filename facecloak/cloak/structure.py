@@ -1,4 +1,4 @@
-"""Self-attention guidance: keep the self-attention maps of the source (METHODS §1, L_attn)."""
+"""Self-attention guidance: keep the self-attention maps of the source (Salar et al. 2025, L_attn)."""
 
 from __future__ import annotations
 

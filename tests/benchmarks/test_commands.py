@@ -10,6 +10,7 @@ from skimage.data import astronaut
 from benchmarks.suite_files import load_suite, suite_names
 from facecloak.cli import main
 from facecloak.io import read_image, write_png
+from tests.cloak.pipeline import save_pipeline
 from tests.toys import RECOGNIZERS, write_photo, write_suite
 
 
@@ -70,6 +71,18 @@ def test_protect_takes_any_file_name(toys, tmp_path, portrait, capsys):
     odd = portrait.rename(tmp_path / "my [red] face.png")
     assert protect(toys, tmp_path / "out", odd) == 0
     assert "[red]" in capsys.readouterr().out
+
+
+def test_what_protect_attacked_is_a_white_box_to_evaluate(toys, tmp_path, portrait, capsys):
+    save_pipeline(tmp_path / "pipeline")
+    settings = [f"--facecloak.backbone={tmp_path / 'pipeline'}", "--facecloak.iterations=1", "--black-box", "bob"]
+    arguments = ["--suite", str(toys), "--out", str(tmp_path / "out"), *settings]
+    assert main(["protect", str(portrait), *arguments]) == 0
+    photos = ["--originals", portrait.parent, "--protected", tmp_path / "out"]
+    assert evaluate(toys, tmp_path, photos) == 0
+    scores = pd.read_csv(tmp_path / "scores" / "scores.csv").set_index("black_box")
+    assert dict(scores.groupby("black_box")["white_box"].first()) == {"ada": True, "bob": False, "cyd": True}
+    assert "ada (white box)" in capsys.readouterr().out
 
 
 @pytest.fixture
