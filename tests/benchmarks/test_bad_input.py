@@ -214,8 +214,3 @@ def test_two_sources_of_one_name(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FACECLOAK_WEIGHTS", str(root / "weights"))
     suite = write_suite(root, sources={"groups": {"1": str(root / "photos"), "2": str(root / "seconds")}})
     assert "'p0' stands in two groups" in fails(capsys, "benchmark", suite, "--out", tmp_path / "out")
-
-
-def test_thresholds_may_lie_beside_a_suite(toys, tmp_path):
-    change(toys, thresholds="thresholds.json")
-    assert main(["benchmark", str(toys), "--methods", "none", "--out", str(tmp_path / "out")]) == 0

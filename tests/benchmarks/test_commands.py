@@ -174,3 +174,9 @@ def test_the_literature_suite_loads_its_folders(tmp_path, monkeypatch):
     assert [suite.load_target(name, "impersonation").name for name in suite.target_names()] == ["1", "2", "3", "4"]
     for recognizer in suite.recognizers:
         assert suite.load_thresholds(recognizer, "any file's hash")["source"] == "reported"
+
+
+def test_thresholds_may_lie_beside_a_suite(toys, tmp_path):
+    toys.write_text(toys.read_text().replace(str(toys.parent / "thresholds.json"), "thresholds.json"))
+    assert "thresholds: thresholds.json" in toys.read_text()
+    assert main(["benchmark", str(toys), "--methods", "none", "--out", str(tmp_path / "out")]) == 0
