@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from benchmarks.judge import Judge
@@ -67,7 +68,7 @@ def evaluate_folders(
         rows = success_rows(records, goal, name, [], thresholds[name], suite.fars)
         table += [shared | row for row in rows]
     scores = pd.DataFrame(table).drop(columns="cosine_rise_surrogates")
-    _print(scores, f"{len(photos)} images, target {face.name}")
+    _print(scores, f"{len(photos)} photos, {goal}, target {face.name}")
     problems = {record["id"]: record["error"] for record in records if record["error"]}
     for name, error in problems.items():
         print(f"{name}: {error}", file=sys.stderr)
@@ -137,7 +138,7 @@ def _print(scores: pd.DataFrame, title: str) -> None:
     scores = scores.reindex(columns=[*COLUMNS, "n_identical", "white_box"])
     rates = [column for column in COLUMNS if column.startswith(("psr", "dodging", "joint"))]
     scores[rates] = scores[rates].apply(pd.to_numeric) * 100
-    view = Table(title=title)
+    view = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, header in COLUMNS.items():
         view.add_column(header, no_wrap=True, justify="left" if column == "black_box" else "right")
     for _, row in scores.iterrows():
