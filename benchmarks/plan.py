@@ -87,15 +87,20 @@ def make_plan(
     classes, cells = {}, {}
     for method, preset, cls, settings in resolve_methods(suite, methods, overrides, config):
         classes[method] = cls
+        method_weights = cls.weights_sha256(settings)  # gigabytes: once, not once a cell
         for face in faces:
             for judge, white in judges:
                 pool = suite.surrogates or [name for name in suite.recognizers if white or name != judge]
                 pool = pool if cls.uses_surrogates else []
                 cell = Cell(
                     suite, method, preset, settings, objective, face, judge, tuple(pool), weights,
-                    cls.weights_sha256(settings), white and judge in pool,
+                    method_weights, white and judge in pool,
                 )  # fmt: skip
-                cells[cell.key] = cell
+                twin = cells.setdefault(cell.key, cell)
+                if twin.preset.rstrip("*") != preset.rstrip("*"):
+                    raise FacecloakError(
+                        f"{method}:{twin.preset} and {method}:{preset} come to the same settings; ask for one of them."
+                    )
     sources = suite.load_sources(limit)
     batch_size = suite.batch_size if batch_size is None else batch_size
     everything = [*cells.values()]

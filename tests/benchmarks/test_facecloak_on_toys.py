@@ -70,3 +70,10 @@ def test_a_missing_diffusion_model_is_one_line(suite, tmp_path, capsys):
     arguments = ["--methods", "facecloak", "--facecloak.backbone=./gone", "--out", str(tmp_path / "out")]
     assert main(["benchmark", str(suite), *arguments]) == 2
     assert "gone: no such folder. Set 'backbone'" in capsys.readouterr().err
+
+
+def test_presets_that_come_to_the_same_are_not_merged_silently(suite, tmp_path, capsys):
+    same = ["--facecloak.iterations=6", "--facecloak.reduction=sum"]
+    arguments = ["--methods", "facecloak:code,facecloak:paper", *same, "--out", str(tmp_path / "out")]
+    assert main(["benchmark", str(suite), *arguments]) == 2
+    assert "facecloak:code* and facecloak:paper* come to the same settings" in capsys.readouterr().err
