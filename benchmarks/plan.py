@@ -65,7 +65,7 @@ def make_plan(
         methods: names, each optionally with a preset (``facecloak:paper``).
         overrides: settings as typed, ``method.field=value``.
         config: a YAML file of settings by method, between the suite's and the typed ones.
-        black_boxes: judges, each attacked through the other recognizers.
+        black_boxes: judges, each attacked through the other recognizers that are not held out.
         white_boxes: judges that stay among the surrogates.
 
     Raises:
@@ -90,8 +90,7 @@ def make_plan(
         method_weights = cls.weights_sha256(settings)  # gigabytes: once, not once a cell
         for face in faces:
             for judge, white in judges:
-                pool = suite.surrogates or [name for name in suite.recognizers if white or name != judge]
-                pool = pool if cls.uses_surrogates else []
+                pool = suite.surrogates_for([] if white else [judge]) if cls.uses_surrogates else []
                 cell = Cell(
                     suite, method, preset, settings, objective, face, judge, tuple(pool), weights,
                     method_weights, white and judge in pool,
@@ -118,6 +117,9 @@ def _check_devices(devices: int, accelerator: str) -> None:
 def _judges(suite: Suite, black: list[str] | None, white: list[str] | None) -> list[tuple[str, bool]]:
     """(recognizer, whether it stays among the surrogates) of each judge."""
     for name in white or []:
+        if name in suite.held_out:
+            raise FacecloakError(f"--white-box {name}: suite {suite.name} holds it out, so that no method ever attacks "
+                                 f"it. Use --black-box {name}.")  # fmt: skip
         if suite.surrogates and name not in suite.surrogates:
             raise FacecloakError(f"--white-box {name}: it is no surrogate of suite {suite.name}; use --black-box.")
     if black is None and not white:

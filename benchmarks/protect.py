@@ -52,10 +52,7 @@ def protect_photos(
     [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], overrides)
     goal = objective or suite.objective
     face = suite.load_target(target, goal)
-    for black_box in black_boxes or []:
-        if black_box not in suite.recognizers:
-            raise unknown_name(f"recognizer of suite {suite.name}", black_box, suite.recognizers)
-    names = [recognizer for recognizer in suite.recognizers if recognizer not in (black_boxes or [])]
+    names = _attackable(suite, black_boxes or [])
     recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in names]
     find_face = suite.find_face()
     attacked = build_objective(suite, find_face, goal, face, recognizers)
@@ -83,6 +80,19 @@ def protect_photos(
         write_json(out / "protect.json", {"photos": [*earlier.values()]})
     _print(outcomes, face.name, cls.uses_surrogates)
     return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
+
+
+def _attackable(suite: Suite, black_boxes: list[str]) -> list[str]:
+    """The suite's surrogates for a photo that these recognizers judge."""
+    for black_box in black_boxes:
+        if black_box not in suite.recognizers:
+            raise unknown_name(f"recognizer of suite {suite.name}", black_box, suite.recognizers)
+    names = [name for name in suite.surrogates_for(black_boxes) if name not in black_boxes]
+    if not names:
+        raise FacecloakError(
+            f"--black-box {','.join(black_boxes)}: suite {suite.name} has no other recognizer to attack."
+        )
+    return names
 
 
 def _earlier(out: Path) -> dict[str, dict[str, Any]]:

@@ -119,8 +119,12 @@ class Runner:
         return sha256_json([
             SCHEMA_VERSION, self.manifest, self._gallery_sha256, self.plan.thresholds[cell.black_box], cell.weights,
             [[test.name, file_sha256(test.test), test.test_box] for test in tests], self.suite.fars,
-            self.suite.detect, self.suite.features, self.quality.available,
+            self.suite.detect, self.suite.features, self.quality.available, self._surrogates_of(cell),
         ])  # fmt: skip
+
+    def _surrogates_of(self, cell: Cell) -> list[str]:
+        """Those that a method attacked; for one that attacks none, those that another would have."""
+        return list(cell.surrogates) or self.suite.surrogates_for([cell.black_box])
 
     def _is_judged(self, cell: Cell) -> bool:
         result = read_result(self._folder(cell))
@@ -192,8 +196,9 @@ class Runner:
         constant |= self.quality.measure(protected, photos, records)
         constant |= judge.ranks(embeddings, cell.target.name, cell.black_box)
         thresholds = self.plan.thresholds[cell.black_box]
-        surrogates = list(cell.surrogates) or [name for name in self.suite.recognizers if name != cell.black_box]
-        rows = success_rows(records, cell.objective, cell.black_box, surrogates, thresholds, self.suite.fars)
+        rows = success_rows(
+            records, cell.objective, cell.black_box, self._surrogates_of(cell), thresholds, self.suite.fars
+        )
         write_result(folder, [constant | row for row in rows], records, {
             "fingerprint": self._fingerprint(cell), "key": cell.key, "weights": cell.weights,
             "settings": vars(cell.settings), "thresholds": thresholds, "torch": torch.__version__,

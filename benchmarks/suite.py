@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class Suite:
     objective: Goal = "impersonation"
     default_targets: list[str] = field(default_factory=list)
     surrogates: list[str] | None = None
+    held_out: list[str] = field(default_factory=list)
     fars: list[float] = field(default_factory=lambda: [0.1, 0.01, 0.001])
     features: str = "mtcnn"
     batch_size: int = 1
@@ -145,6 +147,12 @@ class Suite:
     def read(self, path: Path, find_face: FindFace, box: Box | None = None) -> Photo:
         """A photo at this suite's size with its face; ``box`` is MTCNN's in the file's pixels, if known."""
         return read_photo(path, self.image_size, find_face, box if self.crop == "mtcnn" else None)
+
+    def surrogates_for(self, black_boxes: Collection[str]) -> list[str]:
+        """What is attacked when ``black_boxes`` judge: the suite's surrogates, or all others that are not held out."""
+        if self.surrogates:
+            return self.surrogates
+        return [name for name in self.recognizers if name not in (*black_boxes, *self.held_out)]
 
     def load_thresholds(self, recognizer: str, weights_sha256: str | None) -> dict[str, Any]:
         """The threshold entry of a recognizer, checked against its weights and this suite's crop."""

@@ -42,6 +42,9 @@ def _check(suite: Suite, path: Path) -> None:
     rules = {
         "image_size must be above 0": suite.image_size > 0,
         "recognizers must name two at least, each once": len(set(suite.recognizers)) == len(suite.recognizers) > 1,
+        "held_out must leave two recognizers at least, which judge each other": not suite.held_out
+        or len(set(suite.recognizers) - set(suite.held_out)) > 1,
+        "surrogates and held_out must not share a name": set(suite.surrogates or []).isdisjoint(suite.held_out),
         "crop must be mtcnn or [x0, y0, x1, y1]": suite.crop == "mtcnn"
         or (isinstance(suite.crop, list) and len(suite.crop) == 4),
         "detect can be false with a fixed crop only": suite.detect or suite.crop != "mtcnn",
@@ -55,6 +58,9 @@ def _check(suite: Suite, path: Path) -> None:
     for rule, holds in rules.items():
         if not holds:
             raise FacecloakError(f"{path}: {rule}.")
+    for recognizer in suite.held_out:
+        if recognizer not in suite.recognizers:
+            raise unknown_name(f"recognizer in {path}, held_out", recognizer, suite.recognizers)
     for target in suite.default_targets:
         if target not in names:
             raise unknown_name(f"target in {path}", target, names)
