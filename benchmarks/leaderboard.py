@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -60,11 +61,11 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     kinds = ["suite", "objective", "white_box"]
     lines = []
-    for kind, part in table[table["far"] == headline_far(table)].groupby(kinds, sort=True):
+    for kind, part in table[table["far"] == headline_far(table["far"])].groupby(kinds, sort=True):
         boxes, targets = sorted(part["black_box"].unique()), part["target"].nunique()
         for method, group in part.groupby(["method", "preset", "settings_hash"], sort=True):
             line = dict(zip([*kinds, "method", "preset", "settings_hash"], (*kind, *method), strict=True))
-            line["far"] = headline_far(table)
+            line["far"] = headline_far(table["far"])
             for box in boxes:
                 line[f"psr {box}"] = 100 * pd.to_numeric(group.loc[group["black_box"] == box, "psr"]).mean()
             for column in RATES:
@@ -79,9 +80,9 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def headline_far(table: pd.DataFrame) -> float:
+def headline_far(fars: Collection[float]) -> float:
     """0.01, or the smallest FAR where that was not measured."""
-    return HEADLINE_FAR if (table["far"] == HEADLINE_FAR).any() else float(table["far"].min())
+    return HEADLINE_FAR if HEADLINE_FAR in set(fars) else float(min(fars))
 
 
 def summary(rows: list[dict]) -> str:
@@ -97,45 +98,64 @@ def summary(rows: list[dict]) -> str:
 
 
 def write_leaderboard(out: Path, folders: list[Path]) -> None:
-    """Write ``leaderboard.csv`` (long) and ``leaderboard_wide.csv`` of these cells below ``out``."""
+    """Write these cells below ``out``: ``leaderboard.csv`` (long), ``leaderboard_wide.csv`` and ``leaderboard.md``."""
     table = long_table(folders)
     wide = wide_table(table)
     wide["psnr"] = [_psnr(line) for _, line in wide.iterrows()]
+    pages = [_page(part) for _, part in table.groupby(["suite", "objective"], sort=True)]
+    text = "\n".join(f"{title}\n\n{markdown_table(heads, lines)}" for title, heads, lines in pages)
     write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
     write_bytes(out / "leaderboard_wide.csv", wide.to_csv(index=False).encode())
+    write_bytes(out / "leaderboard.md", text.encode())
 
 
 def print_leaderboard(table: pd.DataFrame) -> None:
     """The wide table of a run, for people."""
-    wide, console, first = wide_table(table), wide_console(), table.iloc[0]
+    title, (first, *others), lines = _page(table)
+    view = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    view.add_column(first, no_wrap=True)
+    for head in others:
+        view.add_column(head, justify="right", overflow="fold")
+    for line in lines:
+        view.add_row(*line)
+    wide_console().print(view)
+
+
+def _page(table: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
+    """Title, column heads and lines of the wide table of one suite and objective, as text."""
+    wide, first = wide_table(table), table.iloc[0]
     boxes = [column for column in wide.columns if column.startswith("psr ")]
-    view = Table(
-        title=f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table):g}, "
-        f"n = {table['n_images'].max()} a cell",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+    title = (
+        f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table['far']):g}, "
+        f"n = {table['n_images'].max()} a cell"
     )
-    view.add_column("method", no_wrap=True)
-    for box in boxes:
-        view.add_column(box.removeprefix("psr "), justify="right", overflow="fold")
-    for title in ("average", "(clean)", "dodging", "(clean)", "PSNR dB",
-                  "SSIM", "no face", "failed", "s/image"):  # fmt: skip
-        view.add_column(title, justify="right", overflow="fold")
-    for _, line in wide.iterrows():
+    heads = ["method", *(box.removeprefix("psr ") for box in boxes), "average", "(clean)", "dodging", "(clean)",
+             "PSNR dB", "SSIM", "no face", "failed", "s/image"]  # fmt: skip
+    lines = []
+    for name, (_, line) in zip(method_names(wide), wide.iterrows(), strict=True):
         rates = [line[column] for column in (*boxes, *(f"average {rate}" for rate in RATES))]
+        counts = [str(line["n_undetected"]), str(line["n_failed"])]
+        quality = [str(_psnr(line, 1)), _number(line["ssim"], 3)]
+        seconds = _number(line["seconds_per_image"], 2)
+        lines.append([name, *(_number(rate, 1) for rate in rates), *quality, *counts, seconds])
+    return title, heads, lines
+
+
+def method_names(table: pd.DataFrame) -> list[str]:
+    """What to call each line: method and preset, the hash where settings beside the preset leave it open."""
+    names = []
+    for _, line in table.iterrows():
         name = f"{line['method']}:{line['preset']}"
-        if (wide["method"] + wide["preset"] == line["method"] + line["preset"]).sum() > 1 and "*" in name:
+        if (table["method"] + ":" + table["preset"] == name).sum() > 1 and "*" in name:
             name += f" {line['settings_hash'][:6]}"
-        view.add_row(
-            name + (" (white box)" if line["white_box"] else ""),
-            *(_number(rate, 1) for rate in rates),
-            str(_psnr(line, 1)),
-            _number(line["ssim"], 3),
-            str(line["n_undetected"]),
-            str(line["n_failed"]),
-            _number(line["seconds_per_image"], 2),
-        )
-    console.print(view)
+        names.append(name + (" (white box)" if line["white_box"] else ""))
+    return names
+
+
+def markdown_table(heads: list[str], lines: list[list[str]]) -> str:
+    """A table in GitHub's Markdown, the first column to the left and the others to the right."""
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def wide_console() -> Console:

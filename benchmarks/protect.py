@@ -15,7 +15,6 @@ from torch import Tensor
 from benchmarks.leaderboard import wide_console
 from benchmarks.plan import resolve_methods, writable
 from benchmarks.progress import progress, quiet, stage_reporter
-from benchmarks.runner import build_objective
 from benchmarks.suite import Suite
 from benchmarks.suite_files import load_suite
 from facecloak.data import Batch, FindFace, to_tensor, to_uint8
@@ -55,7 +54,7 @@ def protect_photos(
     names = _attackable(suite, black_boxes or [])
     recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in names]
     find_face = suite.find_face()
-    attacked = build_objective(suite, find_face, goal, face, recognizers)
+    attacked = suite.build_objective(goal, face, recognizers, find_face)
     method = cls(settings, attacked if cls.uses_surrogates else None)
     device = pl.Trainer(
         accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from benchmarks.cell import Cell, forget, read_outcomes, read_result, write_result
+from benchmarks.grid import ROWS, write_grid, write_sources
 from benchmarks.judge import Judge
 from benchmarks.leaderboard import long_table, summary, write_leaderboard
 from benchmarks.plan import Plan
@@ -21,14 +22,14 @@ from benchmarks.progress import progress, quiet, stage_reporter
 from benchmarks.provenance import cost, describe
 from benchmarks.quality import Quality
 from benchmarks.records import SCHEMA_VERSION, success_rows
-from benchmarks.suite import Source, Suite, Target, file_sha256, manifest_sha256
+from benchmarks.suite import Source, file_sha256, manifest_sha256
 from benchmarks.writer import Writer
 from facecloak.config import settings_hash
-from facecloak.data import FindFace, Photo, Sources, to_tensor
+from facecloak.data import Photo, Sources
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256_json
 from facecloak.method import ProtectionMethod
-from facecloak.objectives import Goal, Objective
+from facecloak.objectives import Objective
 from facecloak.recognizers import Recognizer, load_recognizer
 
 
@@ -81,7 +82,12 @@ class Runner:
                     current.append(self._folder(cell))
                 tqdm.write(f"    {summary(read_result(self._folder(cell))['rows'])}")
                 write_leaderboard(self.plan.out, others + current)
-        return long_table(current) if self.main else pd.DataFrame()
+        if not self.main:
+            return pd.DataFrame()
+        shown = self._sources(cells[0])[:ROWS]
+        write_sources(self.plan.out, {source.name: self.photos[source.name].image for source in shown})
+        write_grid(self.plan.out, [self._folder(cell) for cell in cells])
+        return long_table(current)
 
     def _other_cells(self) -> list[Path]:
         """The complete cells of earlier runs that this one does not repeat.
@@ -170,7 +176,7 @@ class Runner:
             if name not in self._surrogates:
                 self._surrogates[name] = load_recognizer(name, differentiable=True)
         surrogates = [self._surrogates[name].cpu() for name in cell.surrogates]
-        return build_objective(self.suite, self.find_face, cell.objective, cell.target, surrogates)
+        return self.suite.build_objective(cell.objective, cell.target, surrogates, self.find_face)
 
     def _load_judge(self, photos: dict[str, Photo]) -> Judge:
         device = "cpu" if self.plan.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
@@ -203,11 +209,3 @@ class Runner:
             "fingerprint": self._fingerprint(cell), "key": cell.key, "weights": cell.weights,
             "settings": vars(cell.settings), "thresholds": thresholds, "torch": torch.__version__,
         })  # fmt: skip
-
-
-def build_objective(
-    suite: Suite, find_face: FindFace, goal: Goal, target: Target, surrogates: list[Recognizer]
-) -> Objective:
-    """The objective of a suite's target; `FacecloakError` if no face is found in the target's photo."""
-    photo = suite.read_face(target.image, find_face, target.box)
-    return Objective(goal, surrogates, to_tensor([photo.image]), torch.tensor([photo.box]))

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facecloak.data import Box, FindFace, Photo, list_images, read_photo
+import torch
+
+from facecloak.data import Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector
 from facecloak.io import expand, sha256, sha256_json
-from facecloak.objectives import Goal
+from facecloak.objectives import Goal, Objective
+from facecloak.recognizers import Recognizer
 from facecloak.recognizers.calibration import load_thresholds, lookup
 from facecloak.registry import unknown_name
 
@@ -153,6 +156,13 @@ class Suite:
         if self.surrogates:
             return self.surrogates
         return [name for name in self.recognizers if name not in (*black_boxes, *self.held_out)]
+
+    def build_objective(
+        self, goal: Goal, target: Target, surrogates: list[Recognizer], find_face: FindFace
+    ) -> Objective:
+        """What an attack minimises; `FacecloakError` if no face is found in the target's photo."""
+        photo = self.read_face(target.image, find_face, target.box)
+        return Objective(goal, surrogates, to_tensor([photo.image]), torch.tensor([photo.box]))
 
     def load_thresholds(self, recognizer: str, weights_sha256: str | None) -> dict[str, Any]:
         """The threshold entry of a recognizer, checked against its weights and this suite's crop."""

@@ -155,7 +155,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     if table.empty:  # not the first process
         return 0
     print_leaderboard(table)
-    print(f"wrote {plan.out / 'leaderboard.csv'}, {plan.out / 'leaderboard_wide.csv'} and the images below {plan.out}")
+    print(f"wrote leaderboard.csv, leaderboard_wide.csv, leaderboard.md, grid.png and the images below {plan.out}")
     cells = table.drop_duplicates("run_id")
     counts = {name: int(cells[f"n_{name}"].sum()) for name in ("failed", "unusable")}
     if any(counts.values()):
