@@ -10,6 +10,7 @@ from facecloak import __version__
 from facecloak.errors import FacecloakError
 
 EPILOG = """examples:
+  facecloak demo
   facecloak benchmark celeba_hq_pairs --methods none,blur,facecloak --limit 4 --out runs/first
   facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
   facecloak protect portrait.jpg --out protected
@@ -79,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"facecloak {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    demo = commands.add_parser("demo", help="protect one photo, judge it, and draw what changed")
+    demo.add_argument("--suite", default="pocket", help="where photo, models, target and settings come from")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the pictures (default: runs/demo)")
+    demo.set_defaults(run=_demo)
+
     benchmark = commands.add_parser("benchmark", help="protect a suite's photos with methods, judge them, tabulate")
     benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
@@ -136,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--objective", choices=("impersonation", "obfuscation"), help="default: the suite's")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from benchmarks.demo import run_demo
+
+    return run_demo(options.suite, options.out)
 
 
 def _benchmark(options: argparse.Namespace) -> int:
