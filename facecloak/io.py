@@ -30,9 +30,16 @@ def data_dir() -> Path:
     return Path(os.environ.get("FACECLOAK_DATA", "~/.cache/facecloak/data")).expanduser()
 
 
+def pocket_dir() -> Path:
+    """The photos and models of the pocket suite, which are part of the package: $FACECLOAK_POCKET, default its own."""
+    return Path(os.environ.get("FACECLOAK_POCKET", Path(__file__).parent / "pocket" / "assets"))
+
+
 def expand(path: str | Path) -> Path:
-    """Replace ``$FACECLOAK_SHARED`` and ``$FACECLOAK_DATA`` (with their defaults), others, and ``~``."""
-    text = str(path).replace("$FACECLOAK_SHARED", str(shared_dir())).replace("$FACECLOAK_DATA", str(data_dir()))
+    """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``."""
+    text = str(path)
+    for name, folder in (("SHARED", shared_dir), ("DATA", data_dir), ("POCKET", pocket_dir)):
+        text = text.replace(f"$FACECLOAK_{name}", str(folder()))
     return Path(os.path.expandvars(text)).expanduser()
 
 

@@ -22,6 +22,7 @@ FEATURES = Registry(
     {
         "mtcnn": "facecloak.metrics.features:MtcnnFeatures",
         "inception": "facecloak.metrics.features:InceptionFeatures",
+        "pocket": "facecloak.pocket.features:PocketFeatures",
     },
 )
 
@@ -30,7 +31,8 @@ INCEPTION_FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-20
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
-def _checked(images: Tensor) -> Tensor:
+def checked_images(images: Tensor) -> Tensor:
+    """The images, if they are uint8 N×3×H×W; else `FacecloakError`."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise FacecloakError(f"Feature networks take uint8 N×3×H×W, got {images.dtype} of shape {tuple(images.shape)}.")
     return images
@@ -62,7 +64,7 @@ class MtcnnFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) → (N, 256) float32; `FacecloakError` for anything else."""
         small = nn.functional.interpolate(
-            _checked(images).float(), size=(48, 48), mode="bilinear", align_corners=False, antialias=True
+            checked_images(images).float(), size=(48, 48), mode="bilinear", align_corners=False, antialias=True
         )
         return self.onet((small - 127.5) * 0.0078125)[0]
 
@@ -96,7 +98,7 @@ class InceptionFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) → (N, 2048) float32; `FacecloakError` for anything else."""
-        return self.inception(_checked(images))
+        return self.inception(checked_images(images))
 
 
 def _inception_file() -> Path:

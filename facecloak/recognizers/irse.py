@@ -18,17 +18,18 @@ STAGE_CHANNELS = (64, 128, 256, 512)
 
 def ir152(width: float = 1.0, embedding_dim: int = 512, input_size: int = 112) -> nn.Module:
     """IR-152: N×3×S×S in [-1, 1] → N×`embedding_dim`; `width` scales every channel count."""
-    return _residual_network((3, 8, 36, 3), False, width, embedding_dim, input_size)
+    return residual_network((3, 8, 36, 3), False, width, embedding_dim, input_size)
 
 
 def irse50(width: float = 1.0, embedding_dim: int = 512, input_size: int = 112) -> nn.Module:
     """IR-SE-50: N×3×S×S in [-1, 1] → N×`embedding_dim`; `width` scales every channel count."""
-    return _residual_network((3, 4, 14, 3), True, width, embedding_dim, input_size)
+    return residual_network((3, 4, 14, 3), True, width, embedding_dim, input_size)
 
 
-def _residual_network(
+def residual_network(
     units: Sequence[int], excite: bool, width: float, embedding_dim: int, input_size: int
 ) -> nn.Module:
+    """Four stages of `units` each: N×3×S×S in [-1, 1] → N×`embedding_dim`; `excite` adds squeeze-and-excitation."""
     channels = [round(count * width) for count in STAGE_CHANNELS]
     body, before = [], channels[0]
     for count, after in zip(units, channels, strict=True):

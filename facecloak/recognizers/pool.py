@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import sha256, shared_dir
+from facecloak.io import pocket_dir, sha256, shared_dir
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.onnx import load_onnx, read_sidecar
 from facecloak.registry import Registry, unknown_name
 
 
 class Checkpoint(NamedTuple):
-    """A published PyTorch checkpoint; the network takes RGB, (v - 127.5) / `std` for v in 0..255."""
+    """A PyTorch checkpoint or safetensors file; the network takes RGB, (v - 127.5) / `std` for v in 0..255."""
 
     target: str
     file: str
@@ -30,6 +32,8 @@ class Checkpoint(NamedTuple):
 
 AMT_GAN = "assets.zip on Google Drive, linked from https://github.com/CGCL-codes/AMT-GAN"
 FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9"
+
+POCKET = "`python -m facecloak.pocket.train`"
 
 _PACKAGE = "facecloak.recognizers"
 POOL = {
@@ -43,6 +47,9 @@ POOL = {
     "facenet_casia": Checkpoint(
         f"{_PACKAGE}.facenet:casia", "20180408-102900-casia-webface.pt", FACENET_PYTORCH, 160, std=128.0
     ),
+} | {
+    f"pocket_{name}": Checkpoint(f"facecloak.pocket.recognizers:{name}", f"pocket_{name}.safetensors", POCKET, 64)
+    for name in ("ir", "irse", "mobile", "inception", "dense")
 }
 CHECKPOINTS = Registry("recognizer", {name: checkpoint.target for name, checkpoint in POOL.items()})
 
@@ -60,11 +67,11 @@ def weight_folders() -> list[Path]:
     """Where weights are looked for, in this order; the first is where the user puts them.
 
     $FACECLOAK_WEIGHTS (one folder, or several as in $PATH; default ``~/.cache/facecloak/weights``), then
-    ``weights`` in the shared folder.
+    ``weights`` in the shared folder, then those of the pocket suite, which come with the package.
     """
     listed = os.environ.get("FACECLOAK_WEIGHTS") or "~/.cache/facecloak/weights"
     own = [Path(folder).expanduser() for folder in listed.split(os.pathsep) if folder]
-    return [*own, shared_dir() / "weights"]
+    return [*own, shared_dir() / "weights", pocket_dir() / "recognizers"]
 
 
 def weights_file(name: str) -> Path:
@@ -154,8 +161,10 @@ def _load_weights(network: nn.Module, file: Path) -> None:
 
 def _read_state(file: Path) -> dict[str, torch.Tensor]:
     try:
+        if file.suffix == ".safetensors":
+            return {name: value.float() for name, value in load_file(file).items()}
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FacecloakError(f"{file}: damaged, or not a PyTorch checkpoint: {reason}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):

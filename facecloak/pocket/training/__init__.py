@@ -1,0 +1,1 @@
+"""How the pocket models are made: `python -m facecloak.pocket.train`."""

@@ -1,0 +1,61 @@
+"""The pixel-space diffusion model of the portraits, which the makeup baselines fine-tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DModel
+from torch import Tensor
+
+from facecloak.pocket.training.corpus import Corpus
+from facecloak.pocket.training.loop import batch_indices, to_range, train
+
+STEPS = 4000
+BATCH = 8
+LEARNING_RATE = 1e-3
+AVERAGE = 0.998
+
+
+def unet() -> UNet2DModel:
+    """N×3×128×128 noisy portraits in [-1, 1] to their noise; attention at 16×16."""
+    return UNet2DModel(
+        sample_size=128,
+        down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
+        block_out_channels=(8, 16, 32, 96),
+        layers_per_block=1,
+        attention_head_dim=24,
+        norm_num_groups=8,
+    )
+
+
+def scheduler() -> DDIMScheduler:
+    """The linear schedule of Ho et al. (NeurIPS 2020), as google/ddpm-celebahq-256 has it."""
+    return DDIMScheduler(beta_start=1e-4, beta_end=0.02, beta_schedule="linear", clip_sample=False)
+
+
+def train_ddpm(
+    corpus: Corpus, checkpoint: Path, seed: int, device: str, on_step: Callable[[int, int, float], None]
+) -> UNet2DModel:
+    """Train on the noise of all levels; half of the time on the lower third, which is where makeup is edited."""
+    images = torch.from_numpy(corpus.images)
+    schedule = scheduler()
+    torch.manual_seed(seed)
+    model = unet().to(device)
+
+    def loss(model: UNet2DModel, step: int) -> Tensor:
+        numbers = batch_indices(len(images), BATCH, step, seed)
+        x = to_range(images[numbers])
+        x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x, x.flip(3))
+        noise, levels = torch.randn_like(x), torch.randint(0, 1000, (len(x),))
+        levels = torch.where(torch.rand(len(x)) < 0.5, levels // 3, levels)
+        noisy = schedule.add_noise(x, noise, levels).to(device)
+        return F.mse_loss(model(noisy, levels.to(device)).sample.float(), noise.to(device))
+
+    return train(
+        model, loss, steps=STEPS, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, average=AVERAGE,
+        bf16=True, on_step=on_step,
+    )  # fmt: skip

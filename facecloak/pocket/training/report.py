@@ -1,0 +1,110 @@
+"""What the trained models can do, measured on people that none of them has seen; and the recognizers' thresholds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facecloak.cloak.backbone import Backbone
+from facecloak.cloak.inversion import Schedule, denoise, invert
+from facecloak.faces import crop
+from facecloak.io import write_json, write_png
+from facecloak.pocket.training.assets import Assets
+from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, Corpus, render_corpus
+from facecloak.pocket.training.language import makeup_accuracy
+from facecloak.pocket.training.loop import to_range
+from facecloak.recognizers import Recognizer, load_recognizer
+from facecloak.recognizers.calibration import Side, calibrate
+from facecloak.recognizers.pool import POOL
+
+SAMPLED = 64  # portraits that are encoded, inverted, generated
+GUIDANCE = 2.0
+
+
+def measure(assets: Assets) -> None:
+    """Write ``thresholds.json`` and ``report.json`` beside the models, and ``samples.png`` beside the checkpoints."""
+    corpus = render_corpus(assets.work / "corpus", TEST)
+    names = [name for name in POOL if name.startswith("pocket_")]
+    thresholds = {name: _calibrate(load_recognizer(name, False, assets.device), corpus) for name in names}
+    write_json(assets.out / "thresholds.json", thresholds)
+    clip, words = assets.load_clip()
+    backbone = Backbone.load(str(assets.out / "diffusion"), "float32", "float32", None)
+    images = torch.from_numpy(corpus.images)
+    report: dict[str, Any] = {
+        "recognizers": {
+            name: {"auc": entry["auc"], "tar": {far: point["tar"] for far, point in entry["fars"].items()}}
+            for name, entry in thresholds.items()
+        },
+        "clip": {"makeup_accuracy": makeup_accuracy(clip, words, images, corpus.captions)},
+        "diffusion": _reconstruction(backbone, to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
+    }
+    told, samples = _samples(assets, corpus.captions[:: SHOTS + 1][:SAMPLED])
+    report["diffusion"]["samples_with_the_makeup_of_their_captions"] = makeup_accuracy(clip, words, samples, told)
+    write_png(assets.work / "samples.png", _sheet(samples))
+    write_json(assets.out / "report.json", report)
+    print(report)
+
+
+@torch.no_grad()
+def _calibrate(recognizer: Recognizer, corpus: Corpus) -> dict[str, Any]:
+    embeddings = []
+    for block in torch.from_numpy(corpus.images).split(128):
+        faces = to_range(block).to(next(recognizer.parameters()).device)
+        boxes = torch.tensor([CROP] * len(block))
+        embeddings.append(recognizer(crop(faces, boxes, recognizer.input_size)).cpu())
+    embedded = torch.cat(embeddings).numpy()
+    shots = np.arange(len(embedded)) % SHOTS
+    sides = []
+    for chosen in ((0, 1), (2, 3)):
+        rows = np.flatnonzero(np.isin(shots, chosen))
+        people = [str(corpus.people[row]) for row in rows]
+        sides.append(Side(embedded[rows], people, [f"{corpus.people[row]}/{shots[row]}" for row in rows]))
+    label = f"drawn people {TEST.start} to {TEST.stop - 1}, shots 0 and 1 × shots 2 and 3"
+    crop_box, today = [float(value) for value in CROP], datetime.now(UTC).date().isoformat()
+    return calibrate(recognizer, *sides, pairs=label, crop=crop_box, date=today)
+
+
+@torch.no_grad()
+def _reconstruction(backbone: Backbone, images: Tensor) -> dict[str, float]:
+    """Mean PSNR in dB after the autoencoder, and after 3 and 19 of 20 DDIM steps there and back."""
+    z = backbone.encode(images, seed=8888)
+    report = {"psnr_reconstruction": _psnr(backbone.decode(z), images)}
+    for name, start in (("psnr_inversion_3_of_20", 17), ("psnr_inversion_19_of_20", 1)):
+        schedule = Schedule.of(backbone, 20, start, "aligned")
+        back = invert(backbone, z, schedule)[-1]
+        for step in schedule.generation:
+            back = denoise(backbone, back, step, backbone.null_embedding(len(z)))
+        report[name] = _psnr(backbone.decode(back), images)
+    return report
+
+
+def _psnr(images: Tensor, truth: Tensor) -> float:
+    error = (images.clamp(-1, 1) - truth).square().mean((1, 2, 3))
+    return float((10 * torch.log10(4 / error)).mean())
+
+
+@torch.no_grad()
+def _samples(assets: Assets, captions: list[str]) -> tuple[list[str], Tensor]:
+    """Portraits generated from pure noise by caption: (captions, uint8 N×128×128×3)."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        assets.out / "diffusion", safety_checker=None, requires_safety_checker=False
+    ).to(assets.device, torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    made = pipeline(
+        captions, num_inference_steps=50, guidance_scale=GUIDANCE, output_type="np",
+        generator=torch.Generator().manual_seed(0),
+    ).images  # fmt: skip
+    return captions, torch.from_numpy((made * 255).round().astype(np.uint8))
+
+
+def _sheet(images: Tensor, columns: int = 16) -> np.ndarray:
+    rows = len(images) // columns
+    size = images.shape[1]
+    page = images[: rows * columns].reshape(rows, columns, size, size, 3).permute(0, 2, 1, 3, 4)
+    return page.reshape(rows * size, columns * size, 3).contiguous().numpy()
