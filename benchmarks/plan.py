@@ -100,7 +100,7 @@ def make_plan(
                     raise FacecloakError(
                         f"{method}:{twin.preset} and {method}:{preset} come to the same settings; ask for one of them."
                     )
-    sources = suite.load_sources(limit)
+    sources = suite.load_sources(limit or suite.default_limit)
     batch_size = suite.batch_size if batch_size is None else batch_size
     everything = [*cells.values()]
     return Plan(suite, everything, sources, thresholds, classes, out, batch_size, devices, accelerator, overwrite)

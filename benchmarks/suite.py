@@ -60,6 +60,7 @@ class Suite:
     detect: bool = True
     objective: Goal = "impersonation"
     default_targets: list[str] = field(default_factory=list)
+    default_limit: int | None = None
     surrogates: list[str] | None = None
     held_out: list[str] = field(default_factory=list)
     fars: list[float] = field(default_factory=lambda: [0.1, 0.01, 0.001])

@@ -54,6 +54,7 @@ def _check(suite: Suite, path: Path) -> None:
         "each group of sources must be named as a target": {str(group) for group in groups or ()} <= set(names),
         "fars must be between 0 and 1": bool(suite.fars) and all(0 < far < 1 for far in suite.fars),
         "batch_size must be 1 at least": suite.batch_size > 0,
+        "default_limit must be 1 at least": suite.default_limit is None or suite.default_limit > 0,
     }
     for rule, holds in rules.items():
         if not holds:

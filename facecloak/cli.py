@@ -90,7 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
     benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
     benchmark.add_argument(
-        "--limit", type=_positive, metavar="N", help="the first N photos only, of each group (default: all)"
+        "--limit",
+        type=_positive,
+        metavar="N",
+        help="the first N photos of each group (default: the suite's number, or all)",
     )
     benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
     benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
