@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__.splitlines()[0])
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos only (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos only (default: the suite's)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="run again to resume (runs/claims)")
     options = parser.parse_args(arguments)
     if options.limit is not None and options.limit < 1:
