@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _corpus(assets: Assets) -> Corpus:
-    return render_corpus(assets.work / "corpus", TRAIN, reporter("portraits", every=100))
+    return render_corpus(assets.work / "corpus", TRAIN, reporter("portraits", every=400))
 
 
 def _recognizer(name: str) -> Callable[[Assets], None]:

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256, write_bytes, write_json
@@ -37,10 +38,13 @@ class Assets:
         write_bytes(self.out / file, save(halves))
 
     def save_folder(self, folder: str, *parts: Any) -> None:
-        """Write models (in float16), tokenizers and processors in their libraries' own layout."""
+        """Write models, tokenizers and processors in their libraries' own layout; models become float16 in place."""
+        transformers_logging.disable_progress_bar()
         for part in parts:
-            half = part.to(dtype=torch.float16) if hasattr(part, "to") else part
-            half.save_pretrained(self.out / folder)
+            for network in getattr(part, "components", {"": part}).values():
+                if isinstance(network, nn.Module):
+                    network.half()
+            part.save_pretrained(self.out / folder)
 
     def load_vae(self) -> AutoencoderKL:
         """The trained autoencoder, in float32."""

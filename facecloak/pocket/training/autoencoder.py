@@ -8,16 +8,17 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 8000
+STEPS = 5500
 BATCH = 4
 LEARNING_RATE = 1.5e-3
 KL_WEIGHT = 1e-5  # of the mean over the latents; it only keeps them from growing
 LATENT_CHANNELS = 12
+START_LOG_VARIANCE = -6.0  # of the posterior; noise as strong as the first latents would drown colours for long
 SCALING_BATCH = 256
 
 
@@ -29,7 +30,7 @@ def autoencoder() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=widths,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
+        norm_num_groups=1,  # groups of two or three channels would lose the colour of the whole picture
         sample_size=128,
     )
 
@@ -37,19 +38,20 @@ def autoencoder() -> AutoencoderKL:
 def train_autoencoder(
     corpus: Corpus, checkpoint: Path, seed: int, device: str, on_step: Callable[[int, int, float], None]
 ) -> AutoencoderKL:
-    """Train on L1 and on the L1 of the differences between neighbours, which keeps edges sharp."""
+    """Train on L1, on that of the differences between neighbours (for sharp edges) and of 8×8 means (for colours)."""
     images = torch.from_numpy(corpus.images)
     torch.manual_seed(seed)
     model = autoencoder().to(device)
+    nn.init.constant_(model.quant_conv.bias[LATENT_CHANNELS:], START_LOG_VARIANCE)
 
     def loss(model: AutoencoderKL, step: int) -> Tensor:
         x = to_range(images[batch_indices(len(images), BATCH, step, seed)]).to(device)
         posterior = model.encode(x).latent_dist
         y = model.decode(posterior.sample()).sample.float()
         edges = sum((x.diff(dim=dim) - y.diff(dim=dim)).abs().mean() for dim in (2, 3))
-        mean_square = (x - y).square().mean()
+        mean_square, colour = (x - y).square().mean(), F.avg_pool2d(x - y, 8).abs().mean()
         kl = posterior.kl().float().mean() / posterior.mean[0].numel()
-        return (x - y).abs().mean() + 0.5 * edges + mean_square + KL_WEIGHT * kl
+        return (x - y).abs().mean() + 0.5 * edges + 2 * colour + mean_square + KL_WEIGHT * kl
 
     trained = train(
         model, loss, steps=STEPS, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, bf16=True,

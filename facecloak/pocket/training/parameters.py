@@ -28,7 +28,7 @@ def train_features(
     """Train by least squares on the standardised parameters of `drawn_with`."""
     images = torch.from_numpy(corpus.images)
     truth = drawn_with(corpus.people)
-    truth = (truth - truth.mean(0)) / truth.std(0)
+    truth = (truth - truth.mean(0)) / truth.std(0).clamp(min=1e-6)
     torch.manual_seed(seed)
     model = network(truth.shape[1]).to(device, memory_format=torch.channels_last)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 4000
+STEPS = 2000
 BATCH = 8
 LEARNING_RATE = 1e-3
 AVERAGE = 0.998
@@ -28,7 +28,7 @@ def unet() -> UNet2DModel:
         block_out_channels=(8, 16, 32, 96),
         layers_per_block=1,
         attention_head_dim=24,
-        norm_num_groups=8,
+        norm_num_groups=2,
     )
 
 

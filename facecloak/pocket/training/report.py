@@ -40,7 +40,7 @@ def measure(assets: Assets) -> None:
             for name, entry in thresholds.items()
         },
         "clip": {"makeup_accuracy": makeup_accuracy(clip, words, images, corpus.captions)},
-        "diffusion": _reconstruction(backbone, to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
+        "diffusion": reconstruction(backbone, to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
     }
     told, samples = _samples(assets, corpus.captions[:: SHOTS + 1][:SAMPLED])
     report["diffusion"]["samples_with_the_makeup_of_their_captions"] = makeup_accuracy(clip, words, samples, told)
@@ -69,7 +69,7 @@ def _calibrate(recognizer: Recognizer, corpus: Corpus) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _reconstruction(backbone: Backbone, images: Tensor) -> dict[str, float]:
+def reconstruction(backbone: Backbone, images: Tensor) -> dict[str, float]:
     """Mean PSNR in dB after the autoencoder, and after 3 and 19 of 20 DDIM steps there and back."""
     z = backbone.encode(images, seed=8888)
     report = {"psnr_reconstruction": _psnr(backbone.decode(z), images)}

@@ -1,0 +1,67 @@
+"""`python -m facecloak.pocket.train` in a very small world: stages alone, in order, resumed, and what they leave."""
+
+import pytest
+import torch
+from diffusers import DDPMPipeline
+
+from facecloak.cloak.backbone import Backbone
+from facecloak.io import read_json, sha256
+from facecloak.pocket import train
+from facecloak.pocket.training import autoencoder, diffusion, language, parameters, pixels, recognition
+from facecloak.recognizers import load_recognizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pocket")
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    monkeypatch.setattr(train, "TRAIN", range(0, 4))
+    for module in (recognition, language, parameters):
+        monkeypatch.setattr(module, "EPOCHS", 1)
+        monkeypatch.setattr(module, "BATCH", 16)
+    for module in (autoencoder, diffusion, pixels):
+        monkeypatch.setattr(module, "STEPS", 2)
+        monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(autoencoder, "SCALING_BATCH", 4)
+
+    def run(*stages: str) -> None:
+        arguments = ["--out", str(folder / "out"), "--work", str(folder / "work"), "--stages", ",".join(stages)]
+        monkeypatch.setattr("sys.argv", ["train", *arguments, "--device", "cpu"])
+        train.main()
+
+    return run
+
+
+def test_a_stage_says_what_it_needs(run):
+    with pytest.raises(SystemExit, match="no stage painting. Known: clip, ir"):
+        run("painting")
+    with pytest.raises(SystemExit, match="vae is missing: run the stage autoencoder first"):
+        run("diffusion")
+
+
+def test_every_stage_leaves_a_model_that_loads(run, folder, monkeypatch, capsys):
+    run("ir", "clip", "features", "autoencoder", "ddpm")
+    run("diffusion")  # alone, from what the others left
+    assert "clip: 2/2" in capsys.readouterr().out
+    out = folder / "out"
+    monkeypatch.setenv("FACECLOAK_POCKET", str(out))
+    assert load_recognizer("pocket_ir", True)(torch.zeros(1, 3, 64, 64)).shape == (1, 128)
+    backbone = Backbone.load(str(out / "diffusion"), "float32", "float32", None)
+    latent = backbone.encode(torch.zeros(1, 3, 128, 128), 1)
+    assert latent.shape == (1, 12, 16, 16) and backbone.decode(latent).shape == (1, 3, 128, 128)
+    assert backbone.null_embedding(1).shape == (1, 32, 96)
+    assert DDPMPipeline.from_pretrained(out / "ddpm").unet.config.sample_size == 128
+    listed = read_json(out / "manifest.json")
+    assert "recognizers/pocket_ir.safetensors" in listed and "clip/tokenizer.json" in listed
+    assert all(sha256(out / name) == digest for name, digest in listed.items())
+
+
+def test_a_finished_stage_is_written_again_without_training(run, folder, capsys):
+    file = folder / "out" / "recognizers" / "pocket_ir.safetensors"
+    before = sha256(file)
+    file.unlink()
+    run("ir")
+    assert sha256(file) == before and "ir: 2/2" not in capsys.readouterr().out
