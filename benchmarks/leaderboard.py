@@ -129,13 +129,16 @@ def _page(table: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
         f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table['far']):g}, "
         f"n = {table['n_images'].max()} a cell"
     )
+    networks = set(table["fd_network"].dropna())
+    distance = "FID" if table["fid"].notna().any() else f"fd_{networks.pop()}" if len(networks) == 1 else "fd"
     heads = ["method", *(box.removeprefix("psr ") for box in boxes), "average", "(clean)", "dodging", "(clean)",
-             "PSNR dB", "SSIM", "no face", "failed", "s/image"]  # fmt: skip
+             "PSNR dB", "SSIM", distance, "no face", "failed", "s/image"]  # fmt: skip
     lines = []
     for name, (_, line) in zip(method_names(wide), wide.iterrows(), strict=True):
         rates = [line[column] for column in (*boxes, *(f"average {rate}" for rate in RATES))]
         counts = [str(line["n_undetected"]), str(line["n_failed"])]
-        quality = [str(_psnr(line, 1)), _number(line["ssim"], 3)]
+        distance_value = line["fd"] if pd.isna(line["fid"]) else line["fid"]
+        quality = [str(_psnr(line, 1)), _number(line["ssim"], 3), _number(distance_value, 2)]
         seconds = _number(line["seconds_per_image"], 2)
         lines.append([name, *(_number(rate, 1) for rate in rates), *quality, *counts, seconds])
     return title, heads, lines

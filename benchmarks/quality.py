@@ -77,7 +77,8 @@ class Quality:
             kernel.update(features, real)
         names = ("fid", "kid") if network.is_fid else ("fd", "kd")
         values = (none_if_nan(float(metric.compute())) for metric in (frechet, kernel))
-        return {**dict(zip(names, values, strict=True)), "n_fid": len(protected), "fid_convention": network.convention}
+        how = {"n_fid": len(protected), "fd_network": network.name, "fid_convention": network.convention}
+        return dict(zip(names, values, strict=True)) | how
 
 
 def _pixels(photos: list[Photo]) -> Tensor:

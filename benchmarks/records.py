@@ -10,7 +10,7 @@ import torch
 from facecloak.metrics import ProtectionSuccessRate
 from facecloak.recognizers.calibration import far_key
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # What a row holds, in the order of the leaderboard's columns. Rates are fractions, empty where not measured.
 COLUMNS = {
@@ -66,7 +66,8 @@ COLUMNS = {
     "lpips": "mean; AlexNet",
     "fid": "only with FID's own Inception network",
     "kid": "the same",
-    "fd": "Fréchet distance with the network of fid_convention",
+    "fd": "Fréchet distance with another network, called fd_NAME",
+    "fd_network": "that NAME, a key of facecloak.metrics.FEATURES",
     "kd": "kernel distance with it",
     "n_fid": "images on each side of the distances",
     "fid_convention": "network, layer and resize of the distances",

@@ -16,8 +16,8 @@ from facecloak.pocket.training.corpus import CROP, Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
 EPOCHS = 5
-BATCH = 64
-LEARNING_RATE = 4e-3
+BATCH = 32
+LEARNING_RATE = 3e-3
 SCALE, MARGIN = 20.0, 0.15  # ArcFace's s and m: smaller than for photos, since the networks are
 SHIFT, NOISE = 3, 0.02  # of the training crops: pixels, and in [-1, 1]
 

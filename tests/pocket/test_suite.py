@@ -1,0 +1,59 @@
+"""The embedded default, from its command line, where there is nothing but the package."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from benchmarks.suite_files import load_suite
+from facecloak.cli import main
+from facecloak.io import pocket_dir
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    for name in ("SHARED", "DATA", "WEIGHTS"):
+        monkeypatch.setenv(f"FACECLOAK_{name}", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_suite_holds_photos_targets_and_thresholds_that_fit():
+    suite = load_suite("pocket")
+    sources = suite.load_sources()
+    assert len(sources) == 24 and all(source.second for source in sources)
+    assert suite.target_names() == ["1", "2", "3", "4"] and len(suite.recognizers) == 5
+    assert suite.surrogates_for(["pocket_ir"]) == ["pocket_irse", "pocket_mobile", "pocket_inception"]
+    assert suite.surrogates_for(["pocket_dense"]) == suite.recognizers[:4]  # the one that is never attacked
+    shown = {path.name for path in (pocket_dir() / "photos" / "sources").iterdir()}
+    assert {source.path.name for source in sources} == shown
+
+
+def test_the_proposed_method_works_there(alone, capsys):
+    arguments = ["--methods", "none,facecloak", "--limit", "4", "--black-box", "pocket_ir,pocket_dense", "--out", "r"]
+    assert main(["benchmark", "pocket", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "facecloak" in printed and "grid.png" in printed
+    assert {"leaderboard.csv", "leaderboard_wide.csv", "leaderboard.md", "grid.png"} <= {
+        p.name for p in (alone / "r").iterdir()
+    }
+    table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01").set_index(["method", "black_box"])
+    clean, cloaked = table.loc["none"], table.loc["facecloak"]
+    assert (clean["n_identical"] == 4).all() and (cloaked["psnr"] >= 24).all()
+    assert (cloaked["cosine_rise_surrogates"] > 0.2).all()
+    assert (cloaked["cosine_rise_black_box"] > 0.1).all()
+    # 8 judgements: the whole suite's number is in the README
+    assert cloaked["psr"].mean() >= clean["psr"].mean() + 0.3
+    assert set(table["threshold_source"]) == {"measured"} and (table["fid"].isna()).all()
+    records = [
+        json.loads(line)
+        for path in (alone / "r").glob("cells/*/records.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert len(records) == 16 and not any(record["error"] for record in records)
+
+
+def test_the_demo_needs_nothing_else(alone, capsys):
+    assert main(["demo"]) == 0
+    assert "pocket_dense" in capsys.readouterr().out
+    assert {path.name for path in (alone / "runs" / "demo").iterdir()} == {"original.png", "protected.png", "demo.png"}

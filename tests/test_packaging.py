@@ -1,0 +1,46 @@
+"""What is installed is all that a fresh machine has: the wheel and the sdist must hold the photos and the models."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from facecloak.io import pocket_dir
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("dist")
+    # a copy of what git would hand on: building in place would leave folders behind, and could find stale ones
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if files.returncode:
+        pytest.skip("not a git checkout: which files are part of the project is not known")
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith("tests/"):
+            (out / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / "source" / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(out / "source")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_the_wheel_and_the_sdist_hold_every_asset_and_suite(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        in_wheel = set(wheel.namelist())
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
+    package = ROOT / "facecloak"
+    assets = {f"facecloak/{path.relative_to(package)}" for path in pocket_dir().rglob("*") if path.is_file()}
+    assets |= {f"benchmarks/suites/{path.name}" for path in (ROOT / "benchmarks" / "suites").glob("*.yaml")}
+    assert len(assets) > 60
+    assert assets <= in_wheel
+    assert assets <= in_sdist
+    assert not any("tests/" in name or name.endswith(".pt") for name in in_wheel)
