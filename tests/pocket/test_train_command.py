@@ -22,9 +22,12 @@ def run(folder, monkeypatch):
     for module in (recognition, language, parameters):
         monkeypatch.setattr(module, "EPOCHS", 1)
         monkeypatch.setattr(module, "BATCH", 16)
+    monkeypatch.setattr(autoencoder, "FORM", {**autoencoder.FORM, "until": 2})
+    monkeypatch.setattr(autoencoder, "COLOUR", {**autoencoder.COLOUR, "steps": 2})
     for module in (autoencoder, diffusion, pixels):
-        monkeypatch.setattr(module, "STEPS", 2)
         monkeypatch.setattr(module, "BATCH", 2)
+    for module in (diffusion, pixels):
+        monkeypatch.setattr(module, "STEPS", 2)
     monkeypatch.setattr(autoencoder, "SCALING_BATCH", 4)
 
     def run(*stages: str) -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
 from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 10_000
-BATCH = 2
-LEARNING_RATE = 1.2e-3
-CHROMA = 4.0  # portraits differ in colour less than in light, and a mode of small variance is learnt late
+BATCH = 4
+# first light and form, then colours: portraits differ in them less, so that they would be learnt too late
+FORM = {"steps": 8000, "until": 6096, "learning_rate": 1.5e-3}
+COLOUR = {"steps": 2500, "learning_rate": 1e-3}
+CHROMA, TINT = 2.0, 10.0  # weights of colour errors, of single pixels and of the means of 8×8
 KL_WEIGHT = 1e-5  # of the mean over the latents; it only keeps them from growing
 LATENT_CHANNELS = 12
-START_LOG_VARIANCE = -6.0  # of the posterior; noise as strong as the first latents would drown colours for long
 SCALING_BATCH = 256
 
 
@@ -31,7 +32,7 @@ def autoencoder() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=widths,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=1,  # groups of two or three channels would lose the colour of the whole picture
+        norm_num_groups=8,
         sample_size=128,
     )
 
@@ -39,30 +40,29 @@ def autoencoder() -> AutoencoderKL:
 def train_autoencoder(
     corpus: Corpus, checkpoint: Path, seed: int, device: str, on_step: Callable[[int, int, float], None]
 ) -> AutoencoderKL:
-    """Train on L1, on that of the differences between neighbours (for sharp edges) and of 8×8 means (for colours)."""
+    """Train in two phases, `FORM` and `COLOUR`, each with a checkpoint of its own."""
     images = torch.from_numpy(corpus.images)
     torch.manual_seed(seed)
     model = autoencoder().to(device)
-    nn.init.constant_(model.quant_conv.bias[LATENT_CHANNELS:], START_LOG_VARIANCE)
+    for phase, file in (FORM, checkpoint), (COLOUR, checkpoint.with_stem(f"{checkpoint.stem}_colour")):
+        loss = partial(_loss, images=images, seed=seed, coloured=phase is COLOUR)
+        model = train(model, loss, checkpoint=file, seed=seed, bf16=True, on_step=on_step, **phase)
+        seed += 1
+    model.register_to_config(scaling_factor=_scaling_factor(model, images, device))
+    return model
 
-    def loss(model: AutoencoderKL, step: int) -> Tensor:
-        x = to_range(images[batch_indices(len(images), BATCH, step, seed)]).to(device)
-        posterior = model.encode(x).latent_dist
-        y = model.decode(posterior.sample()).sample.float()
-        error = x - y
-        grey = error.mean(1, keepdim=True)
-        seen = grey + CHROMA * (error - grey)
-        edges = sum(seen.diff(dim=dim).abs().mean() for dim in (2, 3))
-        colour, mean_square = F.avg_pool2d(seen, 8).abs().mean(), error.square().mean()
-        kl = posterior.kl().float().mean() / posterior.mean[0].numel()
-        return seen.abs().mean() + 0.5 * edges + colour + mean_square + KL_WEIGHT * kl
 
-    trained = train(
-        model, loss, steps=STEPS, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, bf16=True,
-        on_step=on_step,
-    )  # fmt: skip
-    trained.register_to_config(scaling_factor=_scaling_factor(trained, images, device))
-    return trained
+def _loss(model: AutoencoderKL, step: int, images: Tensor, seed: int, coloured: bool) -> Tensor:
+    """L1 of pixels, of the differences between neighbours (for sharp edges) and of tints; squares; KL."""
+    x = to_range(images[batch_indices(len(images), BATCH, step, seed)]).to(model.device)
+    posterior = model.encode(x).latent_dist
+    error = x - model.decode(posterior.sample()).sample.float()
+    tint = error - error.mean(1, keepdim=True)
+    seen = error + (CHROMA - 1) * tint if coloured else error
+    edges = sum(seen.diff(dim=dim).abs().mean() for dim in (2, 3))
+    tints = TINT * F.avg_pool2d(tint, 8).abs().mean() if coloured else 0.0
+    kl = posterior.kl().float().mean() / posterior.mean[0].numel()
+    return seen.abs().mean() + 0.5 * edges + tints + error.square().mean() + KL_WEIGHT * kl
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.language import WIDTH, tokens
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 8000
+STEPS = 6000
 BATCH = 32
 LEARNING_RATE = 1e-3
 AVERAGE = 0.999

@@ -29,6 +29,7 @@ def train(
     average: float = 0.998,
     weight_decay: float = 0.0,
     bf16: bool = False,
+    until: int | None = None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
 ) -> nn.Module:
     """Train a model, from where the checkpoint stands if there is one.
@@ -41,6 +42,7 @@ def train(
         loss: the loss of the model at a step, a scalar; it draws from the global generator only.
         average: decay of the exponential average of weights and buffers.
         bf16: run the forward pass in bfloat16 where PyTorch's autocast does.
+        until: stop after this step, though the learning rate falls as if all were done.
         on_step: called with the number of done steps, of all, and the running loss.
 
     Returns:
@@ -56,7 +58,8 @@ def train(
             part.load_state_dict(state[key])
         done, running = state["done"], state["running"]
     saved = time.monotonic()
-    for step in range(done, steps):
+    last = until or steps
+    for step in range(done, last):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * _schedule(step, steps)
         with torch.random.fork_rng(devices=[]):
@@ -72,7 +75,7 @@ def train(
         averaged.update_parameters(model)
         running = value.item() if math.isnan(running) else 0.98 * running + 0.02 * value.item()
         on_step(step + 1, steps, running)
-        if step + 1 == steps or time.monotonic() - saved > SAVE_EVERY:
+        if step + 1 == last or time.monotonic() - saved > SAVE_EVERY:
             parts = {"model": model, "averaged": averaged, "optimizer": optimizer}
             _save(checkpoint, {key: part.state_dict() for key, part in parts.items()}, step + 1, running)
             saved = time.monotonic()
