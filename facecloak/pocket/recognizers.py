@@ -1,6 +1,7 @@
 """The five recognizers of the pocket suite: the literature's architectures at small width, and one held out.
 
-They embed 64-px crops of the drawn portraits and are trained by `python -m facecloak.pocket.train`.
+They embed 64-px crops of the drawn portraits and are trained by `python -m facecloak.pocket.train`, without the dropout
+of the literature's: networks this small have nothing to spare.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ EMBEDDING_DIM = 128
 
 def ir() -> nn.Module:
     """An improved residual network (Deng et al., CVPR 2019): N×3×64×64 → N×128."""
-    return residual_network((1, 2, 3, 2), False, 0.25, EMBEDDING_DIM, INPUT_SIZE)
+    return residual_network((1, 2, 3, 2), False, 0.25, EMBEDDING_DIM, INPUT_SIZE, dropout=0.0)
 
 
 def irse() -> nn.Module:
     """The same with squeeze-and-excitation (Hu et al., CVPR 2018) and other depths: N×3×64×64 → N×128."""
-    return residual_network((2, 2, 2, 2), True, 0.1875, EMBEDDING_DIM, INPUT_SIZE)
+    return residual_network((2, 2, 2, 2), True, 0.1875, EMBEDDING_DIM, INPUT_SIZE, dropout=0.0)
 
 
 def mobile() -> nn.Module:

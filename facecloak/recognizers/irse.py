@@ -27,7 +27,7 @@ def irse50(width: float = 1.0, embedding_dim: int = 512, input_size: int = 112) 
 
 
 def residual_network(
-    units: Sequence[int], excite: bool, width: float, embedding_dim: int, input_size: int
+    units: Sequence[int], excite: bool, width: float, embedding_dim: int, input_size: int, dropout: float = 0.6
 ) -> nn.Module:
     """Four stages of `units` each: N×3×S×S in [-1, 1] → N×`embedding_dim`; `excite` adds squeeze-and-excitation."""
     channels = [round(count * width) for count in STAGE_CHANNELS]
@@ -40,7 +40,7 @@ def residual_network(
     first = [nn.Conv2d(3, channels[0], 3, padding=1, bias=False), nn.BatchNorm2d(channels[0])]
     last = [
         nn.BatchNorm2d(before),
-        nn.Dropout(0.6),
+        nn.Dropout(dropout),
         nn.Flatten(),
         nn.Linear(before * side * side, embedding_dim),
         nn.BatchNorm1d(embedding_dim),
