@@ -51,7 +51,8 @@ def make_plans(suite_name: str, out: Path, limit: int | None) -> dict[str, Plan]
     for name, overrides in VARIANTS.items():
         plans[name] = make_plan(
             suite, out, ["facecloak"], overrides,
-            objective="impersonation", targets=suite.target_names(), limit=limit,
+            objective="impersonation", targets=suite.target_names(),
+            limit=limit or len(suite.load_sources()),
         )  # fmt: skip
         twin = variants.setdefault(settings_hash(plans[name].cells[0].settings), name)
         if twin != name:
@@ -188,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__.splitlines()[0])
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos only (default: the suite's)")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos of each group only (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="run again to resume (runs/claims)")
     options = parser.parse_args(arguments)
     if options.limit is not None and options.limit < 1:
@@ -197,7 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
         return run_claims(options.suite, options.out, options.limit)
     except FacecloakError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
+        print("interrupted. Finished images are kept: run it again to go on.", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

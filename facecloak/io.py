@@ -32,7 +32,7 @@ def data_dir() -> Path:
 
 def pocket_dir() -> Path:
     """The photos and models of the pocket suite, which are part of the package: $FACECLOAK_POCKET, default its own."""
-    return Path(os.environ.get("FACECLOAK_POCKET", Path(__file__).parent / "pocket" / "assets"))
+    return Path(os.environ.get("FACECLOAK_POCKET") or Path(__file__).parent / "pocket" / "assets").expanduser()
 
 
 def expand(path: str | Path) -> Path:

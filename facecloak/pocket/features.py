@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ShuffleNetV2
 
 from facecloak.io import pocket_dir
 from facecloak.metrics.features import checked_images
+from facecloak.recognizers.pool import load_weights
 
 FILE = "features.safetensors"
 WIDTH = 192
+OUTPUTS = 142  # parameters that a portrait is drawn with and that can be told from it
 
 
-def network(outputs: int) -> nn.Module:
-    """A ShuffleNet v2 (Ma et al., ECCV 2018): N×3×128×128 in [-1, 1] → N×`outputs`, its last layer named fc."""
-    return ShuffleNetV2([2, 4, 2], [16, 32, 64, 96, WIDTH], num_classes=outputs)
+def network() -> nn.Module:
+    """A ShuffleNet v2 (Ma et al., ECCV 2018): N×3×128×128 in [-1, 1] → N×`OUTPUTS`, its last layer named fc."""
+    return ShuffleNetV2([2, 4, 2], [16, 32, 64, 96, WIDTH], num_classes=OUTPUTS)
 
 
 class PocketFeatures(nn.Module):
@@ -35,9 +36,8 @@ class PocketFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        state = {name: value.float() for name, value in load_file(pocket_dir() / FILE).items()}
-        self.network = network(len(state["fc.bias"]))
-        self.network.load_state_dict(state, strict=False)  # without the counters that eval mode does not read
+        self.network = network()
+        load_weights(self.network, pocket_dir() / FILE)
         self.network.fc = nn.Identity()
         self.requires_grad_(False).eval()
 

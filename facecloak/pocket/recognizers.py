@@ -20,7 +20,7 @@ EMBEDDING_DIM = 128
 
 def ir() -> nn.Module:
     """An improved residual network (Deng et al., CVPR 2019): N×3×64×64 → N×128."""
-    return residual_network((1, 2, 3, 2), False, 0.25, EMBEDDING_DIM, INPUT_SIZE, dropout=0.0)
+    return residual_network((1, 2, 3, 2), False, 0.1875, EMBEDDING_DIM, INPUT_SIZE, dropout=0.0)
 
 
 def irse() -> nn.Module:

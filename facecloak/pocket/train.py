@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import torch
 
 from facecloak.errors import FacecloakError
-from facecloak.io import pocket_dir
 from facecloak.pocket.training.assets import Assets, write_manifest
 from facecloak.pocket.training.corpus import TRAIN, Corpus, render_corpus
 
@@ -20,7 +20,8 @@ RECOGNIZERS = ("ir", "irse", "mobile", "inception", "dense")
 def main() -> None:
     """Render portraits, train on them, and write the assets of the suite `pocket`; run again to resume."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=pocket_dir(), help="folder of the assets (default: the package's)")
+    parser.add_argument("--out", type=Path, default=Path("runs/pocket-assets"), help="folder of the assets; "
+                        "$FACECLOAK_POCKET names it to the suite (default: runs/pocket-assets)")  # fmt: skip
     parser.add_argument("--work", type=Path, default=Path("runs/pocket-training"), help="portraits and checkpoints")
     parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated, in this order (default: all)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -28,6 +29,8 @@ def main() -> None:
     chosen = options.stages.split(",")
     if unknown := set(chosen) - set(STAGES):
         raise SystemExit(f"There is no stage {', '.join(sorted(unknown))}. Known: {', '.join(STAGES)}.")
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise SystemExit(f"error: --device {options.device}: there is no such device here.")
     assets = Assets(options.out, options.work, options.device)
     try:
         for name in STAGES:
@@ -37,6 +40,10 @@ def main() -> None:
                 print(f"{name}: done", flush=True)
     except FacecloakError as error:
         raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted: run it again to go on.") from None
+    except OSError as error:
+        raise SystemExit(f"error: {error}. Mend it and run the same command again.") from None
 
 
 def _corpus(assets: Assets) -> Corpus:
@@ -126,14 +133,14 @@ STAGES: dict[str, Callable[[Assets], None]] = {
 
 def reporter(name: str, every: int = 50) -> Callable[..., None]:
     """Something that prints a line every so many steps: how far, how long still, and the running loss."""
-    started: list[tuple[float, int]] = []
+    began, first = 0.0, math.inf
 
     def report(done: int, total: int, loss: float | None = None) -> None:
-        if not started:
-            started.append((time.monotonic(), done))
+        nonlocal began, first
+        if done <= first:  # the beginning, or that of another phase
+            began, first = time.monotonic(), done
         if done % every and done < total:
             return
-        began, first = started[0]
         left = (time.monotonic() - began) / max(done - first, 1) * (total - done)
         said = "" if loss is None else f"  loss {loss:.4f}"
         print(f"{name}: {done}/{total}{said}  {left / 60:.0f} min left", flush=True)

@@ -108,7 +108,7 @@ def load_recognizer(name: str, differentiable: bool, device: str | torch.device 
         )
     with torch.random.fork_rng(devices=[]):  # the initial values drawn here must not move the run's seed
         network = CHECKPOINTS[name]()
-    _load_weights(network, file)
+    load_weights(network, file)
     return Recognizer(network, name, checkpoint.input_size, found, std=checkpoint.std).to(device)
 
 
@@ -141,7 +141,8 @@ def _sidecar_file(name: str) -> Path:
     return files[name]
 
 
-def _load_weights(network: nn.Module, file: Path) -> None:
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Fill a network from a checkpoint or safetensors file, which must fit it exactly; else `FacecloakError`."""
     state = _read_state(file)
     expected = network.state_dict()
     # counters that files written before PyTorch 0.4.1 lack, and that eval mode does not read

@@ -9,12 +9,13 @@ from diffusers import DDPMPipeline, StableDiffusionPipeline
 from safetensors import safe_open
 
 from facecloak.cloak.backbone import Backbone
+from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.io import pocket_dir, read_image, read_json, sha256
+from facecloak.io import pocket_dir, read_image, read_json, write_json
 from facecloak.metrics import FEATURES
 from facecloak.metrics.frechet import frechet_distance
 from facecloak.pocket.portraits import portraits
-from facecloak.pocket.training.assets import Assets
+from facecloak.pocket.training.assets import Assets, check_manifest, write_manifest
 from facecloak.pocket.training.corpus import CROP
 from facecloak.pocket.training.language import makeup_accuracy
 from facecloak.pocket.training.loop import to_range
@@ -39,10 +40,21 @@ def backbone():
 
 
 def test_every_asset_is_the_one_that_was_made():
-    listed = read_json(FOLDER / "manifest.json")
-    found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    assert found - {"manifest.json"} == set(listed)
-    assert all(sha256(FOLDER / name) == digest for name, digest in listed.items())
+    check_manifest(FOLDER)
+
+
+def test_an_asset_that_was_changed_added_or_lost_is_named(tmp_path):
+    for name in ("a.json", "b/c.json"):
+        write_json(tmp_path / name, name)
+    write_manifest(tmp_path)
+    check_manifest(tmp_path)
+    write_json(tmp_path / "a.json", "another")
+    with pytest.raises(FacecloakError, match=r"a\.json: changed"):
+        check_manifest(tmp_path)
+    write_json(tmp_path / "a.json", "a.json")
+    (tmp_path / "b" / "c.json").rename(tmp_path / "d.json")
+    with pytest.raises(FacecloakError, match=r"c\.json: missing"):
+        check_manifest(tmp_path)
 
 
 def test_the_models_are_float16_safetensors_of_25_megabytes_at_most():
@@ -68,7 +80,7 @@ def test_the_photos_are_the_portraits_that_their_table_names():
         points = np.array(row["landmarks"].split(), dtype=float).reshape(5, 2)
         np.testing.assert_allclose(landmarks.numpy(), points, atol=0.06)
     people = {row["file"]: row["person"] for row in rows}
-    assert all(people[f"second/{name.split('/')[1]}"] == who for name, who in people.items() if "sources/" in name)
+    assert all(people[f"second/{name.split('/')[-1]}"] == who for name, who in people.items() if "sources/" in name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks.suite_files import load_suite
 from facecloak.cli import main
-from facecloak.io import pocket_dir
 
 
 @pytest.fixture
@@ -23,34 +22,43 @@ def test_the_suite_holds_photos_targets_and_thresholds_that_fit():
     sources = suite.load_sources()
     assert len(sources) == 24 and all(source.second for source in sources)
     assert suite.target_names() == ["1", "2", "3", "4"] and len(suite.recognizers) == 5
+    assert [source.group for source in sources] == [name for name in "1234" for _ in range(6)]
     assert suite.surrogates_for(["pocket_ir"]) == ["pocket_irse", "pocket_mobile", "pocket_inception"]
     assert suite.surrogates_for(["pocket_dense"]) == suite.recognizers[:4]  # the one that is never attacked
-    shown = {path.name for path in (pocket_dir() / "photos" / "sources").iterdir()}
-    assert {source.path.name for source in sources} == shown
 
 
 def test_the_proposed_method_works_there(alone, capsys):
-    arguments = ["--methods", "none,facecloak", "--limit", "4", "--black-box", "pocket_ir,pocket_dense", "--out", "r"]
+    arguments = ["--methods", "none,facecloak", "--limit", "1", "--black-box", "pocket_ir,pocket_dense", "--out", "r"]
     assert main(["benchmark", "pocket", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "facecloak" in printed and "grid.png" in printed
     assert {"leaderboard.csv", "leaderboard_wide.csv", "leaderboard.md", "grid.png"} <= {
         p.name for p in (alone / "r").iterdir()
     }
-    table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01").set_index(["method", "black_box"])
+    table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01").set_index("method")
     clean, cloaked = table.loc["none"], table.loc["facecloak"]
-    assert (clean["n_identical"] == 4).all() and (cloaked["psnr"] >= 24).all()
-    assert (cloaked["cosine_rise_surrogates"] > 0.2).all()
-    assert (cloaked["cosine_rise_black_box"] > 0.1).all()
-    # 8 judgements: the whole suite's number is in the README
-    assert cloaked["psr"].mean() >= clean["psr"].mean() + 0.3
-    assert set(table["threshold_source"]) == {"measured"} and (table["fid"].isna()).all()
+    assert len(cloaked) == 8 and (clean["n_identical"] == 1).all() and cloaked["psnr"].mean() >= 24
+    assert (cloaked["cosine_rise_surrogates"] > 0.1).all()
+    assert cloaked["cosine_rise_black_box"].mean() > 0.15
+    # 8 judgements: what the whole suite gives is in the README, and in the slow test below
+    assert cloaked["psr"].mean() > clean["psr"].mean()
+    assert (table["fd_network"].isna()).all()  # no distance between single pictures
+    assert set(table["threshold_source"]) == {"measured"}
     records = [
         json.loads(line)
         for path in (alone / "r").glob("cells/*/records.jsonl")
         for line in path.read_text().splitlines()
     ]
     assert len(records) == 16 and not any(record["error"] for record in records)
+
+
+@pytest.mark.slow
+def test_the_proposed_method_gains_40_points_over_the_whole_suite(alone):
+    assert main(["benchmark", "pocket", "--methods", "none,facecloak", "--limit", "6", "--out", "r"]) == 0
+    table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01").set_index("method")
+    assert len(table) == 2 * 4 * 5 and (table["n_images"] == 6).all()
+    assert table.loc["facecloak", "psr"].mean() >= table.loc["none", "psr"].mean() + 0.4
+    assert table.loc["facecloak", "psnr"].mean() >= 24 and table.loc["facecloak", "fd"].notna().all()
 
 
 def test_the_demo_needs_nothing_else(alone, capsys):

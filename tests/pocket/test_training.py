@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from facecloak.errors import FacecloakError
 from facecloak.pocket import recognizers
 from facecloak.pocket.identity import Identity, identities
 from facecloak.pocket.nuisance import Nuisance
@@ -50,10 +51,17 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(tmp_path, m
     assert torch.load(tmp_path / "part.pt", weights_only=True)["done"] == 6
     resumed = train_small(tmp_path / "part.pt").state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    other = torch.random.get_rng_state()
-    train_small(tmp_path / "whole.pt")  # finished: nothing more is done
-    torch.manual_seed(0)
-    assert not torch.equal(other, torch.random.get_rng_state())
+    finished = train_small(tmp_path / "whole.pt", kill_at=12)  # nothing is left to be killed in
+    assert all(torch.equal(whole[name], value) for name, value in finished.state_dict().items())
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
+    train_small(tmp_path / "a.pt")
+    with pytest.raises(FacecloakError, match=r"a\.pt is of another recipe .*delete it"):
+        loop.train(
+            nn.Linear(1, 1), lambda model, step: model(torch.ones(1, 1)).sum(), steps=13, learning_rate=0.05,
+            checkpoint=tmp_path / "a.pt", seed=3,
+        )  # fmt: skip
 
 
 def test_training_learns_and_says_when_it_cannot(tmp_path):
@@ -65,11 +73,18 @@ def test_training_learns_and_says_when_it_cannot(tmp_path):
         checkpoint=tmp_path / "a.pt", seed=0, on_step=lambda done, total, running: losses.append(running),
     )  # fmt: skip
     assert losses[-1] < 0.01 * losses[0]
-    with pytest.raises(FloatingPointError, match="nan at step 0"):
+
+
+@pytest.mark.parametrize("spoil", [lambda y: y * math.nan, lambda y: (y - y).sqrt()])
+def test_no_number_that_is_none_gets_into_the_weights(tmp_path, spoil):
+    model = nn.Linear(2, 1)
+    before = model.weight.clone()
+    with pytest.raises(FacecloakError, match=r"b: the loss is .* nan at step 0"):
         loop.train(
-            nn.Linear(2, 1), lambda model, step: model(x).sum() * math.nan, steps=1, learning_rate=0.1,
+            model, lambda model, step: spoil(model(torch.ones(1, 2)).sum()), steps=1, learning_rate=0.1,
             checkpoint=tmp_path / "b.pt", seed=0,
         )  # fmt: skip
+    assert torch.equal(model.weight, before) and not (tmp_path / "b.pt").exists()
 
 
 def test_every_epoch_shows_each_example_once_in_an_order_of_its_own():
@@ -83,7 +98,9 @@ def test_no_one_is_trained_on_and_tested():
     sets = [set(people) for people in (corpora.TRAIN, corpora.TEST, corpora.SUITE)]
     assert len(set.union(*sets)) == sum(map(len, sets))
     assert len(sets[0]) >= 2000
-    suite = [*photos.SOURCES, *photos.TARGETS, photos.SYNTHETIC]
+    people = [source for group in photos.sources().values() for source in group]
+    suite = [*people, *photos.TARGETS, photos.SYNTHETIC]
+    assert len(suite) == 24 + 5
     assert len(set(suite)) == len(suite) and set(suite) <= sets[2]
 
 
@@ -105,15 +122,26 @@ def test_a_corpus_is_rendered_once_and_goes_on_after_a_kill(tmp_path, monkeypatc
 @pytest.mark.parametrize("margin", [0.0, 0.15, 0.5])
 def test_arcface_equals_its_formula(margin):
     torch.manual_seed(0)
-    head = recognition.ArcFace(nn.Identity(), 5).double()
-    faces, labels = torch.randn(6, recognizers.EMBEDDING_DIM).double(), torch.tensor([0, 1, 2, 3, 4, 0])
+    head = recognition.ArcFace(nn.Identity(), 5)
+    faces, labels = torch.randn(6, recognizers.EMBEDDING_DIM), torch.tensor([0, 1, 2, 3, 4, 0])
     found = head(faces, labels, margin)
     total = 0.0
-    for face, label in zip(faces.float().double(), labels.tolist(), strict=True):
-        angles = [math.acos(F.cosine_similarity(face, centre, dim=0).item()) for centre in head.centres]
+    for face, label in zip(faces.double(), labels.tolist(), strict=True):
+        angles = [math.acos(F.cosine_similarity(face, centre.double(), dim=0).item()) for centre in head.centres]
         logits = [recognition.SCALE * math.cos(a + margin * (k == label)) for k, a in enumerate(angles)]
         total -= logits[label] - math.log(sum(map(math.exp, logits)))
     assert float(found) == pytest.approx(total / 6, rel=1e-5)
+
+
+def test_arcface_is_exact_under_autocast():
+    torch.manual_seed(0)
+    head = recognition.ArcFace(nn.Identity(), 5)
+    faces, labels = 9 * head.centres.detach()[:3] + 1e-3 * torch.randn(3, 128), torch.tensor([0, 1, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = head(faces.requires_grad_(), labels, 0.1)
+    loss.backward()
+    assert torch.isfinite(faces.grad).all()
+    assert loss.item() == pytest.approx(head(faces, labels, 0.1).item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ir", "irse", "mobile", "inception", "dense"])

@@ -80,4 +80,4 @@ def check_manifest(folder: Path) -> None:
 
 def _files(folder: Path) -> list[str]:
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return sorted(str(path.relative_to(folder)) for path in files)
+    return sorted(path.relative_to(folder).as_posix() for path in files)

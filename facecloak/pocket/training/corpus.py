@@ -20,7 +20,7 @@ CROP = (20, 16, 108, 104)  # what recognizers see of a portrait: the face, a lit
 # Who is who, by number. No one stands in two ranges: what a model is tested or judged on, it has never seen.
 TRAIN = range(0, 2400)
 TEST = range(20_000, 20_400)  # AUC, true accept rates and thresholds of the recognizers
-SUITE = range(30_000, 30_100)  # sources and targets of the suite
+SUITE = range(30_000, 30_400)  # sources and targets of the suite
 
 
 @dataclass

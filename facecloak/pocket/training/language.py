@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
@@ -30,14 +30,14 @@ NOISE = 0.05
 def tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
     """CLIP's byte-level BPE in which each word of the captions is one token, and any other text is spelt."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learned = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learned.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(vocab_size=4000, end_of_word_suffix="</w>", show_progress=False, min_frequency=1)
-    learned.train_from_iterator(sorted(_words(captions)), trainer)
-    merges = [tuple(pair) for pair in json.loads(learned.to_str())["model"]["merges"]]
-    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
-    tokens += [token for token in map("".join, merges) if token not in tokens]
-    vocabulary = {token: number for number, token in enumerate([*dict.fromkeys(tokens), START, END])}
+    merges: list[tuple[str, str]] = []  # in the order of the words: a trained BPE breaks ties by chance
+    for word in sorted(_words(captions)):
+        parts = _merged([*word[:-1], f"{word[-1]}</w>"], merges)
+        while len(parts) > 1:
+            merges.append((parts[0], parts[1]))
+            parts = ["".join(parts[:2]), *parts[2:]]
+    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *map("".join, merges), START, END]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
 
 
@@ -123,6 +123,14 @@ def _blocks(values: Sequence[str], size: int) -> list[Sequence[str]]:
 
 def _matching_loss(logits: Tensor, match: Tensor) -> Tensor:
     return -(logits.log_softmax(1) * match / match.sum(1, keepdim=True).clamp(min=1)).sum(1).mean()
+
+
+def _merged(parts: list[str], merges: Sequence[tuple[str, str]]) -> list[str]:
+    """What byte-pair encoding makes of a word: the earliest merge that fits, again and again."""
+    while pairs := [pair for pair in merges if pair in itertools.pairwise(parts)]:
+        place = list(itertools.pairwise(parts)).index(pairs[0])
+        parts = [*parts[:place], "".join(pairs[0]), *parts[place + 2 :]]
+    return parts
 
 
 def _words(captions: Sequence[str]) -> set[str]:

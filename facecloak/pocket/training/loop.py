@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
 SAVE_EVERY = 60.0  # seconds
@@ -47,13 +48,20 @@ def train(
 
     Returns:
         The averaged model, in eval mode.
+
+    Raises:
+        FacecloakError: the loss or its gradient is not finite, or the checkpoint is of another recipe.
     """
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(model.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average), use_buffers=True)
     done, running = 0, math.nan
+    recipe = {"steps": steps, "until": until, "learning_rate": learning_rate, "seed": seed, "average": average,
+              "weight_decay": weight_decay, "bf16": bf16}  # fmt: skip
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state.get("recipe") != recipe:
+            raise FacecloakError(f"{checkpoint} is of another recipe ({state.get('recipe')}, now {recipe}): delete it.")
         for part, key in ((model, "model"), (averaged, "averaged"), (optimizer, "optimizer")):
             part.load_state_dict(state[key])
         done, running = state["done"], state["running"]
@@ -66,18 +74,20 @@ def train(
             torch.manual_seed(seed * 1_000_003 + step)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 value = loss(model, step)
-        if not torch.isfinite(value):
-            raise FloatingPointError(f"{checkpoint.stem}: the loss is {value.item()} at step {step}")
         optimizer.zero_grad()
         value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if not torch.isfinite(torch.stack([value.detach(), norm])).all():  # before it is in the weights
+            raise FacecloakError(
+                f"{checkpoint.stem}: the loss is {value.item()}, its gradient {norm:g} at step {step}."
+            )
         optimizer.step()
         averaged.update_parameters(model)
         running = value.item() if math.isnan(running) else 0.98 * running + 0.02 * value.item()
-        on_step(step + 1, steps, running)
+        on_step(step + 1, last, running)
         if step + 1 == last or time.monotonic() - saved > SAVE_EVERY:
             parts = {"model": model, "averaged": averaged, "optimizer": optimizer}
-            _save(checkpoint, {key: part.state_dict() for key, part in parts.items()}, step + 1, running)
+            _save(checkpoint, {key: part.state_dict() for key, part in parts.items()}, recipe, step + 1, running)
             saved = time.monotonic()
     return averaged.module.eval()
 
@@ -102,7 +112,7 @@ def _schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) * 0.99 + 0.01
 
 
-def _save(checkpoint: Path, state: dict, done: int, running: float) -> None:
+def _save(checkpoint: Path, state: dict, recipe: dict, done: int, running: float) -> None:
     data = io.BytesIO()
-    torch.save({**state, "done": done, "running": running}, data)
+    torch.save({**state, "recipe": recipe, "done": done, "running": running}, data)
     write_bytes(checkpoint, data.getvalue())

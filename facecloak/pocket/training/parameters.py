@@ -30,7 +30,7 @@ def train_features(
     truth = drawn_with(corpus.people)
     truth = (truth - truth.mean(0)) / truth.std(0).clamp(min=1e-6)
     torch.manual_seed(seed)
-    model = network(truth.shape[1]).to(device, memory_format=torch.channels_last)
+    model = network().to(device, memory_format=torch.channels_last)
 
     def loss(model: nn.Module, step: int) -> Tensor:
         numbers = batch_indices(len(images), BATCH, step, seed)

@@ -32,8 +32,13 @@ class ArcFace(nn.Module):
 
     def forward(self, faces: Tensor, labels: Tensor, margin: float) -> Tensor:
         """The loss of N×3×S×S faces of N people, a scalar."""
-        embeddings = F.normalize(self.network(faces).float(), dim=1)
-        cosines = (embeddings @ F.normalize(self.centres.float(), dim=1).T).clamp(-1 + 1e-6, 1 - 1e-6)
+        embedded = self.network(faces).float()
+        with torch.autocast(faces.device.type, enabled=False):  # in bfloat16 a cosine near 1 would be 1
+            return self._loss(embedded, labels, margin)
+
+    def _loss(self, embedded: Tensor, labels: Tensor, margin: float) -> Tensor:
+        embeddings = F.normalize(embedded, dim=1)
+        cosines = (embeddings @ F.normalize(self.centres, dim=1).T).clamp(-1 + 1e-6, 1 - 1e-6)
         own = cosines.gather(1, labels[:, None])
         moved = torch.cos(torch.acos(own) + margin)
         # past π the cosine would rise again

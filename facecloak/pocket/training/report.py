@@ -12,14 +12,14 @@ from torch import Tensor
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.faces import crop
-from facecloak.io import write_json, write_png
+from facecloak.io import sha256, write_json, write_png
 from facecloak.pocket.training.assets import Assets
 from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, Corpus, render_corpus
 from facecloak.pocket.training.language import makeup_accuracy
 from facecloak.pocket.training.loop import to_range
-from facecloak.recognizers import Recognizer, load_recognizer
+from facecloak.recognizers import CHECKPOINTS, Recognizer
 from facecloak.recognizers.calibration import Side, calibrate
-from facecloak.recognizers.pool import POOL
+from facecloak.recognizers.pool import POOL, load_weights
 
 SAMPLED = 64  # portraits that are encoded, inverted, generated
 GUIDANCE = 2.0
@@ -29,7 +29,7 @@ def measure(assets: Assets) -> None:
     """Write ``thresholds.json`` and ``report.json`` beside the models, and ``samples.png`` beside the checkpoints."""
     corpus = render_corpus(assets.work / "corpus", TEST)
     names = [name for name in POOL if name.startswith("pocket_")]
-    thresholds = {name: _calibrate(load_recognizer(name, False, assets.device), corpus) for name in names}
+    thresholds = {name: _calibrate(_recognizer(name, assets), corpus) for name in names}
     write_json(assets.out / "thresholds.json", thresholds)
     clip, words = assets.load_clip()
     backbone = Backbone.load(str(assets.out / "diffusion"), "float32", "float32", None)
@@ -47,6 +47,14 @@ def measure(assets: Assets) -> None:
     write_png(assets.work / "samples.png", _sheet(samples))
     write_json(assets.out / "report.json", report)
     print(report)
+
+
+def _recognizer(name: str, assets: Assets) -> Recognizer:
+    """The one that was trained here, whatever else of its name lies where weights are looked for."""
+    file = assets.out / "recognizers" / POOL[name].file
+    network = CHECKPOINTS[name]()
+    load_weights(network, file)
+    return Recognizer(network, name, POOL[name].input_size, sha256(file)).to(assets.device)
 
 
 @torch.no_grad()
