@@ -53,11 +53,11 @@ def _corpus(assets: Assets) -> Corpus:
 def _recognizer(name: str) -> Callable[[Assets], None]:
     def stage(assets: Assets) -> None:
         from facecloak.pocket import recognizers
-        from facecloak.pocket.training.recognition import train_recognizer
+        from facecloak.pocket.training.recognition import BATCH, SLOW_BATCH, train_recognizer
 
         network = train_recognizer(
             getattr(recognizers, name), _corpus(assets), assets.checkpoint(name), 1 + RECOGNIZERS.index(name),
-            assets.device, reporter(name),
+            assets.device, reporter(name), SLOW_BATCH if name in ("ir", "mobile") else BATCH,
         )  # fmt: skip
         assets.save_weights(network, f"recognizers/pocket_{name}.safetensors")
 

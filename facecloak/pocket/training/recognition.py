@@ -17,6 +17,7 @@ from facecloak.pocket.training.loop import batch_indices, to_range, train
 
 EPOCHS = 5
 BATCH = 32
+SLOW_BATCH = 16  # for a network that needs more steps
 LEARNING_RATE = 3e-3
 SCALE, MARGIN = 20.0, 0.15  # ArcFace's s and m: smaller than for photos, since the networks are
 SHIFT, NOISE = 3, 0.02  # of the training crops: pixels, and in [-1, 1]
@@ -53,16 +54,17 @@ def train_recognizer(
     seed: int,
     device: str,
     on_step: Callable[[int, int, float], None],
+    batch: int,
 ) -> nn.Module:
-    """Train one of `facecloak.pocket.recognizers` on mirrored, shifted and noisy crops."""
+    """Train one of `facecloak.pocket.recognizers` on mirrored, shifted and noisy crops, ``batch`` at once."""
     images = torch.from_numpy(corpus.images)
     _, labels = torch.unique(torch.from_numpy(corpus.people), return_inverse=True)
-    steps = EPOCHS * (len(images) // BATCH)
+    steps = EPOCHS * (len(images) // batch)
     torch.manual_seed(seed)
     model = ArcFace(network(), int(labels.max()) + 1).to(device, memory_format=torch.channels_last)
 
     def loss(model: ArcFace, step: int) -> Tensor:
-        numbers = batch_indices(len(images), BATCH, step, seed)
+        numbers = batch_indices(len(images), batch, step, seed)
         faces = to_range(images[numbers]).to(device)
         shifts = torch.randint(-SHIFT, SHIFT + 1, (len(faces), 1, 2)).repeat(1, 2, 1).flatten(1)
         faces = crop(faces, torch.tensor(CROP) + shifts, INPUT_SIZE)
