@@ -11,7 +11,8 @@ from facecloak.errors import FacecloakError
 
 EPILOG = """examples:
   facecloak demo
-  facecloak benchmark celeba_hq_pairs --methods none,blur,facecloak --limit 4 --out runs/first
+  facecloak demo
+  facecloak benchmark pocket
   facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
   facecloak protect portrait.jpg --out protected
   facecloak evaluate --originals photos --protected protected

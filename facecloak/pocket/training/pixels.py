@@ -13,7 +13,7 @@ from torch import Tensor
 from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 1000
+STEPS = 8000
 BATCH = 8
 LEARNING_RATE = 1e-3
 AVERAGE = 0.998
