@@ -30,7 +30,8 @@ def weights(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "weights"
     folder.mkdir()
     monkeypatch.setenv("FACECLOAK_WEIGHTS", str(folder))
-    monkeypatch.setenv("FACECLOAK_SHARED", str(tmp_path / "nothing"))
+    for name in ("SHARED", "POCKET"):
+        monkeypatch.setenv(f"FACECLOAK_{name}", str(tmp_path / "nothing"))
     return folder
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from facecloak.io import sha256
 from facecloak.recognizers import CHECKPOINTS, load_recognizer
@@ -25,7 +26,7 @@ def loaded(request, tmp_path_factory, fill):
     name = request.param
     network = fill(CHECKPOINTS[name]()).eval()
     file = tmp_path_factory.mktemp(name) / POOL[name].file
-    torch.save(network.state_dict(), file)
+    (save_file if file.suffix == ".safetensors" else torch.save)(network.state_dict(), file)
     x = probe(POOL[name].input_size) * (127.5 / POOL[name].std)
     with torch.no_grad():
         direct = torch.nn.functional.normalize(network(x))

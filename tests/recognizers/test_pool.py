@@ -49,7 +49,8 @@ def test_folders_are_searched_in_order(tmp_path, monkeypatch, state):
     first, second = tmp_path / "first", tmp_path / "second"
     monkeypatch.setenv("FACECLOAK_WEIGHTS", os.pathsep.join([str(first), str(second)]))
     monkeypatch.setenv("FACECLOAK_SHARED", str(tmp_path / "shared"))
-    assert weight_folders() == [first, second, tmp_path / "shared/weights"]
+    monkeypatch.setenv("FACECLOAK_POCKET", str(tmp_path / "pocket"))
+    assert weight_folders() == [first, second, tmp_path / "shared/weights", tmp_path / "pocket/recognizers"]
     for folder in reversed(weight_folders()):
         folder.mkdir(parents=True)
         (folder / "mobile_face.pth").touch()
