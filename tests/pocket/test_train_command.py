@@ -58,6 +58,7 @@ def test_every_stage_leaves_a_model_that_loads(run, folder, monkeypatch, capsys)
     assert backbone.null_embedding(1).shape == (1, 32, 96)
     assert DDPMPipeline.from_pretrained(out / "ddpm").unet.config.sample_size == 128
     listed = read_json(out / "manifest.json")
+    assert str(out) not in (out / "diffusion" / "vae" / "config.json").read_text()
     assert "recognizers/pocket_ir.safetensors" in listed and "clip/tokenizer.json" in listed
     assert all(sha256(out / name) == digest for name, digest in listed.items())
 

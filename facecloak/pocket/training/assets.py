@@ -45,6 +45,10 @@ class Assets:
                 if isinstance(network, nn.Module):
                     network.half()
             part.save_pretrained(self.out / folder)
+        for file in (self.out / folder).rglob("*.json"):
+            if "_name_or_path" in (config := read_json(file)):  # a folder of this machine
+                del config["_name_or_path"]
+                write_json(file, config)
 
     def load_vae(self) -> AutoencoderKL:
         """The trained autoencoder, in float32."""
