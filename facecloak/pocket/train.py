@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from facecloak.errors import FacecloakError
 from facecloak.pocket.training.assets import Assets, write_manifest
-from facecloak.pocket.training.corpus import TRAIN, Corpus, render_corpus
+from facecloak.pocket.training.corpus import SUITE, TEST, TRAIN, Corpus, render_corpus
 
 RECOGNIZERS = ("ir", "irse", "mobile", "inception", "dense")
 
@@ -110,13 +111,22 @@ def _features(assets: Assets) -> None:
 def _photos(assets: Assets) -> None:
     from facecloak.pocket.training.photos import write_photos
 
-    write_photos(assets.out / "photos")
+    write_photos(assets.out / "photos", SUITE)
 
 
 def _report(assets: Assets) -> None:
     from facecloak.pocket.training.report import measure
 
     measure(assets)
+
+
+def _tuning(assets: Assets) -> None:
+    """The suite once more with other people, to find settings with: ``FACECLOAK_POCKET=work/tuning``."""
+    from facecloak.pocket.training.photos import write_photos
+
+    folder = assets.work / "tuning"
+    shutil.copytree(assets.out, folder, dirs_exist_ok=True)
+    write_photos(folder / "photos", TEST)
 
 
 STAGES: dict[str, Callable[[Assets], None]] = {
@@ -128,6 +138,7 @@ STAGES: dict[str, Callable[[Assets], None]] = {
     "features": _features,
     "photos": _photos,
     "report": _report,
+    "tuning": _tuning,
 }
 
 

@@ -56,7 +56,7 @@ def test_every_stage_leaves_a_model_that_loads(run, folder, monkeypatch, capsys)
     latent = backbone.encode(torch.zeros(1, 3, 128, 128), 1)
     assert latent.shape == (1, 12, 16, 16) and backbone.decode(latent).shape == (1, 3, 128, 128)
     assert backbone.null_embedding(1).shape == (1, 32, 96)
-    assert DDPMPipeline.from_pretrained(out / "ddpm").unet.config.sample_size == 128
+    assert DDPMPipeline.from_pretrained(out / "ddpm").unet.config.sample_size == 128 // pixels.FOLD
     listed = read_json(out / "manifest.json")
     assert str(out) not in (out / "diffusion" / "vae" / "config.json").read_text()
     assert "recognizers/pocket_ir.safetensors" in listed and "clip/tokenizer.json" in listed

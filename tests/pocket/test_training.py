@@ -11,7 +11,7 @@ from torch import nn
 from facecloak.errors import FacecloakError
 from facecloak.pocket import recognizers
 from facecloak.pocket.identity import Identity, identities
-from facecloak.pocket.nuisance import Nuisance
+from facecloak.pocket.nuisance import Nuisance, nuisances
 from facecloak.pocket.portraits import portraits
 from facecloak.pocket.training import corpus as corpora
 from facecloak.pocket.training import language, loop, photos, recognition
@@ -98,10 +98,27 @@ def test_no_one_is_trained_on_and_tested():
     sets = [set(people) for people in (corpora.TRAIN, corpora.TEST, corpora.SUITE)]
     assert len(set.union(*sets)) == sum(map(len, sets))
     assert len(sets[0]) >= 2000
-    people = [source for group in photos.sources().values() for source in group]
-    suite = [*people, *photos.TARGETS, photos.SYNTHETIC]
-    assert len(suite) == 24 + 5
-    assert len(set(suite)) == len(suite) and set(suite) <= sets[2]
+
+
+def test_targets_have_sources_of_their_sex_near_them_and_none_is_anothers():
+    groups = photos.cast(corpora.SUITE)
+    everyone = [*groups, *(source for sources in groups.values() for source in sources)]
+    assert len(groups) == 4 and len(everyone) == len(set(everyone)) == 28 and set(everyone) <= set(corpora.SUITE)
+    women = {person: identities([person]).feminine.item() for person in everyone}
+    assert [women[target] for target in groups] == [1, 0, 1, 0]
+    for target, sources in groups.items():
+        assert {women[source] for source in sources} == {women[target]}
+        tone = identities([target, *sources, *corpora.SUITE]).melanin.flatten()
+        apart = (tone - tone[0]).abs()
+        assert apart[1:7].mean() < 0.5 * apart[7:].mean()  # 0.5 of what chance would give
+
+
+def test_the_photos_of_a_person_are_the_least_turned():
+    how = nuisances([30_001] * corpora.SHOTS, range(corpora.SHOTS), [0] * corpora.SHOTS)
+    turn = [
+        math.hypot(*angles) for angles in zip(how.yaw.flatten().tolist(), how.pitch.flatten().tolist(), strict=True)
+    ]
+    assert photos.frontal(30_001) == sorted(range(corpora.SHOTS), key=turn.__getitem__)[:2]
 
 
 def test_a_corpus_is_rendered_once_and_goes_on_after_a_kill(tmp_path, monkeypatch):

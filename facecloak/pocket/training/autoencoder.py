@@ -46,7 +46,7 @@ def train_autoencoder(
     model = autoencoder().to(device)
     for phase, file in (FORM, checkpoint), (COLOUR, checkpoint.with_stem(f"{checkpoint.stem}_colour")):
         loss = partial(_loss, images=images, seed=seed, coloured=phase is COLOUR)
-        model = train(model, loss, checkpoint=file, seed=seed, bf16=True, on_step=on_step, **phase)
+        model = train(model, loss, checkpoint=file, seed=seed, on_step=on_step, **phase)
         seed += 1
     model.register_to_config(scaling_factor=_scaling_factor(model, images, device))
     return model

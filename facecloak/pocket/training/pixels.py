@@ -13,22 +13,29 @@ from torch import Tensor
 from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 8000
-BATCH = 8
-LEARNING_RATE = 1e-3
+STEPS = 3000
+BATCH = 16
+LEARNING_RATE = 8e-4
 AVERAGE = 0.998
+FOLD = 4  # pixels of a side that make one place of the network's input
 
 
 def unet() -> UNet2DModel:
-    """N×3×128×128 noisy portraits in [-1, 1] to their noise; attention at 16×16."""
+    """N×48×32×32 noisy portraits, 4×4 pixels folded into channels, to their noise; attention at 8×8.
+
+    Folded (`F.pixel_unshuffle`; Hoogeboom et al., "simple diffusion", ICML 2023, §3.2), the same noise is learnt at
+    a twentieth of the cost of a network of this width on 128×128.
+    """
     return UNet2DModel(
-        sample_size=128,
-        down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
-        block_out_channels=(8, 16, 32, 96),
+        sample_size=128 // FOLD,
+        in_channels=3 * FOLD**2,
+        out_channels=3 * FOLD**2,
+        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        block_out_channels=(64, 96, 96),
         layers_per_block=1,
-        attention_head_dim=24,
-        norm_num_groups=2,
+        attention_head_dim=32,
+        norm_num_groups=4,
     )
 
 
@@ -50,6 +57,7 @@ def train_ddpm(
         numbers = batch_indices(len(images), BATCH, step, seed)
         x = to_range(images[numbers])
         x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x, x.flip(3))
+        x = F.pixel_unshuffle(x, FOLD)
         noise, levels = torch.randn_like(x), torch.randint(0, 1000, (len(x),))
         levels = torch.where(torch.rand(len(x)) < 0.5, levels // 3, levels)
         noisy = schedule.add_noise(x, noise, levels).to(device)
@@ -57,5 +65,5 @@ def train_ddpm(
 
     return train(
         model, loss, steps=STEPS, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, average=AVERAGE,
-        bf16=True, on_step=on_step,
+        on_step=on_step,
     )  # fmt: skip
