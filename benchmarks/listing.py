@@ -27,7 +27,8 @@ def print_listing() -> int:
     suites = Table("suite", "recognizers", "description", title="suites", title_justify="left")
     for name in suite_names():
         suite = load_suite(name)
-        suites.add_row(name, ", ".join(suite.recognizers), suite.description)
+        marked = [f"{one} (held out)" if one in suite.held_out else one for one in suite.recognizers]
+        suites.add_row(name, ", ".join(marked), suite.description)
     for table in (methods, recognizers, suites):
         console.print(table)
     return 0

@@ -82,6 +82,8 @@ def weights_file(name: str) -> Path:
     """
     if name in POOL:
         file, source, folders = POOL[name].file, POOL[name].source, weight_folders()
+        if source == POCKET:  # it comes with the package, and is missed only where $FACECLOAK_POCKET leads elsewhere
+            folders = [folders.pop(), *folders]
     else:
         sidecar = _sidecar_file(name)
         file, folders = read_sidecar(sidecar).path.name, [sidecar.parent]

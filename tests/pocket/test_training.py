@@ -28,7 +28,7 @@ class Killed(Exception):
     pass
 
 
-def train_small(checkpoint, kill_at=None):
+def train_small(checkpoint, kill_at=None, data=()):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
@@ -40,7 +40,9 @@ def train_small(checkpoint, kill_at=None):
         if done == kill_at:
             raise Killed
 
-    return loop.train(model, loss, steps=12, learning_rate=0.05, checkpoint=checkpoint, seed=3, on_step=on_step)
+    return loop.train(
+        model, loss, steps=12, learning_rate=0.05, checkpoint=checkpoint, seed=3, data=data, on_step=on_step
+    )
 
 
 def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
@@ -60,8 +62,15 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     with pytest.raises(FacecloakError, match=r"a\.pt is of another recipe .*delete it"):
         loop.train(
             nn.Linear(1, 1), lambda model, step: model(torch.ones(1, 1)).sum(), steps=13, learning_rate=0.05,
-            checkpoint=tmp_path / "a.pt", seed=3,
+            checkpoint=tmp_path / "a.pt", seed=3, data=[],
         )  # fmt: skip
+
+
+def test_a_checkpoint_of_other_portraits_or_an_earlier_models_other_weights_is_refused(tmp_path):
+    train_small(tmp_path / "a.pt", data=[torch.zeros(2, dtype=torch.uint8), torch.ones(3)])
+    train_small(tmp_path / "a.pt", data=[torch.zeros(2, dtype=torch.uint8), torch.ones(3)])
+    with pytest.raises(FacecloakError, match="of another recipe"):
+        train_small(tmp_path / "a.pt", data=[torch.zeros(2, dtype=torch.uint8), torch.full((3,), 1.5)])
 
 
 def test_training_learns_and_says_when_it_cannot(tmp_path):
@@ -70,7 +79,7 @@ def test_training_learns_and_says_when_it_cannot(tmp_path):
     x = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
     loop.train(
         model, lambda model, step: (model(x) - x.sum(1, keepdim=True)).square().mean(), steps=300, learning_rate=0.1,
-        checkpoint=tmp_path / "a.pt", seed=0, on_step=lambda done, total, running: losses.append(running),
+        checkpoint=tmp_path / "a.pt", seed=0, data=[], on_step=lambda done, total, running: losses.append(running),
     )  # fmt: skip
     assert losses[-1] < 0.01 * losses[0]
 
@@ -82,7 +91,7 @@ def test_no_number_that_is_none_gets_into_the_weights(tmp_path, spoil):
     with pytest.raises(FacecloakError, match=r"b: the loss is .* nan at step 0"):
         loop.train(
             model, lambda model, step: spoil(model(torch.ones(1, 2)).sum()), steps=1, learning_rate=0.1,
-            checkpoint=tmp_path / "b.pt", seed=0,
+            checkpoint=tmp_path / "b.pt", seed=0, data=[],
         )  # fmt: skip
     assert torch.equal(model.weight, before) and not (tmp_path / "b.pt").exists()
 

@@ -46,7 +46,8 @@ def train_autoencoder(
     model = autoencoder().to(device)
     for phase, file in (FORM, checkpoint), (COLOUR, checkpoint.with_stem(f"{checkpoint.stem}_colour")):
         loss = partial(_loss, images=images, seed=seed, coloured=phase is COLOUR)
-        model = train(model, loss, checkpoint=file, seed=seed, on_step=on_step, **phase)
+        data = [images, *model.parameters()] if phase is COLOUR else [images]
+        model = train(model, loss, checkpoint=file, seed=seed, data=data, on_step=on_step, **phase)
         seed += 1
     model.register_to_config(scaling_factor=_scaling_factor(model, images, device))
     return model
@@ -63,17 +64,6 @@ def _loss(model: AutoencoderKL, step: int, images: Tensor, seed: int, coloured: 
     tints = TINT * F.avg_pool2d(tint, 8).abs().mean() if coloured else 0.0
     kl = posterior.kl().float().mean() / posterior.mean[0].numel()
     return seen.abs().mean() + 0.5 * edges + tints + error.square().mean() + KL_WEIGHT * kl
-
-
-@torch.no_grad()
-def reconstruction_psnr(model: AutoencoderKL, images: Tensor) -> Tensor:
-    """PSNR in dB of each of the uint8 N×128×128×3 images, encoded to the posterior's mean and decoded."""
-    values = []
-    for block in images.split(32):
-        x = to_range(block).to(model.device)
-        y = model.decode(model.encode(x).latent_dist.mean).sample.clamp(-1, 1)
-        values.append(10 * torch.log10(4 / F.mse_loss(y, x, reduction="none").mean((1, 2, 3))))
-    return torch.cat(values).cpu()
 
 
 @torch.no_grad()

@@ -80,7 +80,7 @@ def train_unet(
 
     return train(
         model, loss, steps=STEPS, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, average=AVERAGE,
-        on_step=on_step,
+        data=[torch.from_numpy(corpus.images), *vae.parameters(), *clip.parameters()], on_step=on_step,
     )  # fmt: skip
 
 

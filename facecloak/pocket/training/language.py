@@ -86,7 +86,7 @@ def train_clip(
 
     trained = train(
         model, loss, steps=EPOCHS * (len(images) // BATCH), learning_rate=LEARNING_RATE, checkpoint=checkpoint,
-        seed=seed, weight_decay=0.05, on_step=on_step,
+        seed=seed, weight_decay=0.05, data=[images, tokens(words, corpus.captions)], on_step=on_step,
     )  # fmt: skip
     return trained, words
 

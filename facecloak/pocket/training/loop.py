@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ def train(
     learning_rate: float,
     checkpoint: Path,
     seed: int,
+    data: Sequence[Tensor],
     average: float = 0.998,
     weight_decay: float = 0.0,
     until: int | None = None,
@@ -40,6 +42,7 @@ def train(
     Args:
         model: in training mode, on its device.
         loss: the loss of the model at a step, a scalar; it draws from the global generator only.
+        data: what the loss learns from, portraits and models of earlier stages: their hash is part of the recipe.
         average: decay of the exponential average of weights and buffers.
         until: stop after this step, though the learning rate falls as if all were done.
         on_step: called with the number of done steps, of all, and the running loss.
@@ -55,7 +58,7 @@ def train(
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average), use_buffers=True)
     done, running = 0, math.nan
     recipe = {"steps": steps, "until": until, "learning_rate": learning_rate, "seed": seed, "average": average,
-              "weight_decay": weight_decay}  # fmt: skip
+              "weight_decay": weight_decay, "data": _fingerprint(data)}  # fmt: skip
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         if state.get("recipe") != recipe:
@@ -108,6 +111,13 @@ def _schedule(step: int, steps: int) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) * 0.99 + 0.01
+
+
+def _fingerprint(tensors: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _fast_in_bf16(device: torch.device) -> bool:

@@ -39,7 +39,7 @@ def train_features(
 
     return train(
         model, loss, steps=EPOCHS * (len(images) // BATCH), learning_rate=LEARNING_RATE, checkpoint=checkpoint,
-        seed=seed, weight_decay=0.01, on_step=on_step,
+        seed=seed, weight_decay=0.01, data=[images, torch.from_numpy(corpus.people)], on_step=on_step,
     )  # fmt: skip
 
 

@@ -65,5 +65,5 @@ def train_ddpm(
 
     return train(
         model, loss, steps=STEPS, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, average=AVERAGE,
-        on_step=on_step,
+        data=[images], on_step=on_step,
     )  # fmt: skip

@@ -75,6 +75,6 @@ def train_recognizer(
 
     trained = train(
         model, loss, steps=steps, learning_rate=LEARNING_RATE, checkpoint=checkpoint, seed=seed, weight_decay=0.05,
-        on_step=on_step,
+        data=[images, labels], on_step=on_step,
     )  # fmt: skip
     return trained.network
