@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +68,8 @@ class Runner:
             the long table of the plan's cells; empty in processes other than the first.
         """
         quiet()
+        # else Lightning, which heeds it while it trains only, would swallow it
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         cells = self.plan.cells
         current = [self._folder(cell) for cell in cells if self._is_judged(cell)]
         others = self._other_cells()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 COST = ["seconds_per_image", "peak_memory_mb"]
 
@@ -60,9 +61,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     assert not list(broken.rglob(".*"))  # no temporary file is left
 
 
-def test_an_interrupted_run_says_how_to_go_on(toys, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(toys, tmp_path, number):
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--out", tmp_path / "out"]
-    result = run(*arguments, signal.SIGINT.value, code=SIGNALLED)
+    result = run(*arguments, number.value, code=SIGNALLED)
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "interrupted. Finished images are kept" in result.stderr.splitlines()[-1]
     assert not list((tmp_path / "out").glob("cells/*/cell.json"))
