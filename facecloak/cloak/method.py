@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.cloak.backbone import Backbone, folder_sha256
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
+from facecloak.io import folder_sha256, model_source
 from facecloak.method import Protected, ProtectionMethod, errors_of_losses
 from facecloak.objectives import Objective
 
@@ -99,8 +100,8 @@ class FaceCloak(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: CloakSettings) -> str | None:
-        folders = [settings.backbone, settings.tiny_decoder]
-        hashes = [folder_sha256(folder) for folder in folders if folder is not None]
+        models = {"backbone": settings.backbone, "tiny_decoder": settings.tiny_decoder}
+        hashes = [folder_sha256(model_source(name, key)) for key, name in models.items() if name is not None]
         return "+".join(str(digest) for digest in hashes)
 
     def protect(self, batch: Batch) -> Protected:
