@@ -42,6 +42,18 @@ class FaceDetector:
         box = boxes[np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))]
         return tuple(round(float(value), 2) for value in box)
 
+    def landmarks(self, image: np.ndarray) -> np.ndarray | None:
+        """Five points of the largest face of a uint8 H×W×3 image, or None when there is no face.
+
+        Returns:
+            float32 5×2, (x, y) in pixels: eyes, nose tip, corners of the mouth, left of the picture first.
+        """
+        if min(image.shape[:2]) < 20:
+            return None
+        with torch.no_grad():
+            boxes, _, points = self._mtcnn.detect(Image.fromarray(image), landmarks=True)
+        return None if boxes is None else np.asarray(points[0], dtype=np.float32)  # the largest comes first
+
 
 class AlignedCrop:
     """The same box in every image of an aligned set, provided that a face is found in it.

@@ -66,7 +66,7 @@ class PixelDiffusion(nn.Module):
                 "Give a diffusers DDPMPipeline folder with safetensors weights, or a hub id that this machine can "
                 "reach, as the setting 'ddpm'."
             ) from None
-        return cls(pipeline.unet.float(), pipeline.scheduler)
+        return cls(pipeline.unet, pipeline.scheduler)
 
     def levels(self, t0: int, steps: int) -> list[int]:
         """``steps`` timesteps from 0 to t₀, evenly spaced and rounded down, as in the released code.
