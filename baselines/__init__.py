@@ -5,4 +5,8 @@ BASELINES = {
     "blur": "baselines.naive:Blur",
     "pixelate": "baselines.naive:Pixelate",
     "mask": "baselines.naive:Mask",
+    "pgd": "baselines.noise.pgd:PGD",
+    "mi_fgsm": "baselines.noise.mi_fgsm:MIFGSM",
+    "ti_dim": "baselines.noise.ti_dim:TIDIM",
+    "tip_im": "baselines.noise.tip_im:TIPIM",
 }

@@ -24,6 +24,7 @@ class Cell:
     Attributes:
         weights: recognizer name → SHA-256, of the surrogates and the black box.
         method_weights: SHA-256 of what else the method loads (its diffusion model), or None.
+        other_targets: what the method may attack instead of the target, which judges all the same.
         white_box: the evaluator is one of the surrogates, because somebody asked for that by name.
     """
 
@@ -37,6 +38,7 @@ class Cell:
     surrogates: tuple[str, ...]
     weights: dict[str, str | None]
     method_weights: str | None = None
+    other_targets: tuple[Target, ...] = ()
     white_box: bool = False
 
     def __post_init__(self) -> None:
@@ -53,12 +55,13 @@ class Cell:
     def key(self) -> str:
         """Hash of what tells this cell from others, and of all that its images depend on, the sources aside."""
         target = sha256(self.target.image) if self.surrogates else None
+        others = [[other.name, sha256(other.image), other.box] for other in self.other_targets]
         return sha256_json({
             "layout": LAYOUT,
             "suite": [self.suite.name, self.suite.image_size, self.suite.crop],
             "method": [self.method, dataclasses.asdict(self.settings), self.method_weights],
             "objective": self.objective,
-            "target": [self.target.name, target, self.target.box],
+            "target": [self.target.name, target, self.target.box, *others],
             "black_box": [self.black_box, self.white_box],
             "surrogates": [[name, self.weights[name]] for name in self.surrogates],
         })  # fmt: skip

@@ -45,7 +45,7 @@ def run_demo(suite_name: str, out: Path) -> int:
     thresholds = {name: entry["fars"][far_key(far)]["threshold"] for name, entry in table.items()}
 
     surrogates = [load_recognizer(name, differentiable=True) for name in names]
-    objective = suite.build_objective("impersonation", target, surrogates, find_face)
+    objective = suite.build_objective("impersonation", [target], surrogates, find_face)
     seconds = _protect(suite, original, objective, out / "protected.png", device)
 
     protected = suite.read(out / "protected.png", find_face)

@@ -90,10 +90,12 @@ def make_plan(
         method_weights = cls.weights_sha256(settings)  # gigabytes: once, not once a cell
         for face in faces:
             for judge, white in judges:
-                pool = suite.surrogates_for([] if white else [judge]) if cls.uses_surrogates else []
+                pool = sorted(suite.surrogates_for([] if white else [judge]), key=lambda name: name != judge)
+                attacked = cls.pick_surrogates(settings, pool)
+                others = suite.target_set(face)[1:] if cls.uses_target_set(settings) else []
                 cell = Cell(
-                    suite, method, preset, settings, objective, face, judge, tuple(pool), weights,
-                    method_weights, white and judge in pool,
+                    suite, method, preset, settings, objective, face, judge, tuple(attacked), weights,
+                    method_weights, tuple(others), white and judge in attacked,
                 )  # fmt: skip
                 twin = cells.setdefault(cell.key, cell)
                 if twin.preset.rstrip("*") != preset.rstrip("*"):

@@ -52,9 +52,11 @@ def protect_photos(
     goal = objective or suite.objective
     face = suite.load_target(target, goal)
     names = _attackable(suite, black_boxes or [])
-    recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in names]
+    surrogates = cls.pick_surrogates(settings, names)
+    recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in surrogates or names]
     find_face = suite.find_face()
-    attacked = suite.build_objective(goal, face, recognizers, find_face)
+    targets = suite.target_set(face) if cls.uses_target_set(settings) else [face]
+    attacked = suite.build_objective(goal, targets, recognizers, find_face)
     method = cls(settings, attacked if cls.uses_surrogates else None)
     device = pl.Trainer(
         accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False
@@ -73,7 +75,7 @@ def protect_photos(
             outcome = {"photo": str(photo), "error": str(error)}
             (out / f"{photo.stem}.png").unlink(missing_ok=True)  # an earlier result, or nothing: see _refuse_collisions
         outcome |= {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal, "target": face.name,
-                    "surrogates": names if cls.uses_surrogates else []}  # fmt: skip
+                    "surrogates": surrogates}  # fmt: skip
         outcomes.append(outcome)
         earlier[str(photo)] = outcome
         write_json(out / "protect.json", {"photos": [*earlier.values()]})
@@ -142,7 +144,6 @@ def _protect(
     error = np.mean((pasted.astype(np.float64) - photo) ** 2)
     before, after = (attacked.embed(to_tensor([face]).to(boxes.device), boxes) for face in (square.image, seen.image))
     names = [recognizer.name for recognizer in attacked.surrogates]
-    targets = [getattr(attacked, f"target_{index}") for index in range(len(names))]
     return {
         "photo": str(path),
         "error": None,
@@ -151,8 +152,8 @@ def _protect(
         "face": list(box),
         "seconds": made.seconds,
         "psnr": float(10 * np.log10(255**2 / error)) if error else None,
-        "cosine_to_target_before": _cosines(names, before, targets),
-        "cosine_to_target_after": _cosines(names, after, targets),
+        "cosine_to_target_before": _cosines(names, before, attacked.targets),
+        "cosine_to_target_after": _cosines(names, after, attacked.targets),
         "cosine_to_original_after": _cosines(names, after, before),
     }
 

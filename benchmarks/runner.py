@@ -179,7 +179,8 @@ class Runner:
             if name not in self._surrogates:
                 self._surrogates[name] = load_recognizer(name, differentiable=True)
         surrogates = [self._surrogates[name].cpu() for name in cell.surrogates]
-        return self.suite.build_objective(cell.objective, cell.target, surrogates, self.find_face)
+        targets = [cell.target, *cell.other_targets]
+        return self.suite.build_objective(cell.objective, targets, surrogates, self.find_face)
 
     def _load_judge(self, photos: dict[str, Photo]) -> Judge:
         device = "cpu" if self.plan.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"

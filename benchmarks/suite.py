@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,12 +158,18 @@ class Suite:
             return self.surrogates
         return [name for name in self.recognizers if name not in (*black_boxes, *self.held_out)]
 
+    def target_set(self, target: Target) -> list[Target]:
+        """What an attack on a set of targets may choose from: the target itself, then all others with a test photo."""
+        others = [self.load_target(name, "impersonation") for name in self.target_names() if name != target.name]
+        return [target, *others]
+
     def build_objective(
-        self, goal: Goal, target: Target, surrogates: list[Recognizer], find_face: FindFace
+        self, goal: Goal, targets: Sequence[Target], surrogates: list[Recognizer], find_face: FindFace
     ) -> Objective:
-        """What an attack minimises; `FacecloakError` if no face is found in the target's photo."""
-        photo = self.read_face(target.image, find_face, target.box)
-        return Objective(goal, surrogates, to_tensor([photo.image]), torch.tensor([photo.box]))
+        """What an attack minimises; `FacecloakError` if no face is found in a target's photo."""
+        photos = [self.read_face(target.image, find_face, target.box) for target in targets]
+        boxes = torch.tensor([photo.box for photo in photos])
+        return Objective(goal, surrogates, to_tensor(photo.image for photo in photos), boxes)
 
     def load_thresholds(self, recognizer: str, weights_sha256: str | None) -> dict[str, Any]:
         """The threshold entry of a recognizer, checked against its weights and this suite's crop."""

@@ -42,6 +42,18 @@ class FaceDetector:
         box = boxes[np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))]
         return tuple(round(float(value), 2) for value in box)
 
+    def landmarks(self, image: np.ndarray) -> np.ndarray | None:
+        """Five points of the largest face of a uint8 H×W×3 image, or None when there is no face.
+
+        Returns:
+            float32 5×2, (x, y) in pixels: eyes, nose tip, corners of the mouth, left of the picture first.
+        """
+        if min(image.shape[:2]) < 20:
+            return None
+        with torch.no_grad():
+            boxes, _, points = self._mtcnn.detect(Image.fromarray(image), landmarks=True)
+        return None if boxes is None else np.asarray(points[0], dtype=np.float32)  # the largest comes first
+
 
 class AlignedCrop:
     """The same box in every image of an aligned set, provided that a face is found in it.
@@ -77,11 +89,14 @@ def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
         FacecloakError: a box holds no pixel of its image.
     """
     height, width = images.shape[-2:]
-    faces = []
-    for image, box in zip(images, boxes.tolist(), strict=True):
-        x0, y0, x1, y1 = whole_pixels(box, width, height)
-        face = image[None, :, y0:y1, x0:x1]
-        faces.append(F.interpolate(face, (size, size), mode="bilinear", align_corners=False))
+    corners = [whole_pixels(box, width, height) for box in boxes.tolist()]
+    parts = images.split(1)
+    if len(corners) == len(images) and len(set(corners)) == 1:  # aligned photos: all at once, with the same result
+        parts, corners = [images], corners[:1]
+    faces = [
+        F.interpolate(part[..., y0:y1, x0:x1], (size, size), mode="bilinear", align_corners=False)
+        for part, (x0, y0, x1, y1) in zip(parts, corners, strict=True)
+    ]
     return torch.cat(faces)
 
 

@@ -43,6 +43,32 @@ def expand(path: str | Path) -> Path:
     return Path(os.path.expandvars(text)).expanduser()
 
 
+def model_source(name: str, setting: str) -> str:
+    """What `from_pretrained` is to load: an existing folder, with `expand`, or else a hub id.
+
+    Args:
+        name: a folder, or a hub id (``owner/name``).
+        setting: what the user sets it by, for the message.
+
+    Raises:
+        FacecloakError: the name is a path, and no folder is there.
+    """
+    path = expand(name)
+    looks_like_path = name.startswith((".", "/", "~", "$")) or name.count("/") > 1
+    if looks_like_path and not path.is_dir():
+        raise FacecloakError(f"{path}: no such folder. Set {setting!r} to a model folder or hub id.")
+    return str(path) if path.is_dir() else name
+
+
+def folder_sha256(source: str) -> str | None:
+    """Hash of a model folder's weights, configurations and tokenizer; None for a hub id (see `model_source`)."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return None
+    files = sorted(file for kind in ("safetensors", "json", "txt") for file in folder.rglob(f"*.{kind}"))
+    return sha256_json([[str(file.relative_to(folder)), sha256(file)] for file in files])
+
+
 def read_image(path: str | Path) -> np.ndarray:
     """Read any photo as upright RGB.
 

@@ -67,6 +67,16 @@ class ProtectionMethod(pl.LightningModule):
         """Hash of the weights that the method itself loads; None if it has none, or they lie on a hub."""
         return None
 
+    @classmethod
+    def pick_surrogates(cls, settings: Any, pool: list[str]) -> list[str]:
+        """Which recognizers of a pool are attacked; the pool begins with the judge where that is a white box."""
+        return pool if cls.uses_surrogates else []
+
+    @classmethod
+    def uses_target_set(cls, settings: Any) -> bool:
+        """Whether the objective is to hold all targets of the suite, the cell's first, instead of the cell's alone."""
+        return False
+
     @abstractmethod
     def protect(self, batch: Batch) -> Protected:
         """Protect a batch; each image's result must not depend on the others in it."""
@@ -90,3 +100,18 @@ class ProtectionMethod(pl.LightningModule):
                 protected.errors[index] = "the protected image has NaN or infinite pixels"
         protected.seconds = time.perf_counter() - start
         return protected
+
+
+def errors_of_losses(losses: list[list[float]], batch: int) -> list[str | None]:
+    """Per image None, or a line that names the first iteration whose loss was not a finite number.
+
+    Args:
+        losses: a row of B numbers per iteration.
+        batch: B.
+    """
+    errors: list[str | None] = [None] * batch
+    for iteration, row in reversed(list(enumerate(losses, start=1))):
+        for index, loss in enumerate(row):
+            if not math.isfinite(loss):
+                errors[index] = f"the loss became {loss} in iteration {iteration}"
+    return errors

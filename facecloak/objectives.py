@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from facecloak.faces import crop
 from facecloak.recognizers.base import Recognizer
 
 Goal = Literal["impersonation", "obfuscation"]
+View = Callable[[Tensor], Tensor]  # B×3×S×S face crops in [-1, 1] → the same shape
 
 
 class Objective(nn.Module):
@@ -24,34 +25,48 @@ class Objective(nn.Module):
     Args:
         goal: which of the two.
         surrogates: the recognizers f_k; they are never changed.
-        target: 1×3×H×W in [-1, 1].
-        target_box: 1×4 face box in the target image.
+        targets: T×3×H×W in [-1, 1]. The first is the x_t of the terms; more are for methods that choose among them.
+        target_boxes: T×4 face boxes in the target images.
     """
 
-    def __init__(self, goal: Goal, surrogates: Sequence[Recognizer], target: Tensor, target_box: Tensor) -> None:
+    def __init__(self, goal: Goal, surrogates: Sequence[Recognizer], targets: Tensor, target_boxes: Tensor) -> None:
         super().__init__()
         self.goal = goal
         self.surrogates = nn.ModuleList(surrogates)
         with torch.no_grad():
-            embeddings = self.embed(target, target_box)
+            embeddings = self.embed(targets, target_boxes)
         for index, embedding in enumerate(embeddings):
             self.register_buffer(f"target_{index}", embedding, persistent=False)
 
-    def embed(self, images: Tensor, boxes: Tensor) -> list[Tensor]:
-        """Embeddings of the face crops, one B×D tensor of unit rows per surrogate."""
-        return [surrogate(crop(images, boxes, surrogate.input_size)) for surrogate in self.surrogates]
+    @property
+    def targets(self) -> list[Tensor]:
+        """Embeddings of the targets, one T×D tensor of unit rows per surrogate."""
+        return [getattr(self, f"target_{index}") for index in range(len(self.surrogates))]
 
-    def forward(self, images: Tensor, boxes: Tensor, source: list[Tensor]) -> Tensor:
+    def embed(self, images: Tensor, boxes: Tensor, view: View | None = None) -> list[Tensor]:
+        """Embeddings of the face crops, one B×D tensor of unit rows per surrogate.
+
+        Args:
+            images: B×3×H×W in [-1, 1].
+            boxes: B×4 face boxes.
+            view: what to change in the crops before each surrogate sees them (input diversity).
+        """
+        crops = (crop(images, boxes, surrogate.input_size) for surrogate in self.surrogates)
+        faces = crops if view is None else map(view, crops)
+        return [surrogate(face) for surrogate, face in zip(self.surrogates, faces, strict=True)]
+
+    def forward(self, images: Tensor, boxes: Tensor, source: list[Tensor], view: View | None = None) -> Tensor:
         """The terms of each image and surrogate, B×K; their sum or mean over k is L_adv.
 
         Args:
             images: B×3×H×W in [-1, 1], the images under attack.
             boxes: B×4, the face boxes of their sources.
             source: `embed` of the sources.
+            view: see `embed`.
         """
         terms = []
-        for index, embedding in enumerate(self.embed(images, boxes)):
-            to_target = embedding @ getattr(self, f"target_{index}")[0]
+        for index, embedding in enumerate(self.embed(images, boxes, view)):
+            to_target = embedding @ self.targets[index][0]
             if self.goal == "impersonation":
                 terms.append(1 - to_target)
             else:

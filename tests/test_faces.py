@@ -130,3 +130,13 @@ def test_the_whole_image_is_kept_by_its_box():
     boxes = whole_image(pictures)
     assert boxes.tolist() == [[0, 0, 30, 20]] * 2
     assert torch.equal(crop(pictures[..., :20], boxes, 20), pictures[..., :20])
+
+
+def test_photos_with_one_box_are_cropped_as_each_by_itself():
+    images = torch.rand(3, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[2.4, 3.0, 17.6, 19.0]] * 3)
+    together = crop(images, boxes, 9)
+    alone = torch.cat([crop(image[None], box[None], 9) for image, box in zip(images, boxes, strict=True)])
+    assert torch.equal(together, alone)
+    with pytest.raises(ValueError, match="zip"):
+        crop(images, boxes[:1], 9)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import expand, sha256, sha256_json
+from facecloak.io import model_source
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -54,7 +52,7 @@ class Backbone(nn.Module):
         from diffusers.utils import logging as diffusers_logging
         from transformers.utils import logging as transformers_logging
 
-        source = _source(name)
+        source = model_source(name, "backbone")
         for library in (diffusers_logging, transformers_logging):
             library.set_verbosity_error()
             library.disable_progress_bar()
@@ -65,7 +63,7 @@ class Backbone(nn.Module):
             ).to(torch.float32)  # fmt: skip
             tiny = None
             if tiny_decoder:
-                tiny = AutoencoderTiny.from_pretrained(_source(tiny_decoder), use_safetensors=True)
+                tiny = AutoencoderTiny.from_pretrained(model_source(tiny_decoder, "tiny_decoder"), use_safetensors=True)
         except (OSError, ValueError, KeyError) as error:
             raise FacecloakError(
                 f"The diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "
@@ -124,20 +122,3 @@ class Backbone(nn.Module):
         (gradient,) = torch.autograd.grad(loss * scale, variable)
         variable.grad = gradient / scale
         optimizer.step()
-
-
-def folder_sha256(name: str) -> str | None:
-    """Hash of a model folder's weights, configurations and tokenizer; None for a hub id."""
-    source = Path(_source(name))
-    if not source.is_dir():
-        return None
-    files = sorted(file for kind in ("safetensors", "json", "txt") for file in source.rglob(f"*.{kind}"))
-    return sha256_json([[str(file.relative_to(source)), sha256(file)] for file in files])
-
-
-def _source(name: str) -> str:
-    path = expand(name)
-    looks_like_path = name.startswith((".", "/", "~", "$")) or name.count("/") > 1
-    if looks_like_path and not path.is_dir():
-        raise FacecloakError(f"{path}: no such folder. Set 'backbone' to a diffusers pipeline folder or hub id.")
-    return str(path) if path.is_dir() else name

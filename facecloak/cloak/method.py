@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.cloak.backbone import Backbone, folder_sha256
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Protected, ProtectionMethod
+from facecloak.io import folder_sha256, model_source
+from facecloak.method import Protected, ProtectionMethod, errors_of_losses
 from facecloak.objectives import Objective
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -99,8 +100,8 @@ class FaceCloak(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: CloakSettings) -> str | None:
-        folders = [settings.backbone, settings.tiny_decoder]
-        hashes = [folder_sha256(folder) for folder in folders if folder is not None]
+        models = {"backbone": settings.backbone, "tiny_decoder": settings.tiny_decoder}
+        hashes = [folder_sha256(model_source(name, key)) for key, name in models.items() if name is not None]
         return "+".join(str(digest) for digest in hashes)
 
     def protect(self, batch: Batch) -> Protected:
@@ -115,7 +116,7 @@ class FaceCloak(ProtectionMethod):
         z, history = self.optimise_latent(batch, trajectory[-1], embeddings)
         with torch.no_grad():
             images = self.backbone.decode(self.generate(z, embeddings)).clamp(-1, 1)
-        return Protected(images, _errors(history["loss"], len(images)), history, self.backbone.passes - passes)
+        return Protected(images, errors_of_losses(history["loss"], len(images)), history, self.backbone.passes - passes)
 
     def optimise_latent(self, batch: Batch, z: Tensor, embeddings: list[Tensor]) -> tuple[Tensor, dict]:
         """Step 3: N steps of AdamW on λ_adv·L_adv + λ_attn·L_attn from the inverted latent.
@@ -180,13 +181,3 @@ class FaceCloak(ProtectionMethod):
         with self.guidance.compare(maps) as losses:
             z = denoise(self.backbone, z, step, embedding)
         return z, torch.stack(list(losses.values())).sum(0).to(z.dtype)
-
-
-def _errors(losses: list[list[float]], batch: int) -> list[str | None]:
-    """Per image None, or the first iteration whose loss was not a finite number."""
-    errors: list[str | None] = [None] * batch
-    for iteration, row in reversed(list(enumerate(losses, start=1))):
-        for index, loss in enumerate(row):
-            if not math.isfinite(loss):
-                errors[index] = f"the loss became {loss} in iteration {iteration}"
-    return errors

@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facecloak.cloak.backbone import Backbone, folder_sha256
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.method import CloakSettings, FaceCloak
 from facecloak.errors import FacecloakError
 from facecloak.faces import whole_image
-from facecloak.io import read_image, shared_dir
+from facecloak.io import folder_sha256, read_image, shared_dir
 from facecloak.objectives import Objective
 from tests.cloak.pipeline import TOKENS, save_pipeline
 from tests.cloak.small import batch_of, photos

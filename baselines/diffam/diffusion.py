@@ -1,0 +1,135 @@
+"""The pixel-space diffusion model: DDIM inversion up to a noise level t₀, and the short way back with gradients."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from facecloak.errors import FacecloakError
+from facecloak.io import model_source
+
+IMAGE = -1  # the level below 0: no noise at all
+
+
+class PixelDiffusion(nn.Module):
+    """A UNet that predicts the noise of images, and the schedule that it was trained with.
+
+    A network with 3·fold² channels takes fold×fold pixels folded into channels (Hoogeboom et al., "simple diffusion",
+    ICML 2023, section 3.2); with 3 channels the fold is 1.
+
+    Args:
+        unet: diffusers UNet2DModel.
+        scheduler: any diffusers scheduler of the model; its ᾱ is used.
+
+    Raises:
+        FacecloakError: the model does not predict noise, or does not map images to images.
+    """
+
+    def __init__(self, unet, scheduler) -> None:
+        super().__init__()
+        channels = unet.config.in_channels
+        self.fold = math.isqrt(channels // 3)
+        if channels != 3 * self.fold**2 or unet.config.out_channels != channels:
+            raise FacecloakError(
+                f"The pixel diffusion model maps {channels} channels to {unet.config.out_channels}; "
+                "this method needs 3·fold² of them in and out, 3 for a plain model."
+            )
+        if scheduler.config.prediction_type != "epsilon":
+            raise FacecloakError(
+                f"The pixel diffusion model predicts {scheduler.config.prediction_type!r}; "
+                "this method needs one that predicts noise ('epsilon'), such as google/ddpm-celebahq-256."
+            )
+        self.unet = unet
+        self.alphas = scheduler.alphas_cumprod.tolist()
+        self.side = self.fold * unet.config.sample_size
+        self.passes = 0
+
+    @classmethod
+    def load(cls, name: str) -> PixelDiffusion:
+        """Load a diffusers DDPMPipeline folder or hub id, in float32 whatever its file has; safetensors only."""
+        from diffusers import DDPMPipeline
+        from diffusers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        source = model_source(name, "ddpm")
+        try:
+            pipeline = DDPMPipeline.from_pretrained(source, use_safetensors=True)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FacecloakError(
+                f"The pixel diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "
+                "Give a diffusers DDPMPipeline folder with safetensors weights, or a hub id that this machine can "
+                "reach, as the setting 'ddpm'."
+            ) from None
+        return cls(pipeline.unet, pipeline.scheduler)
+
+    def levels(self, t0: int, steps: int) -> list[int]:
+        """``steps`` timesteps from 0 to t₀, evenly spaced and rounded down, as in the released code.
+
+        Raises:
+            FacecloakError: t₀ is no timestep of the model, or has fewer levels below it than steps.
+        """
+        if not 1 <= steps - 1 <= t0 < len(self.alphas):
+            raise FacecloakError(
+                f"diffam: {steps} steps up to timestep {t0} do not fit a model of {len(self.alphas)} timesteps; "
+                "t0 must be below that, and steps between 2 and t0 + 1."
+            )
+        return [t0 * index // (steps - 1) for index in range(steps)]
+
+    def predict_noise(self, x: Tensor, level: int) -> Tensor:
+        """ε(x, t) of B×3×H×W noisy images."""
+        self.passes += 1
+        return F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.fold), level).sample, self.fold)
+
+    def move(self, x: Tensor, level: int, to: int) -> Tensor:
+        """One deterministic DDIM step from a noise level to another, up or down (Song et al. 2021, eq. 12, σ = 0)."""
+        before, after = (1.0 if step == IMAGE else self.alphas[step] for step in (level, to))
+        noise = self.predict_noise(x, level)
+        clean = (x - math.sqrt(1 - before) * noise) / math.sqrt(before)
+        return math.sqrt(after) * clean + math.sqrt(1 - after) * noise
+
+    @torch.no_grad()
+    def invert(self, images: Tensor, t0: int, steps: int) -> Tensor:
+        """The noisy image at level t₀ that leads back to each image (DDIM inversion).
+
+        The image is taken for one of level 0, as in the released code: the moves are steps − 1.
+
+        Args:
+            images: B×3×side×side in [-1, 1].
+            t0: timestep, see `levels`.
+            steps: levels that are visited, 0 and t₀ among them.
+
+        Raises:
+            FacecloakError: the images have another size than the model's.
+        """
+        if images.shape[1:] != (3, self.side, self.side):
+            raise FacecloakError(
+                f"The pixel diffusion model makes images of {self.side}×{self.side} pixels, got "
+                f"{images.shape[-1]}×{images.shape[-2]}: use a model of the suite's image size."
+            )
+        for level, to in itertools.pairwise(self.levels(t0, steps)):
+            images = self.move(images, level, to)
+        return images
+
+    def generate(self, x: Tensor, t0: int, steps: int, checkpointing: bool = False) -> Tensor:
+        """Images of the noisy images at level t₀, differentiable in the weights and in ``x``.
+
+        Args:
+            x: B×3×side×side, from `invert`.
+            t0, steps: see `levels`; the last of the steps goes from level 0 to the image.
+            checkpointing: keep the activations of one step at a time: less memory, slower, same result.
+
+        Returns:
+            B×3×side×side, about [-1, 1] and not clamped.
+        """
+        for level, to in itertools.pairwise([*reversed(self.levels(t0, steps)), IMAGE]):
+            if checkpointing and torch.is_grad_enabled():
+                x = checkpoint(self.move, x, level, to, use_reentrant=False)
+            else:
+                x = self.move(x, level, to)
+        return x

@@ -1,0 +1,132 @@
+"""What both stages of DiffAM do: fine-tune a diffusion model through its short way from inverted images back."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from baselines.diffam.diffusion import PixelDiffusion
+from facecloak.errors import FacecloakError
+
+GROWTH = 1.3  # of the learning rate from a pass to the next
+
+
+@dataclass(frozen=True)
+class FineTuningSettings:
+    """Settings of both stages.
+
+    Attributes:
+        t0: timestep up to which images are inverted.
+        inversion_steps: levels of the inversion.
+        generation_steps: steps of the way back in training.
+        test_steps: the same, when images are made.
+        passes: over all images.
+        batch_size: images of a step of Adam.
+        lr: learning rate of Adam in the first pass; 1.3 times as much in each that follows.
+        gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
+    """
+
+    name: ClassVar[str]
+    t0: int
+    inversion_steps: int
+    generation_steps: int
+    test_steps: int
+    passes: int
+    batch_size: int = 1
+    lr: float = 8e-6
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        self.check("passes and batch_size must be 1 at least", min(self.passes, self.batch_size) >= 1)
+        self.check("lr must be above 0", 0 < self.lr < math.inf)
+        weights = [value for key, value in vars(self).items() if key.startswith("lambda_")]
+        self.check("weights of losses must be 0 at least", all(0 <= value < math.inf for value in weights))
+
+    def check(self, rule: str, holds: bool) -> None:
+        """`FacecloakError` with the rule unless it holds."""
+        if not holds:
+            raise FacecloakError(f"diffam {self.name}: {rule}.")
+
+
+class FineTuning(pl.LightningModule):
+    """A copy of a diffusion model that learns an edit; the model itself inverts, in training and afterwards.
+
+    `Trainer.fit` with ``max_epochs`` = ``passes`` trains it. Images come in the same order in every pass and nothing
+    is drawn by chance, so that a fit resumed from the end of a pass ends with the weights of one that ran through.
+    The state is the copy's weights alone.
+
+    Subclasses implement `training_step` and call `total`; what they hold besides is frozen.
+
+    Args:
+        settings: of the stage.
+        diffusion: the model; it is frozen.
+        data: N images (B×3×side×side in [-1, 1]) first, and what belongs to each of them: tensors of length N.
+    """
+
+    def __init__(self, settings: FineTuningSettings, diffusion: PixelDiffusion, *data: Tensor) -> None:
+        super().__init__()
+        self.settings = settings
+        self.tuned = copy.deepcopy(diffusion).requires_grad_(True)
+        self.diffusion = diffusion.requires_grad_(False)
+        self.data = data
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of the data and, last, of the inverted images, which are computed once."""
+        parts = self.data[0].split(self.settings.batch_size)
+        latents = torch.cat([self.invert(part.to(self.device)).cpu() for part in parts])
+        return DataLoader(TensorDataset(*self.data, latents), self.settings.batch_size)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Adam, its learning rate × 1.3 a pass."""
+        optimizer = torch.optim.Adam(self.tuned.parameters(), self.settings.lr)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.ExponentialLR(optimizer, GROWTH),
+        }
+
+    def invert(self, images: Tensor) -> Tensor:
+        """The noisy images that lead back to B×3×side×side images, by the model as it was before training."""
+        return self.diffusion.invert(images, self.settings.t0, self.settings.inversion_steps)
+
+    def generate(self, latents: Tensor) -> Tensor:
+        """The edited images of inverted ones, B×3×side×side, with gradients and not clamped."""
+        settings = self.settings
+        return self.tuned.generate(latents, settings.t0, settings.generation_steps, settings.gradient_checkpointing)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Edit B×3×side×side images in [-1, 1]; the result has the same shape and range."""
+        return self.tuned.generate(self.invert(images), self.settings.t0, self.settings.test_steps).clamp(-1, 1)
+
+    def total(self, losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+        """The weighted sum of losses (B numbers each), averaged over the batch; each one's mean is logged.
+
+        Raises:
+            FacecloakError: it is not a finite number.
+        """
+        means = {name: loss.mean() for name, loss in losses.items()}
+        total = sum(weights[name] * mean for name, mean in means.items())
+        if not total.isfinite():
+            values = ", ".join(f"{name} {mean.item():.3g}" for name, mean in means.items())
+            raise FacecloakError(
+                f"diffam {self.settings.name}: the loss is not finite in pass {self.current_epoch + 1} ({values}); "
+                "a lower learning rate may help."
+            )
+        size = len(next(iter(losses.values())))
+        self.log_dict({**means, "loss": total}, on_step=False, on_epoch=True, batch_size=size)
+        return total
+
+    def state_dict(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """The fine-tuned weights: a checkpoint need not hold the frozen networks."""
+        return self.tuned.state_dict(*arguments, **options)
+
+    def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load what `state_dict` gave."""
+        return self.tuned.load_state_dict(state_dict, strict, assign)

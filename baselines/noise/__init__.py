@@ -1,0 +1,1 @@
+"""Noise within an L∞ box around each photo, found by projected gradients through the surrogates."""

@@ -1,0 +1,140 @@
+"""What the noise baselines share: the settings, the projected-gradient loop, momentum, and seeded randomness."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from facecloak.data import Batch
+from facecloak.errors import FacecloakError
+from facecloak.method import Protected, ProtectionMethod, errors_of_losses
+
+REACH = 1.5  # all steps together, in units of ε (RobFR; TIP-IM's code)
+
+Step = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class NoiseSettings:
+    """Settings of every noise baseline.
+
+    Attributes:
+        epsilon: how far a pixel may move, in grey levels of 0..255: the L∞ radius. Whole, because a saved pixel
+            moves by whole levels.
+        iterations: N; a step is 1.5·ε/N long.
+        surrogates: ``ensemble`` attacks all surrogates of the cell; ``single`` the first in the suite's order, or
+            the judge where it is a white box.
+    """
+
+    name: ClassVar[str]
+    epsilon: int = 16
+    iterations: int = 20
+    surrogates: Literal["single", "ensemble"] = "ensemble"
+
+    def __post_init__(self) -> None:
+        self.check("epsilon must lie between 1 and 255", 1 <= self.epsilon <= 255)
+        self.check("iterations must be 1 at least", self.iterations >= 1)
+
+    def check(self, rule: str, holds: bool) -> None:
+        """`FacecloakError` with the rule unless it holds."""
+        if not holds:
+            raise FacecloakError(f"{self.name}: {rule}.")
+
+
+@dataclass(frozen=True)
+class MomentumSettings(NoiseSettings):
+    """Attributes:
+    momentum: μ, what is kept of the gradients before; 0 for none.
+    """
+
+    momentum: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check("momentum must lie between 0 and 1", 0 <= self.momentum <= 1)
+
+
+class NoiseMethod(ProtectionMethod):
+    """x ← Π(x + 1.5·ε/N · d(x)), N times from the source; Π projects onto the ε box and onto [-1, 1].
+
+    Subclasses say what the direction d is.
+    """
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "ensemble": {"surrogates": "ensemble"},
+        "single": {"surrogates": "single"},
+    }
+    uses_surrogates = True
+
+    @classmethod
+    def pick_surrogates(cls, settings: NoiseSettings, pool: list[str]) -> list[str]:
+        return pool[:1] if settings.surrogates == "single" else pool
+
+    @abstractmethod
+    def begin(self, batch: Batch) -> Step:
+        """A function B×3×H×W images → (direction, of the images' shape; losses, B), with the batch's own state."""
+
+    def start(self, batch: Batch) -> Tensor:
+        """Where the first step starts, before projection."""
+        return batch.images
+
+    def protect(self, batch: Batch) -> Protected:
+        settings, step, losses = self.settings, self.begin(batch), []
+        images = self.project(self.start(batch), batch.images)
+        for iteration in range(settings.iterations):
+            direction, loss = step(images)
+            images = self.project(images + self.step_size * direction, batch.images)
+            losses.append(loss.tolist())
+            self.on_progress("noise", iteration + 1, settings.iterations)
+        return Protected(images, errors_of_losses(losses, len(images)), {"loss": losses})
+
+    @property
+    def step_size(self) -> float:
+        """Length of a step, in the range of [-1, 1]."""
+        return REACH * self.settings.epsilon / 127.5 / self.settings.iterations
+
+    def project(self, images: Tensor, source: Tensor) -> Tensor:
+        """The nearest images within ε of the source and within [-1, 1]; leading dimensions may broadcast."""
+        radius = self.settings.epsilon / 127.5
+        return images.clamp((source - radius).clamp(min=-1), (source + radius).clamp(max=1))
+
+    @torch.no_grad()
+    def embed_sources(self, batch: Batch) -> list[Tensor]:
+        """The sources' embeddings, B×D per surrogate, which never change."""
+        return self.objective.embed(batch.images, batch.boxes)
+
+
+def gradient_of(loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of each image's loss (images → B), of the images' shape, and the losses."""
+    images = images.detach().requires_grad_()
+    losses = loss(images)
+    (gradient,) = torch.autograd.grad(losses.sum(), images)  # a sum, so that images do not mix
+    return gradient, losses.detach()
+
+
+def accumulate(momentum: Tensor, gradient: Tensor, decay: float) -> Tensor:
+    """μ·m + g/mean|g| (Dong et al. 2018, eq. 6, where g is divided by its sum instead: the same up to a factor).
+
+    Args:
+        momentum, gradient: …×3×H×W; the mean is each image's own. A gradient of zeros adds nothing.
+        decay: μ.
+    """
+    mean = gradient.abs().mean(dim=(-3, -2, -1), keepdim=True)
+    return decay * momentum + gradient / mean.clamp(min=torch.finfo(mean.dtype).tiny)
+
+
+def signs(direction: Tensor) -> Tensor:
+    """−1, 0 or 1; NaN stays NaN, where `Tensor.sign` gives 0 and so would leave the source unprotected in silence."""
+    return torch.where(direction.isnan(), direction, direction.sign())
+
+
+def generators(seed: int, ids: list[str]) -> list[torch.Generator]:
+    """A random generator per image that depends on the seed and on the image's name, and on no other image."""
+    digests = [hashlib.sha256(f"{seed} {name}".encode()).digest() for name in ids]
+    return [torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1) for digest in digests]
