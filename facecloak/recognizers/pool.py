@@ -82,8 +82,6 @@ def weights_file(name: str) -> Path:
     """
     if name in POOL:
         file, source, folders = POOL[name].file, POOL[name].source, weight_folders()
-        if source == POCKET:  # it comes with the package, and is missed only where $FACECLOAK_POCKET leads elsewhere
-            folders = [folders.pop(), *folders]
     else:
         sidecar = _sidecar_file(name)
         file, folders = read_sidecar(sidecar).path.name, [sidecar.parent]
@@ -91,7 +89,8 @@ def weights_file(name: str) -> Path:
     for folder in folders:
         if (folder / file).is_file():
             return folder / file
-    raise FacecloakError(f"Recognizer {name!r} needs {file}: get it from {source}, and put it into {folders[0]}.")
+    home = folders[-1] if source == POCKET else folders[0]
+    raise FacecloakError(f"Recognizer {name!r} needs {file}: get it from {source}, and put it into {home}.")
 
 
 def load_recognizer(name: str, differentiable: bool, device: str | torch.device = "cpu") -> Recognizer:
