@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -68,11 +69,11 @@ class Runner:
             the long table of the plan's cells; empty in processes other than the first.
         """
         quiet()
-        # else Lightning, which heeds it while it trains only, would swallow it
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # Lightning heeds it only while it trains
         cells = self.plan.cells
         current = [self._folder(cell) for cell in cells if self._is_judged(cell)]
         others = self._other_cells()
+        written = time.monotonic()
         for number, cell in enumerate(cells, start=1):
             done = self._folder(cell) in current
             if self.main:
@@ -84,7 +85,9 @@ class Runner:
                     self._judge(cell)
                     current.append(self._folder(cell))
                 tqdm.write(f"    {summary(read_result(self._folder(cell))['rows'])}")
-                write_leaderboard(self.plan.out, others + current)
+                if number == len(cells) or time.monotonic() - written > 20:  # it reads all cells
+                    write_leaderboard(self.plan.out, others + current)
+                    written = time.monotonic()
         if not self.main:
             return pd.DataFrame()
         shown = self._sources(cells[0])[:ROWS]

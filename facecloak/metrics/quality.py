@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from facecloak.errors import FacecloakError
@@ -74,15 +75,25 @@ def ssim(protected: Tensor, source: Tensor) -> Tensor:
         FacecloakError: different shapes, or images that are not uint8.
     """
     protected, source = _checked(protected, source)
-    return structural_similarity_index_measure(
-        _unit(protected),
-        _unit(source),
-        gaussian_kernel=True,
-        sigma=1.5,
-        kernel_size=11,
-        data_range=1.0,
-        reduction="none",
-    )
+    height, width = source.shape[-2:]
+    x, y = _unit(protected), _unit(source)
+    means = _window(torch.stack([x, y, x * x, y * y, x * y]).flatten(0, 2)).view(5, *x.shape[:2], height, width)
+    mean_x, mean_y, square_x, square_y, product = means
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    variances = square_x - mean_x**2 + square_y - mean_y**2
+    return (luminance * (2 * (product - mean_x * mean_y) + c2) / (variances + c2)).mean((1, 2, 3))
+
+
+def _window(planes: Tensor) -> Tensor:
+    """N×H×W planes under an 11×11 Gaussian, σ = 1.5: along rows, then columns.
+
+    torchmetrics' SSIM takes the whole window in one grouped convolution, in float64 15 to 25 times as long on a CPU.
+    """
+    offsets = torch.arange(-5, 6, dtype=planes.dtype, device=planes.device)
+    line = torch.softmax(-(offsets**2) / (2 * 1.5**2), dim=0)
+    padded = F.pad(planes[:, None], (5, 5, 5, 5), mode="reflect")
+    return F.conv2d(F.conv2d(padded, line.view(1, 1, 1, 11)), line.view(1, 1, 11, 1))[:, 0]
 
 
 class PSNR(Metric):
