@@ -71,7 +71,7 @@ COLUMNS = {
     "kd": "kernel distance with it",
     "n_fid": "images on each side of the distances",
     "fid_convention": "network, layer and resize of the distances",
-    "seconds_per_image": "mean wall-clock seconds of the method",
+    "seconds_per_image": "mean wall-clock seconds of the method, with those of work that it kept from another cell",
     "peak_memory_mb": "largest of the run of the method",
     "unet_passes": "forward passes of a UNet an image",
     "device": "that the method ran on",

@@ -26,13 +26,15 @@ class Protected:
         errors: per image None, or one line that says why there is no protected image.
         history: named curves, one B-list of numbers per iteration (losses).
         unet_passes: forward passes of a UNet that each image took, with or without gradient.
-        seconds: wall-clock seconds of the whole batch; the harness measures it.
+        seconds_reused: what work kept from an earlier call took then; it is part of the batch's cost.
+        seconds: wall-clock seconds of the whole batch, those reused among them; the harness measures it.
     """
 
     images: Tensor
     errors: list[str | None]
     history: dict[str, list[list[float]]] = field(default_factory=dict)
     unet_passes: int = 0
+    seconds_reused: float = 0.0
     seconds: float = math.nan
 
 
@@ -98,7 +100,7 @@ class ProtectionMethod(pl.LightningModule):
         for index, image in enumerate(protected.images):
             if protected.errors[index] is None and not torch.isfinite(image).all():
                 protected.errors[index] = "the protected image has NaN or infinite pixels"
-        protected.seconds = time.perf_counter() - start
+        protected.seconds = time.perf_counter() - start + protected.seconds_reused
         return protected
 
 

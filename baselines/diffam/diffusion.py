@@ -17,7 +17,7 @@ IMAGE = -1  # the level below 0: no noise at all
 
 
 class PixelDiffusion(nn.Module):
-    """A UNet that predicts the noise of images, and the schedule that it was trained with.
+    """A UNet that predicts the noise of images (or v, which has the noise in it), and its noise schedule.
 
     A network with 3·fold² channels takes fold×fold pixels folded into channels (Hoogeboom et al., "simple diffusion",
     ICML 2023, section 3.2); with 3 channels the fold is 1.
@@ -27,7 +27,7 @@ class PixelDiffusion(nn.Module):
         scheduler: any diffusers scheduler of the model; its ᾱ is used.
 
     Raises:
-        FacecloakError: the model does not predict noise, or does not map images to images.
+        FacecloakError: the model predicts neither noise nor v, or does not map images to images.
     """
 
     def __init__(self, unet, scheduler) -> None:
@@ -39,10 +39,11 @@ class PixelDiffusion(nn.Module):
                 f"The pixel diffusion model maps {channels} channels to {unet.config.out_channels}; "
                 "this method needs 3·fold² of them in and out, 3 for a plain model."
             )
-        if scheduler.config.prediction_type != "epsilon":
+        self.prediction = scheduler.config.prediction_type
+        if self.prediction not in ("epsilon", "v_prediction"):
             raise FacecloakError(
-                f"The pixel diffusion model predicts {scheduler.config.prediction_type!r}; "
-                "this method needs one that predicts noise ('epsilon'), such as google/ddpm-celebahq-256."
+                f"The pixel diffusion model predicts {self.prediction!r}; this method needs one that predicts "
+                "'epsilon' (noise), such as google/ddpm-celebahq-256, or 'v_prediction'."
             )
         self.unet = unet
         self.alphas = scheduler.alphas_cumprod.tolist()
@@ -84,7 +85,10 @@ class PixelDiffusion(nn.Module):
     def predict_noise(self, x: Tensor, level: int) -> Tensor:
         """ε(x, t) of B×3×H×W noisy images."""
         self.passes += 1
-        return F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.fold), level).sample, self.fold)
+        predicted = F.pixel_shuffle(self.unet(F.pixel_unshuffle(x, self.fold), level).sample, self.fold)
+        if self.prediction == "epsilon":
+            return predicted
+        return math.sqrt(self.alphas[level]) * predicted + math.sqrt(1 - self.alphas[level]) * x
 
     def move(self, x: Tensor, level: int, to: int) -> Tensor:
         """One deterministic DDIM step from a noise level to another, up or down (Song et al. 2021, eq. 12, σ = 0)."""

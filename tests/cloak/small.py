@@ -31,9 +31,14 @@ def batch_of(images: Tensor, indices: list[int] | None = None) -> Batch:
     return Batch([f"p{index}" for index in indices], images[indices], torch.tensor([BOXES[i] for i in indices]))
 
 
+def make_objective(models: Models, goal: str) -> Objective:
+    """The models' surrogates against `target`."""
+    target = photos(1, seed=99).to(models.null_embedding)
+    return Objective(goal, surrogates(models), target, whole_image(target))
+
+
 def make_method(models: Models, goal: str = "impersonation", gradient_decoder=None, **settings) -> FaceCloak:
     """A FaceCloak on these models against `target`; few iterations unless told otherwise."""
-    target = photos(1, seed=99).to(models.null_embedding)
-    objective = Objective(goal, surrogates(models), target, whole_image(target))
+    objective = make_objective(models, goal)
     backbone = Backbone(models.unet, models.vae, models.scheduler, models.null_embedding, gradient_decoder)
     return FaceCloak(CloakSettings(**{"embedding_iterations": 2, "iterations": 3, **settings}), objective, backbone)

@@ -42,9 +42,9 @@ def unet(fold: int = 1, seed: int = 0, **options) -> UNet2DModel:
         ).eval()
 
 
-def diffusion(fold: int = 1, seed: int = 0) -> PixelDiffusion:
-    """A random diffusion model of 16-px images in float64."""
-    return PixelDiffusion(unet(fold, seed).double(), scheduler())
+def diffusion(fold: int = 1, seed: int = 0, **options) -> PixelDiffusion:
+    """A random diffusion model of 16-px images in float64; ``options`` are its scheduler's."""
+    return PixelDiffusion(unet(fold, seed).double(), scheduler(**options))
 
 
 def photos(count: int, seed: int = 0, side: int = SIDE) -> Tensor:

@@ -13,7 +13,7 @@ from tests.diffam.small import SIDE, diffusion, photos, scheduler, unet
 
 
 def noise_of(model: PixelDiffusion, x: torch.Tensor, level: int) -> torch.Tensor:
-    """What the network of a model with fold 1, 2 or 4 says, folded place by place."""
+    """What the network of a model with fold 1, 2 or 4 says (noise or v), folded place by place."""
     fold, n = model.fold, len(x)
     small = SIDE // fold
     folded = x.view(n, 3, small, fold, small, fold).permute(0, 1, 3, 5, 2, 4).reshape(n, -1, small, small)
@@ -21,10 +21,15 @@ def noise_of(model: PixelDiffusion, x: torch.Tensor, level: int) -> torch.Tensor
     return noise.permute(0, 1, 4, 2, 5, 3).reshape(x.shape)
 
 
+PREDICTIONS = pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+
+
 @pytest.mark.parametrize("fold", [1, 2, 4])
+@PREDICTIONS
 @torch.no_grad()
-def test_generation_is_diffusers_ddim(fold):
-    model, reference, x = diffusion(fold), scheduler(), photos(2)
+def test_generation_is_diffusers_ddim(fold, prediction):
+    model = diffusion(fold, prediction_type=prediction)
+    reference, x = scheduler(prediction_type=prediction), photos(2)
     assert model.fold == fold
     reference.set_timesteps(20)  # a stride of 50, to a last step without noise
     expected = x
@@ -35,9 +40,11 @@ def test_generation_is_diffusers_ddim(fold):
 
 
 @pytest.mark.parametrize("fold", [1, 4])
+@PREDICTIONS
 @torch.no_grad()
-def test_inversion_is_diffusers_inverse_ddim(fold):
-    model, reference, x = diffusion(fold), DDIMInverseScheduler.from_config(scheduler().config), photos(2)
+def test_inversion_is_diffusers_inverse_ddim(fold, prediction):
+    model = diffusion(fold, prediction_type=prediction)
+    reference, x = DDIMInverseScheduler.from_config(scheduler(prediction_type=prediction).config), photos(2)
     reference.set_timesteps(20)
     expected = x
     for level in (0, 50, 100, 150, 200, 250):
@@ -124,8 +131,8 @@ def test_what_is_no_such_model_is_refused(tmp_path):
         PixelDiffusion.load(str(tmp_path / "nothing"))
     with pytest.raises(FacecloakError, match="DDPMPipeline folder"):
         PixelDiffusion.load(str(tmp_path))
-    with pytest.raises(FacecloakError, match="v_prediction"):
-        PixelDiffusion(unet(), scheduler(prediction_type="v_prediction"))
+    with pytest.raises(FacecloakError, match="'sample'"):
+        PixelDiffusion(unet(), scheduler(prediction_type="sample"))
     with pytest.raises(FacecloakError, match="3 channels to 6"):
         PixelDiffusion(unet(out_channels=6), scheduler())
     with pytest.raises(FacecloakError, match="16×16 pixels, got 32×32"):
