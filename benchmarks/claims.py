@@ -41,16 +41,16 @@ CELL = ["source", "target", "black_box"]
 FEW = 10  # photos, below which a bootstrap interval cannot be trusted
 
 
-def make_plans(suite_name: str, out: Path, limit: int | None) -> dict[str, Plan]:
-    """A plan for each variant, over all targets and judges of the suite.
+def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> dict[str, Plan]:
+    """A plan for each variant, over all targets and judges of the suite; ``overrides`` change all of them.
 
     Raises:
         FacecloakError: two variants come to the same settings, or what `make_plan` raises.
     """
     suite, variants, plans = load_suite(suite_name), {}, {}
-    for name, overrides in VARIANTS.items():
+    for name, variant in VARIANTS.items():
         plans[name] = make_plan(
-            suite, out, ["facecloak"], overrides,
+            suite, out, ["facecloak"], [*overrides, *variant],
             objective="impersonation", targets=suite.target_names(),
             limit=limit or len(suite.load_sources()),
         )  # fmt: skip
@@ -157,13 +157,13 @@ def _interval(estimate: Estimate, column: str, sign: str = "") -> str:
     return f"{_number(estimate.low, column, sign)} to {_number(estimate.high, column, sign)}"
 
 
-def run_claims(suite_name: str, out: Path, limit: int | None) -> int:
+def run_claims(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> int:
     """Run what is missing of all variants, print and write ``claims.md`` and ``claims.csv`` below ``out``.
 
     Returns:
         0, or 1 if an image failed or a source was unusable.
     """
-    plans = make_plans(suite_name, out, limit)
+    plans = make_plans(suite_name, out, limit, overrides)
     measured, problems = {}, 0
     for name, plan in plans.items():
         tqdm.write(f"{name}:")
@@ -175,7 +175,8 @@ def run_claims(suite_name: str, out: Path, limit: int | None) -> int:
     cells = plans[FULL].cells
     counts = f"{len({c.target.name for c in cells})} targets, {len({c.black_box for c in cells})} black boxes"
     far = headline_far(table["far"])
-    text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}: {counts}")
+    changed = f" with {', '.join(overrides)}" if overrides else ""
+    text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
     write_bytes(out / "claims.md", text.encode())
     write_bytes(out / "claims.csv", pd.DataFrame(lines).to_csv(index=False).encode())
@@ -187,15 +188,18 @@ def run_claims(suite_name: str, out: Path, limit: int | None) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.claims", description=__doc__.splitlines()[0],
+        epilog="Settings of all variants are given as --facecloak.field=value.",
+    )  # fmt: skip
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photos of each group only (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="run again to resume (runs/claims)")
-    options = parser.parse_args(arguments)
+    options, overrides = parser.parse_known_args(arguments)
     if options.limit is not None and options.limit < 1:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
     try:
-        return run_claims(options.suite, options.out, options.limit)
+        return run_claims(options.suite, options.out, options.limit, [text.removeprefix("--") for text in overrides])
     except FacecloakError as error:
         print(f"error: {error}", file=sys.stderr)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second

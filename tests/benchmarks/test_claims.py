@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from benchmarks.bootstrap import Estimate
-from benchmarks.claims import VARIANTS, main, verdict
+from benchmarks.claims import VARIANTS, main, make_plans, verdict
+from facecloak.config import settings_hash
 from tests.cloak.pipeline import save_pipeline
 
 SETTINGS = {"lambda_adv": 1.0, "iterations": 2, "embedding_iterations": 1}
@@ -120,3 +121,9 @@ def test_a_wrong_limit_is_named(capsys):
 )
 def test_an_interval_in_words(interval, words):
     assert words in verdict(Estimate(*interval, n=5))
+
+
+def test_a_setting_that_is_typed_holds_for_all_variants(suite, tmp_path):
+    plans = make_plans(str(suite), tmp_path, 1, ["facecloak.lr=0.5"])
+    assert {cell.settings.lr for plan in plans.values() for cell in plan.cells} == {0.5}
+    assert len({settings_hash(plan.cells[0].settings) for plan in plans.values()}) == len(VARIANTS)
