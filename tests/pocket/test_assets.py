@@ -19,7 +19,7 @@ from facecloak.pocket.training.assets import Assets, check_manifest, write_manif
 from facecloak.pocket.training.corpus import CROP
 from facecloak.pocket.training.language import makeup_accuracy
 from facecloak.pocket.training.loop import to_range
-from facecloak.pocket.training.report import reconstruction
+from facecloak.pocket.training.report import denoising, reconstruction
 from facecloak.recognizers import load_recognizer
 from facecloak.recognizers.thresholds import area_under_curve
 
@@ -107,6 +107,13 @@ def test_the_latent_diffusion_model_gives_portraits_back(backbone, unseen):
     found = reconstruction(backbone, to_range(unseen.images[::5]))
     assert found["psnr_reconstruction"] >= 28
     assert found["psnr_inversion_3_of_20"] >= 26
+
+
+def test_the_pixel_diffusion_model_takes_noise_away_better_than_any_blur(unseen):
+    found = denoising(FOLDER / "ddpm", to_range(unseen.images[::8]))
+    assert found.keys() == {"50", "150", "300"}
+    for level, psnr in found.items():
+        assert psnr["model"] > psnr["blur"] + 1, level
 
 
 def test_captions_steer_what_is_drawn():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from diffusers import DDPMPipeline
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.inversion import Schedule, denoise, invert
@@ -17,12 +21,15 @@ from facecloak.pocket.training.assets import Assets
 from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, Corpus, render_corpus
 from facecloak.pocket.training.language import makeup_accuracy
 from facecloak.pocket.training.loop import to_range
+from facecloak.pocket.training.pixels import FOLD
 from facecloak.recognizers import CHECKPOINTS, Recognizer
 from facecloak.recognizers.calibration import Side, calibrate
 from facecloak.recognizers.pool import POOL, load_weights
 
 SAMPLED = 64  # portraits that are encoded, inverted, generated
 GUIDANCE = 2.0
+LEVELS = (50, 150, 300)  # timesteps of 1000: makeup is removed from the last
+BLURS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # σ in pixels
 
 
 def measure(assets: Assets) -> None:
@@ -41,6 +48,7 @@ def measure(assets: Assets) -> None:
         },
         "clip": {"makeup_accuracy": makeup_accuracy(clip, words, images, corpus.captions)},
         "diffusion": reconstruction(backbone, to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
+        "ddpm": denoising(assets.out / "ddpm", to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
     }
     told, samples = _samples(assets, corpus.captions[:: SHOTS + 1][:SAMPLED])
     report["diffusion"]["samples_with_the_makeup_of_their_captions"] = makeup_accuracy(clip, words, samples, told)
@@ -87,6 +95,25 @@ def reconstruction(backbone: Backbone, images: Tensor) -> dict[str, float]:
         for step in schedule.generation:
             back = denoise(backbone, back, step, backbone.null_embedding(len(z)))
         report[name] = _psnr(backbone.decode(back), images)
+    return report
+
+
+@torch.no_grad()
+def denoising(folder: Path, images: Tensor) -> dict[str, dict[str, float]]:
+    """Mean PSNR in dB of noisy images (N×3×128×128 in [-1, 1]), denoised by the pixel model in one step (``model``)
+    and by that Gaussian blur of eight which is best for all of them (``blur``); by timestep.
+    """
+    pipeline, report = DDPMPipeline.from_pretrained(folder), {}
+    net, schedule = pipeline.unet.float(), pipeline.scheduler
+    schedule.set_timesteps(len(schedule))
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    for level in LEVELS:
+        noisy = schedule.add_noise(images, noise, torch.tensor(level))
+        folded = F.pixel_unshuffle(noisy, FOLD)
+        clean = [schedule.step(net(part, level).sample, level, part).pred_original_sample for part in folded.split(8)]
+        scaled = noisy / schedule.alphas_cumprod[level].sqrt()
+        blurred = [_psnr(gaussian_blur(scaled, 8 * round(spread) + 1, spread), images) for spread in BLURS]
+        report[str(level)] = {"model": _psnr(F.pixel_shuffle(torch.cat(clean), FOLD), images), "blur": max(blurred)}
     return report
 
 
