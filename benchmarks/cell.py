@@ -104,6 +104,12 @@ def read_outcomes(folder: Path, sources: dict[str, str]) -> dict[str, dict[str, 
     return outcomes
 
 
+def start_over(folder: Path) -> None:
+    """Make a cell count as not begun: no result, and no image that is finished."""
+    for path in [folder / "cell.json", *(folder / "outcomes").glob("*.json")]:
+        path.unlink(missing_ok=True)
+
+
 def forget(folder: Path, names: list[str]) -> None:
     """Remove the results of sources that can no longer be used."""
     for name in names:

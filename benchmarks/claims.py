@@ -23,6 +23,7 @@ from benchmarks.runner import Runner
 from benchmarks.suite_files import load_suite
 from facecloak.config import settings_hash
 from facecloak.errors import FacecloakError
+from facecloak.guard import guarded
 from facecloak.io import write_bytes
 from facecloak.metrics import wilson_interval
 
@@ -170,7 +171,7 @@ def run_claims(suite_name: str, out: Path, limit: int | None, overrides: list[st
         table = Runner(plan).run()
         measured[name] = measure(out, table)
         problems += int(table[["n_failed", "n_unusable"]].sum().sum())
-    write_grid(out, [cell.folder(out) for plan in plans.values() for cell in plan.cells])
+    write_grid(out, [cell.folder(out) for plan in plans.values() for cell in plan.cells], [*VARIANTS])
     found = estimates(measured)
     cells = plans[FULL].cells
     counts = f"{len({c.target.name for c in cells})} targets, {len({c.black_box for c in cells})} black boxes"
@@ -198,13 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     if options.limit is not None and options.limit < 1:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
-    try:
-        return run_claims(options.suite, options.out, options.limit, [text.removeprefix("--") for text in overrides])
-    except FacecloakError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        print("interrupted. Finished images are kept: run it again to go on.", file=sys.stderr)
-    return 2
+    overrides = [text.removeprefix("--") for text in overrides]
+    return guarded(lambda: run_claims(options.suite, options.out, options.limit, overrides))
 
 
 if __name__ == "__main__":

@@ -35,12 +35,13 @@ def write_sources(out: Path, photos: dict[str, np.ndarray | None]) -> None:
             write_png(out / "sources" / f"{name}.png", image)
 
 
-def write_grid(out: Path, folders: list[Path]) -> None:
+def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -> None:
     """Write ``grid.png``: the first sources in rows, each beside what every method made of it and its difference.
 
     Args:
         out: the run's folder, with `write_sources`' pictures.
         folders: of complete cells; those of the first one's target and black box are shown.
+        names: what the cells shown are called; by default method and preset.
     """
     cells = pd.DataFrame([read_result(folder)["rows"][0] for folder in folders]).assign(folder=folders)
     shown = cells[(cells[["target", "black_box"]] == cells.loc[0, ["target", "black_box"]]).all(axis=1)]
@@ -50,7 +51,7 @@ def write_grid(out: Path, folders: list[Path]) -> None:
         original = _read(out / "sources" / f"{name}.png")
         made = [_read(folder / "images" / f"{name}.png") for folder in shown["folder"]]
         rows.append([original, *(picture for image in made for picture in (image, difference(image, original)))])
-    heads = [head for name in method_names(shown) for head in (name, f"difference x{GAIN}")]
+    heads = [head for name in names or method_names(shown) for head in (name, f"difference x{GAIN}")]
     write_picture(out / "grid.png", ["original", *heads], rows)
 
 

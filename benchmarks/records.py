@@ -72,7 +72,7 @@ COLUMNS = {
     "n_fid": "images on each side of the distances",
     "fid_convention": "network, layer and resize of the distances",
     "seconds_per_image": "mean wall-clock seconds of the method, with those of work that it kept from another cell",
-    "peak_memory_mb": "largest of the run of the method",
+    "peak_memory_mb": "largest of the run of the method, without work that it kept from another cell",
     "unet_passes": "forward passes of a UNet an image",
     "device": "that the method ran on",
     "source": "measured or reported",

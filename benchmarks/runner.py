@@ -15,7 +15,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
-from benchmarks.cell import Cell, forget, read_outcomes, read_result, write_result
+from benchmarks.cell import Cell, forget, read_outcomes, read_result, start_over, write_result
 from benchmarks.grid import ROWS, write_grid, write_sources
 from benchmarks.judge import Judge
 from benchmarks.leaderboard import long_table, summary, write_leaderboard
@@ -71,8 +71,10 @@ class Runner:
         quiet()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # Lightning heeds it only while it trains
         cells = self.plan.cells
-        current = [self._folder(cell) for cell in cells if self._is_judged(cell)]
-        others = self._other_cells()
+        current, others = [self._folder(cell) for cell in cells if self._is_judged(cell)], self._other_cells()
+        if self.plan.overwrite and self.main:  # all at once: a run that is killed is resumed without --mode overwrite
+            for cell in cells:
+                start_over(self._folder(cell))
         written = time.monotonic()
         for number, cell in enumerate(cells, start=1):
             done = self._folder(cell) in current

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from facecloak import __version__
-from facecloak.errors import FacecloakError
+from facecloak.guard import guarded
 
 EPILOG = """examples:
-  facecloak demo
   facecloak demo
   facecloak benchmark pocket
   facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
@@ -32,31 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
             hint = "; settings are given as --method.field=value" if has_settings else ""
             parser.error(f"unknown argument {argument!r}{hint}")
     options.overrides = [argument.removeprefix("--") for argument in rest]
-    try:
-        return options.run(options)
-    except FacecloakError as error:
-        return _fail(str(error))
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        return _fail("interrupted. Finished images are kept: run it again (without --mode overwrite) to go on.")
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}. Finished images are kept: mend it and run the same command again.")
-    except RuntimeError as error:
-        if not any(text in str(error) for text in ("out of memory", "can't allocate memory")):
-            raise
-        return _fail("out of memory. Finished images are kept: a smaller --batch-size or model needs less.")
+    return guarded(lambda: options.run(options))
 
 
 def _is_override(argument: str) -> bool:
     name, equals, _ = argument.partition("=")
     return argument.startswith("--") and bool(equals) and "." in name
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
 
 
 def _names(text: str) -> list[str]:

@@ -27,14 +27,14 @@ class PGDSettings(NoiseSettings):
 class PGD(NoiseMethod):
     """Projected gradient descent: steps along the sign of the gradient (Madry et al. 2018).
 
-    Presets: ``madry`` starts at random; ``robfr`` is RobFR's setting on a single surrogate.
+    Presets: ``robfr`` is RobFR's setting on a single surrogate.
     """
 
     Settings: ClassVar[type[Any]] = PGDSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **NoiseMethod.presets,
-        "madry": {"random_start": True},
-        "robfr": {"epsilon": 16, "iterations": 20, "surrogates": "single"},
+        "random_start": {"random_start": True},
+        "robfr": {"epsilon": 16, "iterations": 20, "random_start": False, "surrogates": "single"},
     }
 
     def start(self, batch: Batch) -> Tensor:

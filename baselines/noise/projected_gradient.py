@@ -67,6 +67,7 @@ class NoiseMethod(ProtectionMethod):
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": {},  # the suite's settings
         "ensemble": {"surrogates": "ensemble"},
         "single": {"surrogates": "single"},
     }

@@ -18,6 +18,11 @@ SMALLEST = 0.01  # s of the input diversity
 
 Gain = Literal["gain1", "gain2", "gain3"]
 
+PUBLISHED = {
+    "epsilon": 12, "momentum": 1.0, "norm": "l2", "gain": "gain3", "gamma": 0.0, "diversity": 0.1,
+    "surrogates": "single",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TIPIMSettings(MomentumSettings):
@@ -66,8 +71,8 @@ class TIPIM(NoiseMethod):
     Settings: ClassVar[type[Any]] = TIPIMSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **NoiseMethod.presets,
-        "paper": {"epsilon": 12, "iterations": 50, "diversity": 0.1, "surrogates": "single"},
-        "code": {"epsilon": 12, "iterations": 100, "diversity": 0.1, "surrogates": "single"},
+        "paper": {**PUBLISHED, "iterations": 50},
+        "code": {**PUBLISHED, "iterations": 100},
         "set": {"targets": "set"},
     }
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,68 +14,13 @@ from torch.utils.checkpoint import checkpoint
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
+from facecloak.cloak.settings import PUBLISHED, CloakSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.io import folder_sha256, model_source
 from facecloak.method import Protected, ProtectionMethod, errors_of_losses
 from facecloak.objectives import Objective
-
-Precision = Literal["float32", "bf16", "fp16"]
-
-
-@dataclass(frozen=True)
-class CloakSettings:
-    """Settings of FaceCloak; the defaults are the released code's.
-
-    Attributes:
-        backbone: diffusers StableDiffusionPipeline folder or hub id.
-        steps: DDIM steps T.
-        start_step: s; the last T − s steps are run.
-        timesteps: ``code`` starts the way back one level too low, as the released code does; ``aligned`` does not.
-        embedding_iterations: AdamW steps per timestep for the embeddings; 0 keeps the empty prompt's.
-        embedding_lr: their learning rate.
-        iterations: AdamW steps on the latent, N.
-        lr: their learning rate.
-        lambda_adv: weight of L_adv.
-        lambda_attn: weight of L_attn, the structure term; 0 turns it off.
-        reduction: L_adv is the sum (code) or the mean (paper) over the surrogates.
-        seed: of the autoencoder's posterior sample.
-        precision: of the UNet; latents, embeddings, losses and recognizers stay in float32.
-        decoder_precision: of the decoder.
-        tiny_decoder: folder or hub id of an AutoencoderTiny that decodes wherever a gradient is needed; the final
-            image always comes from the full decoder. An approximation.
-        gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
-    """
-
-    backbone: str = "stabilityai/stable-diffusion-2-base"
-    steps: int = 20
-    start_step: int = 17
-    timesteps: Literal["code", "aligned"] = "code"
-    embedding_iterations: int = 20
-    embedding_lr: float = 0.1
-    iterations: int = 30
-    lr: float = 0.01
-    lambda_adv: float = 0.003
-    lambda_attn: float = 1.0
-    reduction: Literal["sum", "mean"] = "sum"
-    seed: int = 8888
-    precision: Precision = "float32"
-    decoder_precision: Precision = "float32"
-    tiny_decoder: str | None = None
-    gradient_checkpointing: bool = False
-
-    def __post_init__(self) -> None:
-        rules = {
-            "iterations must be 1 at least": self.iterations >= 1,
-            "embedding_iterations must be 0 at least": self.embedding_iterations >= 0,
-            "start_step must lie between 1 and steps - 1": 0 < self.start_step < self.steps,
-            "lr and embedding_lr must be above 0": 0 < self.lr < math.inf and 0 < self.embedding_lr < math.inf,
-            "lambda_adv and lambda_attn must be 0 at least": 0 <= min(self.lambda_adv, self.lambda_attn) < math.inf,
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise FacecloakError(f"facecloak: {rule}.")
 
 
 @dataclass(frozen=True)
@@ -106,8 +50,9 @@ class FaceCloak(ProtectionMethod):
 
     Settings: ClassVar[type[Any]] = CloakSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "code": {},
-        "paper": {"iterations": 35, "reduction": "mean"},
+        "default": {},  # the suite's settings
+        "code": PUBLISHED,
+        "paper": {**PUBLISHED, "iterations": 35, "reduction": "mean"},
     }
     uses_surrogates = True
 
@@ -127,9 +72,6 @@ class FaceCloak(ProtectionMethod):
         return "+".join(str(digest) for digest in hashes)
 
     def protect(self, batch: Batch) -> Protected:
-        settings = self.settings
-        if "fp16" in (settings.precision, settings.decoder_precision) and not batch.images.is_cuda:
-            raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")
         key = hashlib.sha256(batch.images.cpu().contiguous().numpy()).hexdigest()
         reused = self._starts.get(key)
         start = self._starts[key] = reused or self.start(batch.images)
@@ -146,6 +88,8 @@ class FaceCloak(ProtectionMethod):
     def start(self, images: Tensor) -> Start:
         """Steps 1 and 2: invert the photos (B×3×H×W in [-1, 1]) and learn their embeddings."""
         settings, passes, began = self.settings, self.backbone.passes, time.perf_counter()
+        if "fp16" in (settings.precision, settings.decoder_precision) and not images.is_cuda:
+            raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")
         trajectory = invert(self.backbone, self.backbone.encode(images, settings.seed), self.schedule)
         embeddings = learn_embeddings(
             self.backbone, trajectory, self.schedule,

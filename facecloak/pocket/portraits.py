@@ -19,6 +19,7 @@ from facecloak.pocket.shading import develop
 from facecloak.pocket.surface import height
 
 CHUNK = 4  # portraits at once on a CPU, whose cache holds no more
+GAP = 4  # pixels between the portraits of a sheet
 
 
 @dataclass
@@ -108,13 +109,13 @@ def _paint_face(canvas: Canvas, who: Identity, how: Nuisance, at: Frame) -> None
     scene.paint_glasses(canvas, who, how, at)
 
 
-def sheet(rows: int, columns: int, seed: int = 0, first: int = 0, gap: int = 4) -> torch.Tensor:
+def sheet(rows: int, columns: int, seed: int = 0, first: int = 0) -> torch.Tensor:
     """One picture of ``rows`` people in ``columns`` shots each: uint8 H×W×3."""
     indices = [first + row for row in range(rows) for _ in range(columns)]
     images = portraits(indices, [column for _ in range(rows) for column in range(columns)], seed).images
-    page = torch.full((rows, SIZE + gap, columns, SIZE + gap, 3), 255, dtype=torch.uint8)
+    page = torch.full((rows, SIZE + GAP, columns, SIZE + GAP, 3), 255, dtype=torch.uint8)
     page[:, :SIZE, :, :SIZE] = images.reshape(rows, columns, SIZE, SIZE, 3).permute(0, 2, 1, 3, 4)
-    return page.reshape(rows * (SIZE + gap), columns * (SIZE + gap), 3)[:-gap, :-gap]
+    return page.reshape(rows * (SIZE + GAP), columns * (SIZE + GAP), 3)[:-GAP, :-GAP]
 
 
 def main() -> None:

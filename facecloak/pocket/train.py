@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from facecloak.errors import FacecloakError
+from facecloak.io import pocket_dir
 from facecloak.pocket.training.assets import Assets, write_manifest
 from facecloak.pocket.training.corpus import SUITE, TEST, TRAIN, Corpus, render_corpus
 
@@ -37,7 +38,8 @@ def main() -> None:
         for name in STAGES:
             if name in chosen:
                 STAGES[name](assets)
-                write_manifest(options.out)
+                if options.out.is_dir():
+                    write_manifest(options.out)
                 print(f"{name}: done", flush=True)
     except FacecloakError as error:
         raise SystemExit(f"error: {error}") from None
@@ -121,11 +123,11 @@ def _report(assets: Assets) -> None:
 
 
 def _tuning(assets: Assets) -> None:
-    """The suite once more with other people, to find settings with: ``FACECLOAK_POCKET=work/tuning``."""
+    """The present suite once more with other people, to find settings with: ``FACECLOAK_POCKET=work/tuning``."""
     from facecloak.pocket.training.photos import write_photos
 
     folder = assets.work / "tuning"
-    shutil.copytree(assets.out, folder, dirs_exist_ok=True)
+    shutil.copytree(pocket_dir(), folder, dirs_exist_ok=True)
     write_photos(folder / "photos", TEST)
 
 

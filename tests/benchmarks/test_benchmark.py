@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.records import COLUMNS
+from benchmarks.runner import Runner
 from facecloak.cli import main
 from facecloak.faces import AlignedCrop
 from facecloak.io import read_image, sha256, write_png
@@ -99,6 +100,26 @@ def test_overwrite_makes_everything_again(toys, tmp_path):
     main([*arguments, "--mode", "overwrite"])
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
     assert before.keys() == after.keys() and not before.items() & after.items()
+
+
+def test_an_overwrite_that_is_interrupted_goes_on_without_old_images(toys, tmp_path, monkeypatch):
+    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada,bob", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    images = sorted((tmp_path / "out").glob("cells/*/images/*.png"))
+    before = [path.stat().st_mtime_ns for path in images]
+    original, calls = Runner._protect, []
+
+    def interrupt(runner, cell):
+        calls.append(cell)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        original(runner, cell)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "_protect", interrupt)
+        assert main([*arguments, "--mode", "overwrite"]) == 2
+    assert main(arguments) == 0
+    assert all(path.stat().st_mtime_ns > old for path, old in zip(images, before, strict=True))
 
 
 def test_a_changed_picture_is_made_again(toys, tmp_path):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from facecloak.cloak.backbone import Backbone
-from facecloak.cloak.method import CloakSettings, FaceCloak
+from facecloak.cloak.method import FaceCloak
+from facecloak.cloak.settings import CloakSettings
 from facecloak.data import Batch
 from facecloak.faces import whole_image
 from facecloak.objectives import Objective

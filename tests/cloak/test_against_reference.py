@@ -48,7 +48,8 @@ def test_passes_are_counted_and_none_is_wasted(models):
 
 
 def test_presets_are_the_papers_and_the_codes():
-    from facecloak.cloak.method import CloakSettings, FaceCloak
+    from facecloak.cloak.method import FaceCloak
+    from facecloak.cloak.settings import CloakSettings
 
     code, paper = (CloakSettings(**FaceCloak.presets[name]) for name in ("code", "paper"))
     assert (code.iterations, code.reduction, code.lambda_adv, code.lambda_attn) == (30, "sum", 0.003, 1.0)

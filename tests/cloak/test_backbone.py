@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from facecloak.cloak.backbone import Backbone
-from facecloak.cloak.method import CloakSettings, FaceCloak
+from facecloak.cloak.method import FaceCloak
+from facecloak.cloak.settings import CloakSettings
 from facecloak.errors import FacecloakError
 from facecloak.faces import whole_image
 from facecloak.io import folder_sha256, read_image, shared_dir

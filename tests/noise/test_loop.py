@@ -172,6 +172,7 @@ def test_settings_that_cannot_be_are_refused(name, values, message):
 def test_every_preset_fits_and_single_attacks_the_first(name):
     cls = METHODS[name]
     settings = {preset: parse_settings(cls.Settings, values) for preset, values in cls.presets.items()}
-    assert next(iter(settings)) == "ensemble"
+    assert next(iter(settings)) == "default"
+    assert settings["default"] == settings["ensemble"]
     assert cls.pick_surrogates(settings["ensemble"], ["ada", "bob"]) == ["ada", "bob"]
     assert cls.pick_surrogates(settings["single"], ["ada", "bob"]) == ["ada"]

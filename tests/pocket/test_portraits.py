@@ -82,10 +82,9 @@ def test_a_person_is_found_again_among_others():
     assert (found == torch.arange(len(people))).float().mean() > 0.8
 
 
-def test_masks_are_disjoint_and_none_is_empty(many):
+def test_no_mask_is_empty_but_those_of_what_is_not_worn(many):
     masks = many.masks
     assert set(masks) == set(REGIONS)
-    assert (sum(mask.int() for mask in masks.values()) == 1).all()
     for name in ("background", "skin", "lips", "eyes", "brows", "clothes"):
         assert (masks[name].flatten(1).sum(1) > 8).all(), name
     bald = torch.tensor(["shaven" in caption for caption in many.captions])

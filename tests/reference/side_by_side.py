@@ -23,7 +23,8 @@ from benchmarks.progress import progress
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import invert
-from facecloak.cloak.method import CloakSettings, FaceCloak
+from facecloak.cloak.method import FaceCloak
+from facecloak.cloak.settings import CloakSettings
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import whole_image

@@ -52,15 +52,16 @@ class Assets:
 
     def load_vae(self) -> AutoencoderKL:
         """The trained autoencoder, in float32."""
-        return AutoencoderKL.from_pretrained(self._needs("diffusion/vae")).float().to(self.device).eval()
+        return AutoencoderKL.from_pretrained(self.needs("diffusion/vae")).float().to(self.device).eval()
 
     def load_clip(self) -> tuple[CLIPModel, CLIPTokenizer]:
         """The trained CLIP, in float32, and its tokenizer."""
-        folder = self._needs("clip")
+        folder = self.needs("clip")
         model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
         return model.to(self.device).eval(), CLIPTokenizer.from_pretrained(folder)
 
-    def _needs(self, folder: str) -> Path:
+    def needs(self, folder: str) -> Path:
+        """A folder of assets that an earlier stage makes; `FacecloakError` names the stage if it is missing."""
         if not (self.out / folder).is_dir():
             stage = {"diffusion/vae": "autoencoder"}.get(folder, folder)
             raise FacecloakError(f"{self.out / folder} is missing: run the stage {stage} first.")

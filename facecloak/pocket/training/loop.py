@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import write_bytes
+from facecloak.io import sha256_json, write_bytes
 
 SAVE_EVERY = 60.0  # seconds
 WARM_UP = 0.05  # part of the steps
@@ -41,7 +41,8 @@ def train(
 
     Args:
         model: in training mode, on its device.
-        loss: the loss of the model at a step, a scalar; it draws from the global generator only.
+        loss: the loss of the model at a step, a scalar; it draws from the global generator only. The constants of its
+            module (names in capitals) are part of the recipe.
         data: what the loss learns from, portraits and models of earlier stages: their hash is part of the recipe.
         average: decay of the exponential average of weights and buffers.
         until: stop after this step, though the learning rate falls as if all were done.
@@ -58,7 +59,8 @@ def train(
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average), use_buffers=True)
     done, running = 0, math.nan
     recipe = {"steps": steps, "until": until, "learning_rate": learning_rate, "seed": seed, "average": average,
-              "weight_decay": weight_decay, "data": _fingerprint(data)}  # fmt: skip
+              "weight_decay": weight_decay, "data": _fingerprint(data), "model": sha256_json(repr(model)),
+              "constants": _constants(loss)}  # fmt: skip
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         if state.get("recipe") != recipe:
@@ -118,6 +120,12 @@ def _fingerprint(tensors: Sequence[Tensor]) -> str:
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
+
+
+def _constants(loss: Callable[..., Tensor]) -> dict[str, str]:
+    """The constants of the module that a loss stands in, such as its batch size."""
+    names, plain = getattr(loss, "func", loss).__globals__, (int, float, str, tuple, dict)
+    return {name: repr(names[name]) for name in names if name.isupper() and isinstance(names[name], plain)}
 
 
 def _fast_in_bf16(device: torch.device) -> bool:

@@ -13,10 +13,11 @@ from torch import Tensor
 from facecloak.pocket.training.corpus import Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 
-STEPS = 2400
-BATCH = 16
-LEARNING_RATE = 8e-4
-AVERAGE = 0.998
+STEPS = 9000
+BATCH = 4
+LEARNING_RATE = 6e-4
+AVERAGE = 0.999
+PREDICTION = "v_prediction"
 FOLD = 4  # pixels of a side that make one place of the network's input
 
 
@@ -46,7 +47,7 @@ def scheduler() -> DDIMScheduler:
     √ᾱ·ε − √(1−ᾱ)·x (Salimans and Ho, "Progressive Distillation", ICLR 2022, appendix D) is the portrait there.
     """
     return DDIMScheduler(
-        beta_start=1e-4, beta_end=0.02, beta_schedule="linear", clip_sample=False, prediction_type="v_prediction"
+        beta_start=1e-4, beta_end=0.02, beta_schedule="linear", clip_sample=False, prediction_type=PREDICTION
     )
 
 

@@ -34,6 +34,7 @@ BLURS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # σ in pixels
 
 def measure(assets: Assets) -> None:
     """Write ``thresholds.json`` and ``report.json`` beside the models, and ``samples.png`` beside the checkpoints."""
+    pixels = assets.needs("ddpm")
     corpus = render_corpus(assets.work / "corpus", TEST)
     names = [name for name in POOL if name.startswith("pocket_")]
     thresholds = {name: _calibrate(_recognizer(name, assets), corpus) for name in names}
@@ -48,7 +49,7 @@ def measure(assets: Assets) -> None:
         },
         "clip": {"makeup_accuracy": makeup_accuracy(clip, words, images, corpus.captions)},
         "diffusion": reconstruction(backbone, to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
-        "ddpm": denoising(assets.out / "ddpm", to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
+        "ddpm": denoising(pixels, to_range(images[:: len(images) // SAMPLED][:SAMPLED])),
     }
     told, samples = _samples(assets, corpus.captions[:: SHOTS + 1][:SAMPLED])
     report["diffusion"]["samples_with_the_makeup_of_their_captions"] = makeup_accuracy(clip, words, samples, told)
