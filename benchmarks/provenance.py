@@ -13,6 +13,7 @@ from benchmarks.plan import Plan
 from benchmarks.records import SCHEMA_VERSION
 from facecloak.config import settings_hash
 from facecloak.data import Photo
+from facecloak.io import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,12 +47,17 @@ def describe(cell: Cell, manifest: str, photos: dict[str, Photo], plan: Plan) ->
     }
 
 
-def cost(made: list[dict[str, Any]]) -> dict[str, Any]:
-    """Cost columns from the outcomes of the images that a method made."""
+def cost(folder: Path, made: list[dict[str, Any]]) -> dict[str, Any]:
+    """Cost columns from the outcomes of the images that a method made, and from the cell's ``training.json``."""
     if not made:
         return {}
+    seconds = sum(outcome["seconds"] for outcome in made) / len(made)
+    trained = folder / "training.json"
+    training = read_json(trained)["seconds"] if trained.is_file() else None
     return {
-        "seconds_per_image": sum(outcome["seconds"] for outcome in made) / len(made),
+        "seconds_per_image": seconds,
+        "training_seconds": training,
+        "amortised_seconds_per_image": seconds + (training or 0) / len(made),
         "peak_memory_mb": max((outcome["peak_memory_mb"] or 0 for outcome in made), default=0) or None,
         "unet_passes": max(outcome["unet_passes"] for outcome in made),
         "device": made[0]["device"],

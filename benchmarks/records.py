@@ -10,7 +10,7 @@ import torch
 from facecloak.metrics import ProtectionSuccessRate
 from facecloak.recognizers.calibration import far_key
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # What a row holds, in the order of the leaderboard's columns. Rates are fractions, empty where not measured.
 COLUMNS = {
@@ -72,6 +72,8 @@ COLUMNS = {
     "n_fid": "images on each side of the distances",
     "fid_convention": "network, layer and resize of the distances",
     "seconds_per_image": "mean wall-clock seconds of the method, with those of work that it kept from another cell",
+    "training_seconds": "of the models that the images were made with, stages shared with other cells in full",
+    "amortised_seconds_per_image": "seconds_per_image with each image's share of the training",
     "peak_memory_mb": "largest of the run of the method, without work that it kept from another cell",
     "unet_passes": "forward passes of a UNet an image",
     "device": "that the method ran on",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
@@ -20,17 +17,18 @@ from benchmarks.grid import ROWS, write_grid, write_sources
 from benchmarks.judge import Judge
 from benchmarks.leaderboard import long_table, summary, write_leaderboard
 from benchmarks.plan import Plan
-from benchmarks.progress import progress, quiet, stage_reporter
+from benchmarks.predict import predict
+from benchmarks.progress import progress, quiet
 from benchmarks.provenance import cost, describe
 from benchmarks.quality import Quality
 from benchmarks.records import SCHEMA_VERSION, success_rows
 from benchmarks.suite import Source, file_sha256, manifest_sha256
-from benchmarks.writer import Writer
+from benchmarks.training import announce
 from facecloak.config import settings_hash
 from facecloak.data import Photo, Sources
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256_json
-from facecloak.method import ProtectionMethod
+from facecloak.method import ProtectionMethod, Stage
 from facecloak.objectives import Objective
 from facecloak.recognizers import Recognizer, load_recognizer
 
@@ -75,6 +73,9 @@ class Runner:
         if self.plan.overwrite and self.main:  # all at once: a run that is killed is resumed without --mode overwrite
             for cell in cells:
                 start_over(self._folder(cell))
+        trained = [cell for cell in cells if self._folder(cell) not in current and self._stages(cell)]
+        if trained and self.main:
+            announce(trained, self.plan.out, self._load_method)
         written = time.monotonic()
         for number, cell in enumerate(cells, start=1):
             done = self._folder(cell) in current
@@ -114,6 +115,9 @@ class Runner:
                     "another --out."
                 )
         return others
+
+    def _stages(self, cell: Cell) -> list[Stage]:
+        return self.plan.methods[cell.method].stages(cell.settings)
 
     def _folder(self, cell: Cell) -> Path:
         return cell.folder(self.plan.out)
@@ -156,19 +160,7 @@ class Runner:
         if done.issuperset(photos):
             return
         data = Sources(photos, self.plan.batch_size, done, self.plan.devices)
-        method = self._load_method(cell)
-        images = sum(len(batch) for batch in data.batches)
-        with progress(total=images, desc=f"  {cell.method}", unit="image", disable=not self.main) as bar:
-            method.on_progress = stage_reporter(bar)
-            trainer = pl.Trainer(
-                accelerator=self.plan.accelerator, devices=self.plan.devices,
-                # the others wait while the first process judges, however long that takes
-                strategy=DDPStrategy(timeout=timedelta(days=2)) if self.plan.devices > 1 else "auto",
-                callbacks=[Writer(folder, self.hashes, bar)], inference_mode=False, logger=False,
-                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            )  # fmt: skip
-            trainer.predict(method, datamodule=data, return_predictions=False)
-            trainer.strategy.barrier()
+        predict(self._load_method(cell), cell, data, self.plan, self.hashes)
 
     def _load_method(self, cell: Cell) -> ProtectionMethod:
         """The cell's method; the last one is kept, since the next cell often differs in its objective only."""
@@ -207,7 +199,7 @@ class Runner:
         records, embeddings = judge.judge(protected, errors, cell.target.name)
         for record in records:
             record["seconds"] = outcomes.get(record["id"], {}).get("seconds")
-        constant = describe(cell, self.manifest, photos, self.plan) | cost([*made.values()])
+        constant = describe(cell, self.manifest, photos, self.plan) | cost(folder, [*made.values()])
         constant |= self.quality.measure(protected, photos, records)
         constant |= judge.ranks(embeddings, cell.target.name, cell.black_box)
         thresholds = self.plan.thresholds[cell.black_box]

@@ -48,7 +48,7 @@ class Writer(BasePredictionWriter):
             "unet_passes": prediction.unet_passes,
             "peak_memory_mb": peak_mb(pl_module.device),
             "batch_size": len(batch.ids),
-            "device": _device_name(pl_module.device),
+            "device": device_name(pl_module.device),
         }
         images = to_uint8(prediction.images)
         for index, (name, error) in enumerate(zip(batch.ids, prediction.errors, strict=True)):
@@ -61,7 +61,8 @@ class Writer(BasePredictionWriter):
             self.bar.update(trainer.world_size)
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the CPU with its number of threads."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.getdevice_name(device)
     return f"cpu, {torch.get_num_threads()} threads"

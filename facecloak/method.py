@@ -39,6 +39,24 @@ class Protected:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A training that a method needs before it can protect.
+
+    Attributes:
+        name: unique in the method.
+        settings: those that the trained weights depend on, for JSON; with the hash of what the method loads (and,
+            where adversarial, of the target and the surrogates) they name the checkpoint.
+        passes: over its data.
+        adversarial: whether the weights depend on the objective, and so are another cell's only if that is the same.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    passes: int
+    adversarial: bool
+
+
+@dataclass(frozen=True)
 class NoSettings:
     """For methods with nothing to set."""
 
@@ -78,6 +96,23 @@ class ProtectionMethod(pl.LightningModule):
     def uses_target_set(cls, settings: Any) -> bool:
         """Whether the objective is to hold all targets of the suite, the cell's first, instead of the cell's alone."""
         return False
+
+    @classmethod
+    def stages(cls, settings: Any) -> list[Stage]:
+        """What must be trained before `protect`, in order; later stages may need the earlier ones' weights."""
+        return []
+
+    def build(self, stage: str) -> pl.LightningModule:
+        """The module of a stage, for `Trainer.fit`; its `state_dict` is what is kept of it.
+
+        It may be built before the earlier stages are trained, to time a step. A fit must come to the same whether or
+        not it was interrupted between two passes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no stage {stage}")
+
+    def use(self, stage: str, weights: dict[str, Tensor]) -> None:
+        """Take the trained weights of a stage: of the last one before `protect`, of others before a later one's fit."""
+        raise NotImplementedError(f"{type(self).__name__} has no stage {stage}")
 
     @abstractmethod
     def protect(self, batch: Batch) -> Protected:

@@ -56,3 +56,13 @@ def test_the_demo_needs_nothing_else(alone, capsys):
     assert main(["demo"]) == 0
     assert "pocket_dense" in capsys.readouterr().out
     assert {path.name for path in (alone / "runs" / "demo").iterdir()} == {"original.png", "protected.png", "demo.png"}
+
+
+@pytest.mark.slow
+def test_the_proposed_method_protects_here_40_points_above_clean_at_24_db(alone):
+    """The facecloak rows of the README's first table: 8 photos, 5 black boxes."""
+    assert main(["benchmark", "pocket", "--methods", "facecloak", "--out", "r"]) == 0
+    table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01")
+    assert len(table) == 20 and not table["n_failed"].any()
+    assert table["psr"].mean() - table["psr_clean"].mean() >= 0.40
+    assert table["psnr"].mean() >= 24

@@ -1,0 +1,88 @@
+"""A method that must be trained, in two stages: a colour that images have on average, then one that fools."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks import METHODS
+from facecloak.cli import main
+from facecloak.data import Batch
+from facecloak.method import Protected, ProtectionMethod, Stage
+
+PATH = "tests.benchmarks.tinted:Tinted"
+BOXES = torch.tensor([[4.0, 4.0, 60.0, 60.0]] * 4)
+STEPS: list[str] = []  # of all fits in this process
+DIES = "DIE_IN_PASS"  # environment: number of the second stage's pass, from 0, in which the process is killed
+
+
+@dataclass(frozen=True)
+class TintedSettings:
+    mean_passes: int = 2
+    passes: int = 3
+    lr: float = 0.05
+    strength: float = 1.0  # of the protection alone
+
+
+class Colour(pl.LightningModule):
+    """One colour, and the data it is learnt from: four smooth images."""
+
+    def __init__(self, name: str, start: Tensor, lr: float, loss) -> None:
+        super().__init__()
+        self.name, self.lr, self.loss = name, lr, loss
+        self.colour = torch.nn.Parameter(start.clone())
+        coarse = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        self.images = torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic")
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.images, batch_size=2)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), self.lr)
+
+    def training_step(self, images: Tensor, batch_idx: int = 0) -> Tensor:
+        if self.name == "tint" and self._trainer and os.environ.get(DIES) == str(self.current_epoch):
+            os._exit(9)
+        STEPS.append(self.name)
+        return self.loss(images, self.colour)
+
+
+class Tinted(ProtectionMethod):
+    Settings: ClassVar[type[Any]] = TintedSettings
+    uses_surrogates = True
+
+    @classmethod
+    def stages(cls, settings: TintedSettings) -> list[Stage]:
+        mean = {"lr": settings.lr}
+        return [
+            Stage("mean", mean, settings.mean_passes, adversarial=False),
+            Stage("tint", {**mean, "mean_passes": settings.mean_passes}, settings.passes, adversarial=True),
+        ]
+
+    def build(self, stage: str) -> Colour:
+        start = getattr(self, "mean", torch.zeros(3, 1, 1))
+        loss = {"mean": lambda images, colour: (images - colour).square().mean(), "tint": self._fooled}[stage]
+        return Colour(stage, start, self.settings.lr, loss)
+
+    def use(self, stage: str, weights: dict[str, Tensor]) -> None:
+        setattr(self, stage, weights["colour"])
+
+    def protect(self, batch: Batch) -> Protected:
+        images = (batch.images + self.settings.strength * self.tint.to(batch.images)).clamp(-1, 1)
+        return Protected(images, [None] * len(images))
+
+    def _fooled(self, images: Tensor, colour: Tensor) -> Tensor:
+        boxes = BOXES[: len(images)]
+        return self.objective(images + colour, boxes, self.objective.embed(images, boxes)).mean()
+
+
+if __name__ == "__main__":  # the command line, in a process of its own
+    METHODS._targets["tinted"] = PATH
+    sys.exit(main(sys.argv[1:]))
