@@ -9,4 +9,5 @@ BASELINES = {
     "mi_fgsm": "baselines.noise.mi_fgsm:MIFGSM",
     "ti_dim": "baselines.noise.ti_dim:TIDIM",
     "tip_im": "baselines.noise.tip_im:TIPIM",
+    "diffam": "baselines.diffam.method:DiffAM",
 }

@@ -33,9 +33,12 @@ def checkpoint_name(cell: Cell, stage: Stage) -> str:
         "layout": LAYOUT, "suite": [cell.suite.image_size, cell.suite.crop], "weights": cell.method_weights,
         "settings": stage.settings, "passes": stage.passes,
     }  # fmt: skip
-    if stage.adversarial:
+    surrogates = [cell.weights[name] for name in cell.surrogates]
+    if stage.depends == "surrogate":
+        key["surrogate"] = surrogates[0]
+    elif stage.depends == "objective":
         key["objective"] = [cell.objective, sha256(cell.target.image), cell.target.box]
-        key["surrogates"] = [cell.weights[name] for name in cell.surrogates]
+        key["surrogates"] = surrogates
     return f"{cell.method}-{stage.name}-{sha256_json(key)[:16]}"
 
 

@@ -7,7 +7,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import pytorch_lightning as pl
 import torch
@@ -44,16 +44,17 @@ class Stage:
 
     Attributes:
         name: unique in the method.
-        settings: those that the trained weights depend on, for JSON; with the hash of what the method loads (and,
-            where adversarial, of the target and the surrogates) they name the checkpoint.
+        settings: those that the trained weights depend on, for JSON; with the hashes of what the method loads and of
+            what in the cell they depend on they name the checkpoint.
         passes: over its data.
-        adversarial: whether the weights depend on the objective, and so are another cell's only if that is the same.
+        depends: on ``nothing`` of the cell, so that all cells share the weights; on its first ``surrogate``; or on
+            its ``objective``, target and surrogates.
     """
 
     name: str
     settings: dict[str, Any]
     passes: int
-    adversarial: bool
+    depends: Literal["nothing", "surrogate", "objective"]
 
 
 @dataclass(frozen=True)

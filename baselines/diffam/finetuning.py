@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from baselines.diffam.diffusion import PixelDiffusion
 from facecloak.errors import FacecloakError
@@ -30,6 +31,8 @@ class FineTuningSettings:
         passes: over all images.
         batch_size: images of a step of Adam.
         lr: learning rate of Adam in the first pass; 1.3 times as much in each that follows.
+        rank: of the low-rank matrices that are learnt instead of the weights (Hu et al., "LoRA", ICLR 2022), so that
+            a checkpoint is small; 0 learns the weights themselves, as published.
         gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
     """
 
@@ -41,11 +44,13 @@ class FineTuningSettings:
     passes: int
     batch_size: int = 1
     lr: float = 8e-6
+    rank: int = 0
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         self.check("passes and batch_size must be 1 at least", min(self.passes, self.batch_size) >= 1)
         self.check("lr must be above 0", 0 < self.lr < math.inf)
+        self.check("rank must be 0 at least", self.rank >= 0)
         weights = [value for key, value in vars(self).items() if key.startswith("lambda_")]
         self.check("weights of losses must be 0 at least", all(0 <= value < math.inf for value in weights))
 
@@ -60,7 +65,7 @@ class FineTuning(pl.LightningModule):
 
     `Trainer.fit` with ``max_epochs`` = ``passes`` trains it. Images come in the same order in every pass and nothing
     is drawn by chance, so that a fit resumed from the end of a pass ends with the weights of one that ran through.
-    The state is the copy's weights alone.
+    The state is what the copy has learnt alone.
 
     Subclasses implement `training_step` and call `total`; what they hold besides is frozen.
 
@@ -73,15 +78,15 @@ class FineTuning(pl.LightningModule):
     def __init__(self, settings: FineTuningSettings, diffusion: PixelDiffusion, *data: Tensor) -> None:
         super().__init__()
         self.settings = settings
-        self.tuned = copy.deepcopy(diffusion).requires_grad_(True)
+        self.tuned = copy.deepcopy(diffusion).requires_grad_(not settings.rank)
+        if settings.rank:
+            _inject(self.tuned.unet, settings.rank)
         self.diffusion = diffusion.requires_grad_(False)
         self.data = data
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of the data and, last, of the inverted images, which are computed once."""
-        parts = self.data[0].split(self.settings.batch_size)
-        latents = torch.cat([self.invert(part.to(self.device)).cpu() for part in parts])
-        return DataLoader(TensorDataset(*self.data, latents), self.settings.batch_size)
+        """Batches of the data and, last, of the inverted images, which are computed in the first pass."""
+        return DataLoader(_Inverted(self), batch_size=None)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam, its learning rate × 1.3 a pass."""
@@ -124,9 +129,37 @@ class FineTuning(pl.LightningModule):
         return total
 
     def state_dict(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """The fine-tuned weights: a checkpoint need not hold the frozen networks."""
-        return self.tuned.state_dict(*arguments, **options)
+        """The weights that are learnt: a checkpoint need not hold the frozen ones."""
+        learnt = {name for name, weight in self.tuned.named_parameters() if weight.requires_grad}
+        state = self.tuned.state_dict(*arguments, **options)
+        return {name: weight for name, weight in state.items() if name in learnt}
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load what `state_dict` gave."""
-        return self.tuned.load_state_dict(state_dict, strict, assign)
+        """Load what `state_dict` gave; `FacecloakError` if it belongs to another network or rank."""
+        if state_dict.keys() != self.state_dict().keys():
+            raise FacecloakError(f"diffam {self.settings.name}: the checkpoint is one of another network or rank.")
+        return self.tuned.load_state_dict(state_dict, strict=False, assign=assign)
+
+
+class _Inverted(Dataset):
+    """The batches of a fine-tuning's data, each with its inverted images."""
+
+    def __init__(self, module: FineTuning) -> None:
+        self.module, self.latents = module, {}
+        self.batches = [*zip(*(part.split(module.settings.batch_size) for part in module.data), strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        if number not in self.latents:
+            self.latents[number] = self.module.invert(self.batches[number][0].to(self.module.device)).cpu()
+        return *self.batches[number], self.latents[number]
+
+
+def _inject(unet: nn.Module, rank: int) -> None:
+    """Add low-rank matrices to every convolution and linear layer, in place; they are the same for every network."""
+    layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), unet)

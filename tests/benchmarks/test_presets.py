@@ -14,6 +14,8 @@ PUBLISHED = {
     "ti_dim:robfr": {"epsilon": 16, "iterations": 20, "kernel_size": 7, "surrogates": "single"},
     "ti_dim:fdeid": {"epsilon": 16, "iterations": 20, "kernel_size": 15, "surrogates": "single"},
     "tip_im:paper": {"epsilon": 12, "iterations": 50, "norm": "l2", "diversity": 0.1, "gain": "gain3", "gamma": 0.0},
+    "diffam:code": {"passes": 4, "makeup_passes": 3, "lr": 8e-6, "lambda_adv": 0.5, "rank": 0, "removal_passes": 7},
+    "diffam:paper": {"passes": 6, "makeup_passes": 2, "lr": 4e-6, "lambda_adv": 1.2, "rank": 0, "images": 200},
     "tip_im:code": {"epsilon": 12, "iterations": 100, "norm": "l2", "diversity": 0.1, "gain": "gain3", "gamma": 0.0},
 }
 

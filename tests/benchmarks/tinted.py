@@ -62,8 +62,8 @@ class Tinted(ProtectionMethod):
     def stages(cls, settings: TintedSettings) -> list[Stage]:
         mean = {"lr": settings.lr}
         return [
-            Stage("mean", mean, settings.mean_passes, adversarial=False),
-            Stage("tint", {**mean, "mean_passes": settings.mean_passes}, settings.passes, adversarial=True),
+            Stage("mean", mean, settings.mean_passes, "nothing"),
+            Stage("tint", {**mean, "mean_passes": settings.mean_passes}, settings.passes, "objective"),
         ]
 
     def build(self, stage: str) -> Colour:

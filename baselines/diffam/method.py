@@ -1,0 +1,157 @@
+"""DiffAM as a protection method: two trainings, then faces are edited one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+
+from baselines.diffam.clip import Clip
+from baselines.diffam.diffusion import PixelDiffusion
+from baselines.diffam.finetuning import FineTuning
+from baselines.diffam.material import Faces, load_faces, source_sha256
+from baselines.diffam.perceptual import Perceptual, load_perceptual
+from baselines.diffam.removal import MakeupRemoval, RemovalSettings
+from baselines.diffam.transfer import PRESETS, MakeupTransfer, Reference, TransferSettings
+from facecloak.data import Batch
+from facecloak.errors import FacecloakError
+from facecloak.io import folder_sha256, model_source, sha256_json
+from facecloak.method import Protected, ProtectionMethod, Stage
+from facecloak.objectives import Objective
+
+
+@dataclass(frozen=True)
+class DiffAMSettings(TransferSettings):
+    """Settings of DiffAM: those of the transfer, of the removal, and what both learn from.
+
+    Attributes:
+        ddpm: diffusers DDPMPipeline folder or hub id.
+        clip: transformers CLIPModel folder or hub id.
+        perceptual: ``lpips``, or ``pocket`` for drawn portraits.
+        makeup: folder of faces with makeup, or ``drawn``.
+        bare: folder of faces without, or ``drawn``; none of them may be protected.
+        reference: file name (drawn: number) of the face in ``makeup`` whose makeup is transferred; None for the first.
+        images: how many of ``makeup`` and of ``bare`` are learnt from.
+        removal_passes, removal_lr, removal_test_steps, removal_lambda_clip: see `RemovalSettings`.
+    """
+
+    ddpm: str = "google/ddpm-celebahq-256"
+    clip: str = "openai/clip-vit-base-patch16"
+    perceptual: Perceptual = "lpips"
+    makeup: str = "$FACECLOAK_DATA/makeup"
+    bare: str = "$FACECLOAK_DATA/bare"
+    reference: str | None = None
+    images: int = 200
+    removal_passes: int = 7
+    removal_lr: float = 8e-6
+    removal_test_steps: int = 40
+    removal_lambda_clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check("images must be 1 at least", self.images >= 1)
+
+    @property
+    def removal(self) -> RemovalSettings:
+        """The settings of the removal."""
+        return RemovalSettings(
+            passes=self.removal_passes, lr=self.removal_lr, test_steps=self.removal_test_steps,
+            lambda_clip=self.removal_lambda_clip, batch_size=self.batch_size, rank=self.rank,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )  # fmt: skip
+
+
+MATERIAL = ("ddpm", "clip", "perceptual", "makeup", "bare", "reference", "gradient_checkpointing")
+# a preset goes before what a suite sets, so that it names all
+PUBLISHED = {field.name: field.default for field in fields(DiffAMSettings) if field.name not in MATERIAL}
+
+
+class DiffAM(ProtectionMethod):
+    """Adversarial makeup: a diffusion model is fine-tuned to transfer a reference's makeup, with a target's identity.
+
+    Sun, Yu, Xie, Zheng, Zhang, "DiffAM: Diffusion-based Adversarial Makeup Transfer for Facial Privacy Protection",
+    CVPR 2024. The removal's identity term asks the cell's first surrogate, never the black box.
+    """
+
+    Settings: ClassVar[type[Any]] = DiffAMSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": {},  # the suite's settings
+        **{name: {**PUBLISHED, **values} for name, values in PRESETS.items()},
+    }
+    uses_surrogates = True
+
+    def __init__(self, settings: DiffAMSettings, objective: Objective | None = None) -> None:
+        super().__init__(settings, objective)
+        self.diffusion = PixelDiffusion.load(settings.ddpm).requires_grad_(False)
+        self.removal: dict[str, Tensor] | None = None
+        self.edit = FineTuning(settings, self.diffusion)
+
+    @classmethod
+    def weights_sha256(cls, settings: DiffAMSettings) -> str:
+        models = [folder_sha256(model_source(getattr(settings, name), name)) for name in ("ddpm", "clip")]
+        return sha256_json([*models, *map(source_sha256, (settings.makeup, settings.bare))])
+
+    @classmethod
+    def stages(cls, settings: DiffAMSettings) -> list[Stage]:
+        shared = {"perceptual": settings.perceptual, "images": settings.images}
+        removal = vars(settings.removal) | shared
+        own = {name: value for name, value in vars(settings).items() if name not in ("ddpm", "clip", "makeup", "bare")}
+        return [
+            Stage("removal", removal, settings.removal_passes, "surrogate"),
+            Stage("transfer", own, settings.passes, "objective"),
+        ]
+
+    def build(self, stage: str) -> pl.LightningModule:
+        parts = (self.diffusion, self.language, self.perceptual)
+        if stage == "removal":
+            faces = self._faces("makeup")
+            return MakeupRemoval(
+                self.settings.removal, *parts, self.objective.surrogates[0], faces.images, faces.boxes
+            )  # fmt: skip
+        faces = self._faces("bare")
+        return MakeupTransfer(
+            self.settings, *parts, self.objective, self.reference(), faces.images, faces.boxes, faces.regions
+        )  # fmt: skip
+
+    def use(self, stage: str, weights: dict[str, Tensor]) -> None:
+        if stage == "removal":
+            self.removal = weights
+        else:
+            self.edit.load_state_dict(weights)
+
+    def protect(self, batch: Batch) -> Protected:
+        passes = self.edit.tuned.passes + self.diffusion.passes
+        images = self.edit(batch.images)
+        passes = self.edit.tuned.passes + self.diffusion.passes - passes
+        return Protected(images, [None] * len(images), unet_passes=passes)
+
+    def reference(self) -> Reference:
+        """The makeup to transfer, beside its face as the removal left it."""
+        faces = self._faces("makeup")
+        name = self.settings.reference or faces.names[0]
+        if name not in faces.names:
+            raise FacecloakError(f"diffam: reference {name!r} is not among the {len(faces.names)} faces with makeup.")
+        index = faces.names.index(name)
+        image, bare = faces.images[index], faces.images[index]
+        if self.removal is not None:  # not yet, while a step is timed
+            removal = FineTuning(self.settings.removal, self.diffusion)
+            removal.load_state_dict(self.removal)
+            bare = removal(image[None])[0]
+        return Reference(image, bare, faces.regions[index])
+
+    @cached_property
+    def language(self) -> Clip:
+        """CLIP, needed to train alone."""
+        return Clip.load(self.settings.clip)
+
+    @cached_property
+    def perceptual(self) -> nn.Module:
+        """LPIPS or its stand-in, needed to train alone."""
+        return load_perceptual(self.settings.perceptual)
+
+    def _faces(self, kind: str) -> Faces:
+        settings = self.settings
+        return load_faces(getattr(settings, kind), settings.images, self.diffusion.side, makeup=kind == "makeup")

@@ -1,0 +1,120 @@
+"""DiffAM through the whole harness, on a random diffusion model and toy photos: trained, found again, applied."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from diffusers import DDPMPipeline
+from safetensors.torch import load_file
+
+from baselines.diffam import material
+from baselines.diffam.method import DiffAM
+from benchmarks.plan import resolve_methods
+from benchmarks.suite_files import load_suite
+from facecloak.cli import main
+from facecloak.data import to_tensor, to_uint8
+from facecloak.errors import FacecloakError
+from facecloak.io import read_image
+from tests.diffam.small import scheduler, unet
+from tests.toys import write_suite
+
+SETTINGS = {
+    "inversion_steps": 4, "generation_steps": 2, "test_steps": 2, "images": 2, "rank": 2, "lr": 1e-2, "passes": 2,
+    "makeup_passes": 1, "removal_passes": 1, "removal_lr": 1e-2, "removal_test_steps": 3,
+}  # fmt: skip
+
+
+class Everywhere:
+    """A face detector that sees one in every photo, in one place."""
+
+    def __call__(self, image):
+        return (4.0, 4.0, 60.0, 60.0)
+
+    def landmarks(self, image):
+        return np.array([[22, 24], [42, 24], [32, 34], [25, 44], [39, 44]], dtype=np.float32)
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACECLOAK_WEIGHTS", str(tmp_path / "toys" / "weights"))
+    monkeypatch.setattr(material, "FaceDetector", Everywhere)
+    model = unet(sample_size=16, in_channels=48, out_channels=48)
+    DDPMPipeline(model, scheduler(prediction_type="v_prediction")).save_pretrained(tmp_path / "ddpm")
+    toys = write_suite(tmp_path / "toys")
+    folders = {"makeup": str(tmp_path / "toys" / "seconds"), "bare": str(tmp_path / "toys" / "targets")}
+    models = {"ddpm": str(tmp_path / "ddpm"), "clip": "$FACECLOAK_POCKET/clip", "perceptual": "pocket"}
+    content = yaml.safe_load(toys.read_text())
+    content["methods"] = {"diffam": {**SETTINGS, **models, **folders}}
+    toys.write_text(yaml.safe_dump(content))
+    return str(toys)
+
+
+def test_it_is_trained_found_again_and_edits_faces(suite, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["benchmark", suite, "--black-box", "bob,cyd", "--out", str(out)]
+    assert main(arguments) == 0
+    table = pd.read_csv(out / "leaderboard.csv").query("far == 0.01")
+    assert (table["training_seconds"] > 0).all() and not table["n_failed"].any()
+    assert (table["amortised_seconds_per_image"] > table["seconds_per_image"]).all()
+    # the way up and back: 3 + 2
+    assert set(table["unet_passes"]) == {5}
+    files = sorted((out / "checkpoints").glob("*.safetensors"))
+    kinds = [path.stem.split("-")[1] for path in files]
+    assert kinds == ["removal", "transfer", "transfer"]  # ada is the first surrogate of both
+    full = sum(weight.numel() for weight in unet(sample_size=16, in_channels=48, out_channels=48).parameters())
+    assert all(sum(w.numel() for w in load_file(path).values()) < full / 3 for path in files)
+
+    ((_, _, cls, settings),) = resolve_methods(load_suite(suite), ["diffam"])
+    method = cls(settings)
+    edited = []
+    for file in files[1:]:
+        method.use("transfer", load_file(file))
+        edited.append(method.edit(to_tensor([read_image(tmp_path / "toys" / "photos" / "p1.png")])))
+    written = [read_image(path) for path in sorted(out.glob("cells/*/images/p1.png"))]
+    assert not np.array_equal(*written)
+    for image in written:
+        assert any(np.abs(to_uint8(each)[0].astype(int) - image).max() <= 1 for each in edited)
+
+    stamps = {path: path.stat().st_mtime_ns for path in files}
+    assert main([*arguments, "--mode", "overwrite"]) == 0
+    assert stamps == {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_the_reference_is_what_the_removal_makes_of_it(suite):
+    ((_, _, cls, settings),) = resolve_methods(load_suite(suite), ["diffam"], ["diffam.reference=p1.png"])
+    method = cls(settings)
+    timed = method.reference()
+    assert torch.equal(timed.image, timed.bare)  # before the removal is trained
+    weights = method.edit.state_dict()
+    generator = torch.Generator().manual_seed(0)
+    method.use("removal", {k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in weights.items()})
+    reference = method.reference()
+    assert torch.equal(reference.image, timed.image) and not torch.equal(reference.bare, reference.image)
+    assert reference.regions.shape == (4, 64, 64) and reference.regions.flatten(1).any(1).all()
+    with pytest.raises(FacecloakError, match=r"reference 'p9.png' is not among the 2 faces"):
+        cls(settings.__class__(**{**vars(settings), "reference": "p9.png"})).reference()
+
+
+def test_weights_of_another_rank_are_refused(suite):
+    ((_, _, cls, settings),) = resolve_methods(load_suite(suite), ["diffam"])
+    other = cls(settings.__class__(**{**vars(settings), "rank": 0}))
+    with pytest.raises(FacecloakError, match="another network or rank"):
+        cls(settings).use("transfer", other.edit.state_dict())
+
+
+def test_drawn_faces_wear_makeup_or_not_and_have_their_regions():
+    made_up, bare = (material.load_faces("drawn", 3, 128, makeup) for makeup in (True, False))
+    for faces in (made_up, bare):
+        assert faces.images.shape == (3, 3, 128, 128) and faces.regions.shape == (3, 4, 128, 128)
+        assert faces.regions[:, 2].flatten(1).any(1).all()
+
+    def redness(faces):
+        lips = faces.regions[:, 2]
+        red, green = (torch.stack([x[c][m].mean() for x, m in zip(faces.images, lips, strict=True)]) for c in (0, 1))
+        return (red - green).mean()
+
+    assert redness(made_up) > redness(bare) + 0.1
+    with pytest.raises(FacecloakError, match="drawn portraits have 128 pixels"):
+        material.load_faces("drawn", 1, 64, True)
+    assert DiffAM.stages(DiffAM.Settings(**SETTINGS))[0].settings["images"] == 2
