@@ -52,6 +52,9 @@ def protect_photos(
     goal = objective or suite.objective
     face = suite.load_target(target, goal)
     names = _attackable(suite, black_boxes or [])
+    if cls.stages(settings):
+        raise FacecloakError(f"{method_name} must be trained for a suite's target first; `protect` cannot do that yet. "
+                             "Use `facecloak benchmark`.")  # fmt: skip
     surrogates = cls.pick_surrogates(settings, names)
     recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in surrogates or names]
     find_face = suite.find_face()

@@ -53,7 +53,7 @@ def cost(folder: Path, made: list[dict[str, Any]]) -> dict[str, Any]:
         return {}
     seconds = sum(outcome["seconds"] for outcome in made) / len(made)
     trained = folder / "training.json"
-    training = read_json(trained)["seconds"] if trained.is_file() else None
+    training = read_json(trained)["total_seconds"] if trained.is_file() else None
     return {
         "seconds_per_image": seconds,
         "training_seconds": training,

@@ -28,7 +28,7 @@ from facecloak.config import settings_hash
 from facecloak.data import Photo, Sources
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256_json
-from facecloak.method import ProtectionMethod, Stage
+from facecloak.method import ProtectionMethod
 from facecloak.objectives import Objective
 from facecloak.recognizers import Recognizer, load_recognizer
 
@@ -73,9 +73,9 @@ class Runner:
         if self.plan.overwrite and self.main:  # all at once: a run that is killed is resumed without --mode overwrite
             for cell in cells:
                 start_over(self._folder(cell))
-        trained = [cell for cell in cells if self._folder(cell) not in current and self._stages(cell)]
-        if trained and self.main:
-            announce(trained, self.plan.out, self._load_method)
+        if self.main:
+            trained = [cell for cell in cells if self.plan.methods[cell.method].stages(cell.settings)]
+            announce([c for c in trained if self._pending(c)], self.plan.out, self.plan.accelerator, self._load_method)
         written = time.monotonic()
         for number, cell in enumerate(cells, start=1):
             done = self._folder(cell) in current
@@ -116,9 +116,6 @@ class Runner:
                 )
         return others
 
-    def _stages(self, cell: Cell) -> list[Stage]:
-        return self.plan.methods[cell.method].stages(cell.settings)
-
     def _folder(self, cell: Cell) -> Path:
         return cell.folder(self.plan.out)
 
@@ -149,13 +146,18 @@ class Runner:
         current = result is not None and result["provenance"]["fingerprint"] == self._fingerprint(cell)
         return current and not self.plan.overwrite
 
-    def _protect(self, cell: Cell) -> None:
-        folder = self._folder(cell)
+    def _usable(self, cell: Cell) -> dict[str, Photo]:
         photos = {source.name: self.photos[source.name] for source in self._sources(cell)}
+        return {name: photo for name, photo in photos.items() if not photo.error}
+
+    def _pending(self, cell: Cell) -> bool:
+        return not set(read_outcomes(self._folder(cell), self.hashes)).issuperset(self._usable(cell))
+
+    def _protect(self, cell: Cell) -> None:
+        folder, photos = self._folder(cell), self._usable(cell)
         if self.main:
             (folder / "cell.json").unlink(missing_ok=True)  # a run killed from here on must not look done
-            forget(folder, [name for name, photo in photos.items() if photo.error])
-        photos = {name: photo for name, photo in photos.items() if not photo.error}
+            forget(folder, [source.name for source in self._sources(cell) if source.name not in photos])
         done = set() if self.plan.overwrite else set(read_outcomes(folder, self.hashes))
         if done.issuperset(photos):
             return
@@ -168,6 +170,9 @@ class Runner:
         objective = self._objective(cell) if cell.surrogates else None
         if self._method is None or self._method[0] != key:
             self._method = (key, self.plan.methods[cell.method](cell.settings, objective))
+            if self._method[1].side not in (None, self.suite.image_size):
+                raise FacecloakError(f"{cell.method} makes pictures of {self._method[1].side} pixels a side, suite "
+                                     f"{self.suite.name} has {self.suite.image_size}: use another model.")  # fmt: skip
         self._method[1].objective = objective
         return self._method[1]
 

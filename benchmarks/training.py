@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save
 from tqdm import tqdm
@@ -30,14 +32,15 @@ SHIPPED = "trained"  # folder of the embedded suite's assets
 def checkpoint_name(cell: Cell, stage: Stage) -> str:
     """``METHOD-STAGE-HASH``, the hash being that of all that the trained weights depend on."""
     key: dict[str, Any] = {
-        "layout": LAYOUT, "suite": [cell.suite.image_size, cell.suite.crop], "weights": cell.method_weights,
-        "settings": stage.settings, "passes": stage.passes,
+        "layout": LAYOUT, "weights": cell.method_weights, "settings": stage.settings, "passes": stage.passes,
     }  # fmt: skip
     surrogates = [cell.weights[name] for name in cell.surrogates]
     if stage.depends == "surrogate":
         key["surrogate"] = surrogates[0]
     elif stage.depends == "objective":
-        key["objective"] = [cell.objective, sha256(cell.target.image), cell.target.box]
+        targets = [cell.target, *cell.other_targets]
+        key["objective"] = [cell.objective, *([sha256(target.image), target.box] for target in targets)]
+        key["suite"] = [cell.suite.image_size, cell.suite.crop]  # where the targets' faces are
         key["surrogates"] = surrogates
     return f"{cell.method}-{stage.name}-{sha256_json(key)[:16]}"
 
@@ -51,7 +54,7 @@ def find_checkpoint(out: Path, name: str) -> Path | None:
     for folder in (out / "checkpoints", pocket_dir() / SHIPPED):
         file = folder / f"{name}.safetensors"
         if file.is_file():
-            if sha256(file) != read_json(file.with_suffix(".json"))["sha256"]:
+            if sha256(file) != _about(file)["sha256"]:
                 raise FacecloakError(f"{file} has changed since it was trained; delete it, and it is trained anew.")
             return file
     return None
@@ -67,28 +70,37 @@ class Training(pl.Callback):
         self.cell, self.out, self.accelerator = cell, out, accelerator
 
     def setup(self, trainer: pl.Trainer, pl_module: ProtectionMethod, stage: str) -> None:
-        """Called by the Trainer in every process, with the method still in main memory."""
+        """Called by the Trainer in every process, with the method still in main memory.
+
+        Raises:
+            FacecloakError: training failed; in every process, since the others would wait for ever.
+        """
         stages = pl_module.stages(self.cell.settings)
         names = [checkpoint_name(self.cell, stage) for stage in stages]
+        problem = None
         if trainer.is_global_zero:
-            for stage, name in zip(stages, names, strict=True):
-                file = find_checkpoint(self.out, name)
-                if file is None:
-                    file = _fit(pl_module.build(stage.name), stage, name, self.out, self.accelerator)
-                if not find_checkpoint(self.out, names[-1]):
-                    pl_module.use(stage.name, load_file(file))
-            self._record(stages, names)
-        trainer.strategy.barrier()
+            try:
+                self._train_missing(pl_module, stages, names)
+            except FacecloakError as error:
+                problem = str(error)
+        problem = trainer.strategy.broadcast(problem)
+        if problem:
+            raise FacecloakError(problem)
         pl_module.use(stages[-1].name, load_file(find_checkpoint(self.out, names[-1])))
 
-    def _record(self, stages: list[Stage], names: list[str]) -> None:
-        files = [find_checkpoint(self.out, name) for name in names]
-        entries = {stage.name: read_json(file.with_suffix(".json")) for stage, file in zip(stages, files, strict=True)}
-        seconds = sum(entry["seconds"] for entry in entries.values())
-        write_json(self.cell.folder(self.out) / "training.json", {"seconds": seconds, "stages": entries})
+    def _train_missing(self, method: ProtectionMethod, stages: list[Stage], names: list[str]) -> None:
+        """Fit what has no checkpoint; earlier stages are needed where the last one has to be fitted alone."""
+        last, spent = find_checkpoint(self.out, names[-1]), 0.0
+        for stage, name in zip(stages, names, strict=True) if last is None else ():
+            last = find_checkpoint(self.out, name)
+            if last is None:
+                last = _fit(lambda name=stage.name: method.build(name), stage, name, spent, self.out, self.accelerator)
+            method.use(stage.name, load_file(last))
+            spent += _about(last)["seconds"]
+        write_json(self.cell.folder(self.out) / "training.json", _about(last))
 
 
-def announce(cells: Iterable[Cell], out: Path, load: Callable[[Cell], ProtectionMethod]) -> None:
+def announce(cells: Iterable[Cell], out: Path, accelerator: str, load: Callable[[Cell], ProtectionMethod]) -> None:
     """Say what must be trained for these cells and how long it will take, from a timed step of each kind of stage.
 
     Args:
@@ -97,36 +109,53 @@ def announce(cells: Iterable[Cell], out: Path, load: Callable[[Cell], Protection
     """
     missing: dict[str, tuple[Cell, Stage]] = {}
     for cell in cells:
-        for stage in METHODS[cell.method].stages(cell.settings):
-            name = checkpoint_name(cell, stage)
-            if not find_checkpoint(out, name):
-                missing.setdefault(name, (cell, stage))
-    seconds: dict[tuple[str, str], float] = {}
-    counts = Counter((cell.method, stage.name) for cell, stage in missing.values())
+        stages = METHODS[cell.method].stages(cell.settings)
+        names = [checkpoint_name(cell, stage) for stage in stages]
+        if not find_checkpoint(out, names[-1]):
+            for stage, name in zip(stages, names, strict=True):
+                if not find_checkpoint(out, name):
+                    missing.setdefault(name, (cell, stage))
+    timed: dict[str, float] = {}
+    total: dict[tuple[str, str], list[float]] = defaultdict(list)
     for cell, stage in missing.values():
-        if (cell.method, stage.name) not in seconds:
-            seconds[cell.method, stage.name] = _fit_seconds(load(cell).build(stage.name), stage.passes)
-    for (method, stage), count in counts.items():
-        minutes = count * seconds[method, stage] / 60
-        tqdm.write(f"{method}: {count} × {stage} to train, about {minutes:.0f} min; run again to resume")
+        kind = sha256_json([cell.method, stage.name, stage.settings, stage.passes])
+        if kind not in timed:
+            timed[kind] = fit_seconds(load(cell).build(stage.name), stage.passes, accelerator)
+        total[cell.method, stage.name].append(timed[kind])
+    for (method, stage), seconds in total.items():
+        minutes = sum(seconds) / 60
+        tqdm.write(f"{method}: {len(seconds)} × {stage} to train, about {minutes:.0f} min; run again to resume")
 
 
-def _fit_seconds(module: pl.LightningModule, passes: int) -> float:
-    """Seconds that a fit will take: a step costs more in the first pass, which may prepare what the others use."""
+def fit_seconds(module: pl.LightningModule, passes: int, accelerator: str) -> float:
+    """Seconds that a fit will take, from its first batch.
+
+    The batch is used twice: what costs more the first time (data that is prepared once, kernels that are loaded) is
+    taken to cost so for each batch of the first pass.
+    """
+    cuda = accelerator != "cpu" and torch.cuda.is_available()
+    module.to("cuda" if cuda else "cpu")
     loader, taken = module.train_dataloader(), []
-    batch = next(iter(loader))
     for _ in range(2):
         began = time.perf_counter()
+        batch = move_data_to_device(next(iter(loader)), module.device)
         module.training_step(batch, 0).backward()
+        if cuda:
+            torch.cuda.synchronize()
         taken.append(time.perf_counter() - began)
+    module.cpu()
     return len(loader) * (taken[0] + (passes - 1) * taken[1])
 
 
-def _fit(module: pl.LightningModule, stage: Stage, name: str, out: Path, accelerator: str) -> Path:
+def _fit(
+    build: Callable[[], pl.LightningModule], stage: Stage, name: str, spent: float, out: Path, accelerator: str
+) -> Path:
+    """Fit a stage from where an earlier fit stopped; ``spent`` are the seconds of the stages before."""
     work, file = out / "checkpoints" / name, out / "checkpoints" / f"{name}.safetensors"
     last = work / "last.ckpt"
     with progress(desc=f"  train {stage.name}", unit="step") as bar:
         clock = _Clock(bar)
+        module = build()
         trainer = pl.Trainer(
             max_epochs=stage.passes, accelerator=accelerator, devices=1, logger=False, num_sanity_val_steps=0,
             callbacks=[clock, ModelCheckpoint(work, save_last=True, save_on_train_epoch_end=True)],
@@ -134,22 +163,27 @@ def _fit(module: pl.LightningModule, stage: Stage, name: str, out: Path, acceler
         )  # fmt: skip
         trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
     weights = save({key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()})
-    entry = {"seconds": clock.seconds, "device": clock.device, "sha256": hashlib.sha256(weights).hexdigest()}
-    write_json(file.with_suffix(".json"), entry)
+    write_json(file.with_suffix(".json"), {
+        "seconds": clock.seconds, "total_seconds": spent + clock.seconds,
+        "device": device_name(trainer.strategy.root_device), "sha256": hashlib.sha256(weights).hexdigest(),
+    })  # fmt: skip
     write_bytes(file, weights)  # last, since it says that the stage is trained
     shutil.rmtree(work)
     return file
+
+
+def _about(file: Path) -> dict[str, Any]:
+    return read_json(file.with_suffix(".json"))
 
 
 class _Clock(pl.Callback):
     """Adds up the seconds of the passes, over all interruptions, and moves a bar."""
 
     def __init__(self, bar: tqdm) -> None:
-        self.bar, self.seconds, self.since, self.device = bar, 0.0, time.perf_counter(), ""
+        self.bar, self.seconds, self.since = bar, 0.0, time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Called when data and weights are ready."""
-        self.device = device_name(pl_module.device)
         self.bar.total = trainer.max_epochs * trainer.num_training_batches
         self.bar.update(trainer.current_epoch * trainer.num_training_batches)
 

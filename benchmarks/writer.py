@@ -64,5 +64,5 @@ class Writer(BasePredictionWriter):
 def device_name(device: torch.device) -> str:
     """The GPU's name, or the CPU with its number of threads."""
     if device.type == "cuda":
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads"

@@ -76,6 +76,7 @@ class ProtectionMethod(pl.LightningModule):
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     uses_surrogates: ClassVar[bool] = False
+    side: int | None = None  # of the only square pictures that the method can protect, in pixels; None for any
 
     def __init__(self, settings: Any, objective: Objective | None = None) -> None:
         super().__init__()

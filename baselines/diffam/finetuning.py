@@ -51,6 +51,8 @@ class FineTuningSettings:
         self.check("passes and batch_size must be 1 at least", min(self.passes, self.batch_size) >= 1)
         self.check("lr must be above 0", 0 < self.lr < math.inf)
         self.check("rank must be 0 at least", self.rank >= 0)
+        for name in ("inversion_steps", "generation_steps", "test_steps"):
+            self.check(f"{name} must lie between 2 and t0 + 1", 2 <= getattr(self, name) <= self.t0 + 1)
         weights = [value for key, value in vars(self).items() if key.startswith("lambda_")]
         self.check("weights of losses must be 0 at least", all(0 <= value < math.inf for value in weights))
 
@@ -136,7 +138,8 @@ class FineTuning(pl.LightningModule):
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load what `state_dict` gave; `FacecloakError` if it belongs to another network or rank."""
-        if state_dict.keys() != self.state_dict().keys():
+        shapes, own = ({name: w.shape for name, w in state.items()} for state in (state_dict, self.state_dict()))
+        if shapes != own:
             raise FacecloakError(f"diffam {self.settings.name}: the checkpoint is one of another network or rank.")
         return self.tuned.load_state_dict(state_dict, strict=False, assign=assign)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from facecloak.io import expand, sha256, sha256_json
 from facecloak.pocket.portraits import portraits
 
 DRAWN = "drawn"
+VERSION = 1  # raise it when drawn faces change
 PEOPLE = {True: 40_000, False: 42_000}  # first of those with makeup and of those without; nobody else's
 FACE = (20.0, 16.0, 108.0, 104.0)  # of a drawn portrait
 
@@ -37,6 +39,7 @@ class Faces:
     regions: Tensor
 
 
+@cache
 def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
     """The first faces of a source.
 
@@ -55,8 +58,10 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
     folder, find_face = expand(source), FaceDetector()
     names, images, boxes, landmarks = [], [], [], []
     for path in list_images(folder):
+        if len(names) == count:
+            break
         photo = read_photo(path, side, find_face)
-        if not photo.error and len(names) < count:
+        if not photo.error:
             names.append(path.name)
             images.append(photo.image)
             boxes.append(photo.box)
@@ -70,7 +75,7 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
 def source_sha256(source: str) -> str:
     """Hash of what `load_faces` reads."""
     if source == DRAWN:
-        return sha256_json([DRAWN, *PEOPLE.values()])
+        return sha256_json([DRAWN, VERSION, *PEOPLE.values()])
     return sha256_json([[path.name, sha256(path)] for path in list_images(expand(source))])
 
 

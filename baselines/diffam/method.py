@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from baselines.diffam.clip import Clip
@@ -18,9 +20,10 @@ from baselines.diffam.removal import MakeupRemoval, RemovalSettings
 from baselines.diffam.transfer import PRESETS, MakeupTransfer, Reference, TransferSettings
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.io import folder_sha256, model_source, sha256_json
+from facecloak.io import folder_sha256, model_source, pocket_dir, sha256, sha256_json
 from facecloak.method import Protected, ProtectionMethod, Stage
 from facecloak.objectives import Objective
+from facecloak.pocket.features import FILE
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class DiffAMSettings(TransferSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check("images must be 1 at least", self.images >= 1)
+        _ = self.removal  # which checks its own
 
     @property
     def removal(self) -> RemovalSettings:
@@ -86,22 +90,30 @@ class DiffAM(ProtectionMethod):
     def __init__(self, settings: DiffAMSettings, objective: Objective | None = None) -> None:
         super().__init__(settings, objective)
         self.diffusion = PixelDiffusion.load(settings.ddpm).requires_grad_(False)
+        self.side = self.diffusion.side
         self.removal: dict[str, Tensor] | None = None
         self.edit = FineTuning(settings, self.diffusion)
+        self.trained = False
+        self._references: dict[str | None, Reference] = {}
 
     @classmethod
     def weights_sha256(cls, settings: DiffAMSettings) -> str:
-        models = [folder_sha256(model_source(getattr(settings, name), name)) for name in ("ddpm", "clip")]
-        return sha256_json([*models, *map(source_sha256, (settings.makeup, settings.bare))])
+        models = [model_source(getattr(settings, name), name) for name in ("ddpm", "clip")]
+        hashes = [folder_sha256(source) or source for source in models]  # a hub id stands for itself
+        own = sha256(pocket_dir() / FILE) if settings.perceptual == "pocket" else None
+        return sha256_json([*hashes, own, *map(source_sha256, (settings.makeup, settings.bare))])
 
     @classmethod
     def stages(cls, settings: DiffAMSettings) -> list[Stage]:
-        shared = {"perceptual": settings.perceptual, "images": settings.images}
-        removal = vars(settings.removal) | shared
-        own = {name: value for name, value in vars(settings).items() if name not in ("ddpm", "clip", "makeup", "bare")}
+        removal = vars(settings.removal) | {"perceptual": settings.perceptual, "images": settings.images}
+        others = ("ddpm", "clip", "makeup", "bare", "test_steps", "gradient_checkpointing")  # hashed, or without effect
+        removal, transfer = (
+            {name: value for name, value in values.items() if name not in others}
+            for values in (removal, vars(settings))
+        )
         return [
             Stage("removal", removal, settings.removal_passes, "surrogate"),
-            Stage("transfer", own, settings.passes, "objective"),
+            Stage("transfer", transfer, settings.passes, "objective"),
         ]
 
     def build(self, stage: str) -> pl.LightningModule:
@@ -121,15 +133,24 @@ class DiffAM(ProtectionMethod):
             self.removal = weights
         else:
             self.edit.load_state_dict(weights)
+            self.trained = True
 
     def protect(self, batch: Batch) -> Protected:
+        if not self.trained:
+            raise FacecloakError("diffam must be trained first: `facecloak benchmark` does that.")
         passes = self.edit.tuned.passes + self.diffusion.passes
         images = self.edit(batch.images)
         passes = self.edit.tuned.passes + self.diffusion.passes - passes
         return Protected(images, [None] * len(images), unet_passes=passes)
 
     def reference(self) -> Reference:
-        """The makeup to transfer, beside its face as the removal left it."""
+        """The makeup to transfer, beside its face as the removal left it; made once of each removal's weights."""
+        key = self.removal and hashlib.sha256(save(self.removal)).hexdigest()
+        if key not in self._references:
+            self._references[key] = self._reference()
+        return self._references[key]
+
+    def _reference(self) -> Reference:
         faces = self._faces("makeup")
         name = self.settings.reference or faces.names[0]
         if name not in faces.names:

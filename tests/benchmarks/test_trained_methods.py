@@ -7,12 +7,15 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from benchmarks import METHODS
+from benchmarks.training import fit_seconds
+from benchmarks.writer import device_name
 from facecloak.cli import main
 from tests.benchmarks import tinted
-from tests.benchmarks.tinted import DIES, STEPS
+from tests.benchmarks.tinted import DIES, FAILS, STEPS
 
 
 @pytest.fixture
@@ -20,7 +23,9 @@ def arguments(toys, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS._targets, "tinted", tinted.PATH)
     monkeypatch.setenv("FACECLOAK_POCKET", str(tmp_path / "nothing"))
     STEPS.clear()
-    return ["benchmark", str(toys), "--methods", "tinted", "--black-box", "ada,bob", "--out", str(tmp_path / "out")]
+    out = str(tmp_path / "out")
+    common = ["--methods", "tinted", "--black-box", "ada,bob", "--accelerator", "cpu"]
+    return ["benchmark", str(toys), *common, "--out", out]
 
 
 def apart(arguments, **environment):
@@ -109,8 +114,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(arguments, tmp
 
 
 def test_two_processes_train_once_and_make_the_same_images(arguments, tmp_path):
-    both = apart([*arguments, "--devices", "2", "--accelerator", "cpu", "--out", str(tmp_path / "two")])
+    both = apart([*arguments, "--devices", "2", "--out", str(tmp_path / "two")])
     assert both.returncode == 0, both.stderr[-2000:]
+    assert both.stderr.count("fitted in process") == 3
     assert main(arguments) == 0
     pictures = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("cells/*/images/*"))
     assert len(pictures) == 8
@@ -134,3 +140,57 @@ def test_weights_that_were_changed_are_refused(arguments, tmp_path, capsys):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert main([*arguments, "--mode", "overwrite"]) == 2
     assert f"{file.name} has changed since it was trained" in capsys.readouterr().err
+
+
+def test_what_a_fit_will_take_follows_from_two_steps(monkeypatch):
+    class Slow(torch.nn.Linear):
+        """Four batches; by the clock below the first use of one takes 13 seconds, the second 3."""
+
+        device = torch.device("cpu")
+
+        def train_dataloader(self):
+            return [torch.ones(1, 1)] * 4
+
+        def training_step(self, batch, batch_idx):
+            return self(batch).sum()
+
+    clock = iter([0, 13, 20, 23])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    assert fit_seconds(Slow(1, 1), passes=5, accelerator="cpu") == 4 * 13 + 4 * 4 * 3
+
+
+def test_the_time_before_a_kill_counts(arguments, tmp_path):
+    assert apart(arguments, **{DIES: "2"}).returncode == 9
+    (work,) = (path for path in (tmp_path / "out" / "checkpoints").iterdir() if path.is_dir())
+    saved = torch.load(work / "last.ckpt", weights_only=True)
+    saved["callbacks"]["_Clock"]["seconds"] = 1000.0
+    torch.save(saved, work / "last.ckpt")
+    assert main(arguments) == 0
+    seconds = [json.loads(p.read_text()) for p in (tmp_path / "out" / "checkpoints").glob("tinted-tint-*.json")]
+    assert sorted(entry["seconds"] > 1000 for entry in seconds) == [False, True]
+    assert all(entry["total_seconds"] > entry["seconds"] and entry["device"].startswith("cpu") for entry in seconds)
+
+
+def test_an_error_in_training_ends_both_processes_with_one_line(arguments):
+    both = apart([*arguments, "--devices", "2"], **{FAILS: "1"})
+    assert both.returncode == 2
+    assert "error: the loss is not finite" in both.stderr and "Traceback" not in both.stderr
+
+
+def test_protect_does_not_hand_out_what_an_untrained_method_makes(arguments, tmp_path, capsys):
+    photo = next((tmp_path / "toys" / "photos").iterdir())
+    assert main(["protect", str(photo), "--suite", arguments[1], "--method", "tinted", "--out", str(tmp_path)]) == 2
+    assert "tinted must be trained" in capsys.readouterr().err
+
+
+def test_a_method_of_another_size_is_refused_before_it_is_trained(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(tinted.Tinted, "side", 32)
+    assert main(arguments) == 2
+    assert "tinted makes pictures of 32 pixels a side, suite toys has 64" in capsys.readouterr().err
+    assert STEPS == []
+
+
+def test_a_gpu_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    assert device_name(torch.device("cuda", 1)) == "GPU 1"
+    assert device_name(torch.device("cpu")).startswith("cpu, ")

@@ -9,17 +9,21 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmarks import METHODS
 from facecloak.cli import main
 from facecloak.data import Batch
+from facecloak.errors import FacecloakError
 from facecloak.method import Protected, ProtectionMethod, Stage
+from facecloak.objectives import Objective
 
 PATH = "tests.benchmarks.tinted:Tinted"
 BOXES = torch.tensor([[4.0, 4.0, 60.0, 60.0]] * 4)
 STEPS: list[str] = []  # of all fits in this process
+FAILS = "FAIL"  # environment: training ends in an error
 DIES = "DIE_IN_PASS"  # environment: number of the second stage's pass, from 0, in which the process is killed
 
 
@@ -34,15 +38,18 @@ class TintedSettings:
 class Colour(pl.LightningModule):
     """One colour, and the data it is learnt from: four smooth images."""
 
-    def __init__(self, name: str, start: Tensor, lr: float, loss) -> None:
+    def __init__(self, name: str, start: Tensor, lr: float, objective: Objective) -> None:
         super().__init__()
-        self.name, self.lr, self.loss = name, lr, loss
+        self.name, self.lr, self.objective = name, lr, objective
         self.colour = torch.nn.Parameter(start.clone())
         coarse = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
         self.images = torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic")
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(self.images, batch_size=2)
+
+    def on_fit_start(self) -> None:
+        print("fitted in process", rank_zero_only.rank, file=sys.stderr)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), self.lr)
@@ -51,7 +58,12 @@ class Colour(pl.LightningModule):
         if self.name == "tint" and self._trainer and os.environ.get(DIES) == str(self.current_epoch):
             os._exit(9)
         STEPS.append(self.name)
-        return self.loss(images, self.colour)
+        if self._trainer and os.environ.get(FAILS):
+            raise FacecloakError("the loss is not finite")
+        if self.name == "mean":
+            return (images - self.colour).square().mean()
+        boxes = BOXES[: len(images)].to(images)
+        return self.objective(images + self.colour, boxes, self.objective.embed(images, boxes)).mean()
 
 
 class Tinted(ProtectionMethod):
@@ -67,9 +79,7 @@ class Tinted(ProtectionMethod):
         ]
 
     def build(self, stage: str) -> Colour:
-        start = getattr(self, "mean", torch.zeros(3, 1, 1))
-        loss = {"mean": lambda images, colour: (images - colour).square().mean(), "tint": self._fooled}[stage]
-        return Colour(stage, start, self.settings.lr, loss)
+        return Colour(stage, getattr(self, "mean", torch.zeros(3, 1, 1)), self.settings.lr, self.objective)
 
     def use(self, stage: str, weights: dict[str, Tensor]) -> None:
         setattr(self, stage, weights["colour"])
@@ -77,10 +87,6 @@ class Tinted(ProtectionMethod):
     def protect(self, batch: Batch) -> Protected:
         images = (batch.images + self.settings.strength * self.tint.to(batch.images)).clamp(-1, 1)
         return Protected(images, [None] * len(images))
-
-    def _fooled(self, images: Tensor, colour: Tensor) -> Tensor:
-        boxes = BOXES[: len(images)]
-        return self.objective(images + colour, boxes, self.objective.embed(images, boxes)).mean()
 
 
 if __name__ == "__main__":  # the command line, in a process of its own
