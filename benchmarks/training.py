@@ -89,7 +89,7 @@ class Training(pl.Callback):
         pl_module.use(stages[-1].name, load_file(find_checkpoint(self.out, names[-1])))
 
     def _train_missing(self, method: ProtectionMethod, stages: list[Stage], names: list[str]) -> None:
-        """Fit what has no checkpoint; earlier stages are needed where the last one has to be fitted alone."""
+        """Fit what has no checkpoint, in order; nothing where the last stage has one, since it alone protects."""
         last, spent = find_checkpoint(self.out, names[-1]), 0.0
         for stage, name in zip(stages, names, strict=True) if last is None else ():
             last = find_checkpoint(self.out, name)
