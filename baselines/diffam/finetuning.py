@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +17,7 @@ from baselines.diffam.diffusion import PixelDiffusion
 from facecloak.errors import FacecloakError
 
 GROWTH = 1.3  # of the learning rate from a pass to the next
+Layers = Literal["all", "attention"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class FineTuningSettings:
         passes: over all images.
         batch_size: images of a step of Adam.
         lr: learning rate of Adam in the first pass; 1.3 times as much in each that follows.
+        layers: of the UNet that learn: all, as published, or its attention's alone, with which an edit is smoother
+            and weaker.
         rank: of the low-rank matrices that are learnt instead of the weights (Hu et al., "LoRA", ICLR 2022), so that
             a checkpoint is small; 0 learns the weights themselves, as published.
         gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
@@ -44,6 +47,7 @@ class FineTuningSettings:
     passes: int
     batch_size: int = 1
     lr: float = 8e-6
+    layers: Layers = "all"
     rank: int = 0
     gradient_checkpointing: bool = False
 
@@ -80,9 +84,10 @@ class FineTuning(pl.LightningModule):
     def __init__(self, settings: FineTuningSettings, diffusion: PixelDiffusion, *data: Tensor) -> None:
         super().__init__()
         self.settings = settings
-        self.tuned = copy.deepcopy(diffusion).requires_grad_(not settings.rank)
-        if settings.rank:
-            _inject(self.tuned.unet, settings.rank)
+        self.tuned = copy.deepcopy(diffusion).requires_grad_(False)
+        if settings.layers == "attention" and not any(".attentions." in name for name, _ in self.tuned.named_modules()):
+            raise FacecloakError(f"diffam {settings.name}: the UNet has no attention; let all layers learn.")
+        _make_learn(self.tuned.unet, settings.layers, settings.rank)
         self.diffusion = diffusion.requires_grad_(False)
         self.data = data
 
@@ -160,9 +165,17 @@ class _Inverted(Dataset):
         return *self.batches[number], self.latents[number]
 
 
-def _inject(unet: nn.Module, rank: int) -> None:
-    """Add low-rank matrices to every convolution and linear layer, in place; they are the same for every network."""
-    layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+def _make_learn(unet: nn.Module, which: Layers, rank: int) -> None:
+    """Let layers learn, in place; or low-rank matrices beside them, which are the same for every network."""
+
+    def learns(name: str) -> bool:
+        return which == "all" or ".attentions." in name
+
+    if not rank:
+        for name, weight in unet.named_parameters():
+            weight.requires_grad_(learns(name))
+        return
+    layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear) and learns(name)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), unet)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -54,22 +56,32 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
         FacecloakError: no folder, no face in it, or drawn portraits of another size than 128.
     """
     if source == DRAWN:
-        return _drawn(count, side, makeup)
-    folder, find_face = expand(source), FaceDetector()
-    names, images, boxes, landmarks = [], [], [], []
-    for path in list_images(folder):
-        if len(names) == count:
-            break
-        photo = read_photo(path, side, find_face)
-        if not photo.error:
-            names.append(path.name)
-            images.append(photo.image)
-            boxes.append(photo.box)
-            landmarks.append(find_face.landmarks(photo.image))
-    if not names:
-        raise FacecloakError(f"diffam: no face is found in any photo of {folder}.")
-    points = torch.from_numpy(np.stack(landmarks))
-    return Faces(names, to_tensor(images), torch.tensor(boxes), regions_of_landmarks(points, side))
+        return _drawn(range(count), side, makeup)
+    folder = expand(source)
+    return _photos(list_images(folder), count, side, f"any photo of {folder}")
+
+
+def load_reference(source: str, name: str | None, side: int) -> Faces:
+    """One face with makeup.
+
+    Args:
+        source, side: see `load_faces`.
+        name: file name of the photo, or number of the drawn portrait and ``.png``; None for the first face.
+
+    Raises:
+        FacecloakError: there is no such face.
+    """
+    if name is None:
+        return load_faces(source, 1, side, makeup=True)
+    if source == DRAWN:
+        number = name.removesuffix(".png")
+        if not number.isdecimal() or int(number) >= PEOPLE[False] - PEOPLE[True]:
+            raise FacecloakError(f"diffam: reference {name!r} is no drawn portrait; they are called 0.png, 1.png, …")
+        return _drawn([int(number)], side, makeup=True)
+    paths = [path for path in list_images(expand(source)) if path.name == name]
+    if not paths:
+        raise FacecloakError(f"diffam: reference {name!r} is not in {expand(source)}.")
+    return _photos(paths, 1, side, f"the reference {name}")
 
 
 def source_sha256(source: str) -> str:
@@ -79,12 +91,30 @@ def source_sha256(source: str) -> str:
     return sha256_json([[path.name, sha256(path)] for path in list_images(expand(source))])
 
 
-def _drawn(count: int, side: int, makeup: bool) -> Faces:
+def _photos(paths: Sequence[Path], count: int, side: int, where: str) -> Faces:
+    """The first photos that show a face."""
+    find_face = FaceDetector()
+    names, images, boxes, landmarks = [], [], [], []
+    for path in paths:
+        if len(names) == count:
+            break
+        photo = read_photo(path, side, find_face)
+        if not photo.error:
+            names.append(path.name)
+            images.append(photo.image)
+            boxes.append(photo.box)
+            landmarks.append(find_face.landmarks(photo.image))
+    if not names:
+        raise FacecloakError(f"diffam: no face is found in {where}.")
+    points = torch.from_numpy(np.stack(landmarks))
+    return Faces(names, to_tensor(images), torch.tensor(boxes), regions_of_landmarks(points, side))
+
+
+def _drawn(numbers: Sequence[int], side: int, makeup: bool) -> Faces:
     if side != 128:
         raise FacecloakError(f"diffam: drawn portraits have 128 pixels a side, the pixel diffusion model {side}.")
-    people = range(PEOPLE[makeup], PEOPLE[makeup] + count)
-    made = portraits(people, [0] * count, makeup=makeup)
+    made = portraits([PEOPLE[makeup] + number for number in numbers], [0] * len(numbers), makeup=makeup)
     return Faces(
-        [str(number) for number in range(count)], to_tensor(made.images.numpy()), torch.tensor([FACE] * count),
+        [f"{number}.png" for number in numbers], to_tensor(made.images.numpy()), torch.tensor([FACE] * len(numbers)),
         regions_of_portraits(made),
     )  # fmt: skip

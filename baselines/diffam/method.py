@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from baselines.diffam.clip import Clip
 from baselines.diffam.diffusion import PixelDiffusion
-from baselines.diffam.finetuning import FineTuning
-from baselines.diffam.material import Faces, load_faces, source_sha256
+from baselines.diffam.finetuning import FineTuning, Layers
+from baselines.diffam.material import Faces, load_faces, load_reference, source_sha256
 from baselines.diffam.perceptual import Perceptual, load_perceptual
 from baselines.diffam.removal import MakeupRemoval, RemovalSettings
 from baselines.diffam.transfer import PRESETS, MakeupTransfer, Reference, TransferSettings
@@ -24,6 +24,8 @@ from facecloak.io import folder_sha256, model_source, pocket_dir, sha256, sha256
 from facecloak.method import Protected, ProtectionMethod, Stage
 from facecloak.objectives import Objective
 from facecloak.pocket.features import FILE
+
+PREFIX = "removal_"
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,11 @@ class DiffAMSettings(TransferSettings):
         perceptual: ``lpips``, or ``pocket`` for drawn portraits.
         makeup: folder of faces with makeup, or ``drawn``.
         bare: folder of faces without, or ``drawn``; none of them may be protected.
-        reference: file name (drawn: number) of the face in ``makeup`` whose makeup is transferred; None for the first.
+        reference: file name (drawn: 0.png, 1.png, …) of the face in ``makeup`` whose makeup is transferred; None for
+            the first.
         images: how many of ``makeup`` and of ``bare`` are learnt from.
-        removal_passes, removal_lr, removal_test_steps, removal_lambda_clip: see `RemovalSettings`.
+        removal_inversion_steps, removal_generation_steps, removal_test_steps, removal_passes, removal_lr,
+            removal_layers, removal_lambda_clip: see `RemovalSettings`.
     """
 
     ddpm: str = "google/ddpm-celebahq-256"
@@ -48,9 +52,12 @@ class DiffAMSettings(TransferSettings):
     bare: str = "$FACECLOAK_DATA/bare"
     reference: str | None = None
     images: int = 200
+    removal_inversion_steps: int = 40
+    removal_generation_steps: int = 6
+    removal_test_steps: int = 40
     removal_passes: int = 7
     removal_lr: float = 8e-6
-    removal_test_steps: int = 40
+    removal_layers: Layers = "all"
     removal_lambda_clip: float = 5.0
 
     def __post_init__(self) -> None:
@@ -61,11 +68,9 @@ class DiffAMSettings(TransferSettings):
     @property
     def removal(self) -> RemovalSettings:
         """The settings of the removal."""
-        return RemovalSettings(
-            passes=self.removal_passes, lr=self.removal_lr, test_steps=self.removal_test_steps,
-            lambda_clip=self.removal_lambda_clip, batch_size=self.batch_size, rank=self.rank,
-            gradient_checkpointing=self.gradient_checkpointing,
-        )  # fmt: skip
+        own = {name[len(PREFIX) :]: value for name, value in vars(self).items() if name.startswith(PREFIX)}
+        both = {name: getattr(self, name) for name in ("batch_size", "rank", "gradient_checkpointing")}
+        return RemovalSettings(**own, **both)
 
 
 MATERIAL = ("ddpm", "clip", "perceptual", "makeup", "bare", "reference", "gradient_checkpointing")
@@ -143,6 +148,14 @@ class DiffAM(ProtectionMethod):
         passes = self.edit.tuned.passes + self.diffusion.passes - passes
         return Protected(images, [None] * len(images), unet_passes=passes)
 
+    def remove(self, images: Tensor) -> Tensor:
+        """Take makeup off B×3×side×side faces in [-1, 1] by the trained removal; the same shape and range."""
+        if self.removal is None:
+            raise FacecloakError("diffam's removal must be trained first: `facecloak benchmark` does that.")
+        removal = FineTuning(self.settings.removal, self.diffusion)
+        removal.load_state_dict(self.removal)
+        return removal(images)
+
     def reference(self) -> Reference:
         """The makeup to transfer, beside its face as the removal left it; made once of each removal's weights."""
         key = self.removal and hashlib.sha256(save(self.removal)).hexdigest()
@@ -151,17 +164,11 @@ class DiffAM(ProtectionMethod):
         return self._references[key]
 
     def _reference(self) -> Reference:
-        faces = self._faces("makeup")
-        name = self.settings.reference or faces.names[0]
-        if name not in faces.names:
-            raise FacecloakError(f"diffam: reference {name!r} is not among the {len(faces.names)} faces with makeup.")
-        index = faces.names.index(name)
-        image, bare = faces.images[index], faces.images[index]
+        face = load_reference(self.settings.makeup, self.settings.reference, self.diffusion.side)
+        image = bare = face.images[0]
         if self.removal is not None:  # not yet, while a step is timed
-            removal = FineTuning(self.settings.removal, self.diffusion)
-            removal.load_state_dict(self.removal)
-            bare = removal(image[None])[0]
-        return Reference(image, bare, faces.regions[index])
+            bare = self.remove(image[None])[0]
+        return Reference(image, bare, face.regions[0])
 
     @cached_property
     def language(self) -> Clip:

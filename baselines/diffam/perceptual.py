@@ -59,8 +59,8 @@ class PocketPerceptual(nn.Module):
         super().__init__()
         whole = network()
         load_weights(whole, pocket_dir() / FILE)
-        first = nn.Sequential(whole.conv1, whole.maxpool)
-        self.layers = nn.ModuleList([first, whole.stage2, whole.stage3, whole.stage4])
+        second = nn.Sequential(whole.maxpool, whole.stage2)
+        self.layers = nn.ModuleList([whole.conv1, second, whole.stage3, whole.stage4])
         self.requires_grad_(False).eval()
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
+from baselines.diffam.diffusion import PixelDiffusion
+from baselines.diffam.finetuning import FineTuning
 from baselines.diffam.losses import histogram
 from baselines.diffam.removal import RemovalSettings
 from baselines.diffam.transfer import PRESETS, TransferSettings
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from tests.diffam.small import boxes, make_removal, make_transfer, photos, regions
+from tests.diffam.small import boxes, make_removal, make_transfer, photos, regions, scheduler, unet
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
 
@@ -156,6 +158,25 @@ def test_a_trained_stage_is_loaded_from_its_checkpoint_and_predicts(tmp_path):
     fit(trained, tmp_path)
     fresh.load_state_dict(torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"])
     assert torch.equal(fresh(photos(2)), trained(photos(2)))
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_attention_alone_learns_where_that_is_asked_for(rank):
+    module, whole = make_removal(layers="attention", rank=rank), make_removal(rank=rank)
+    start = {name: weight.clone() for name, weight in module.tuned.state_dict().items()}
+    assert all(".attentions." in name for name in module.state_dict())
+    assert len(module.state_dict()) < len(whole.state_dict()) / 2
+    fit(module)
+    changed = {name for name, weight in module.tuned.state_dict().items() if not torch.equal(weight, start[name])}
+    assert changed and changed <= set(module.state_dict())
+    assert not torch.equal(module(photos(1)), make_removal()(photos(1)))
+
+
+def test_attention_cannot_learn_where_there_is_none():
+    blocks = {"down_block_types": ("DownBlock2D", "DownBlock2D"), "up_block_types": ("UpBlock2D", "UpBlock2D")}
+    plain = PixelDiffusion(unet(add_attention=False, **blocks), scheduler())
+    with pytest.raises(FacecloakError, match="the UNet has no attention"):
+        FineTuning(RemovalSettings(layers="attention"), plain)
 
 
 def test_the_presets_are_the_released_codes_and_the_authors():
