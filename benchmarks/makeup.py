@@ -1,12 +1,13 @@
 """`python -m benchmarks.makeup`: what DiffAM's trainings did, measured on drawn faces, whose bare truth is known.
 
 How much makeup the removal takes off, how near the transfer comes to its reference, and what the adversarial term is
-worth: the same model trained without it (``makeup_passes`` = ``passes``) is applied to the same photos.
+worth: the same model trained without it (``lambda_adv`` = 0) is applied to the same photos.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -26,41 +27,47 @@ from benchmarks.plan import Plan, make_plan
 from benchmarks.runner import Runner
 from benchmarks.suite_files import load_suite
 from benchmarks.training import checkpoint_name, find_checkpoint
+from facecloak.config import settings_hash
 from facecloak.data import to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
 from facecloak.pocket.portraits import portraits
 
 PEOPLE = range(44_000, 44_032)  # nobody learns from them, and no suite shows them
-SHOWN = 6  # of them in a picture
+SHOWN = 4  # of them in a picture
 LIPS = REGIONS.index("lips")
-HEADS = ["made up", "makeup removed", "drawn bare", "reference's makeup", "and a target's identity"]
+NAMES = ["transfer", "transfer without the adversarial term"]
+HEADS_BEFORE = ["what", "before", "after", "change, %"]
+HEADS = ["made up", "makeup removed", "drawn bare", "reference", "with its makeup", "and a target's identity"]
 
 
 def make_plans(out: Path, black_box: str, targets: list[str] | None, limit: int, overrides: list[str]) -> list[Plan]:
     """DiffAM as the suite sets it, and without its adversarial term.
 
     Raises:
-        FacecloakError: the faces are not drawn, there would be no adversarial pass, or what `make_plan` raises.
+        FacecloakError: the faces are not drawn, no pass is adversarial, or what `make_plan` raises.
     """
     suite = load_suite("pocket")
     request = {"black_boxes": [black_box], "targets": targets, "limit": limit}
     plan = make_plan(suite, out, ["diffam"], overrides, **request)
     settings = plan.cells[0].settings
-    if (settings.makeup, settings.bare) != (DRAWN, DRAWN) or settings.makeup_passes == settings.passes:
-        raise FacecloakError("This needs drawn faces (makeup and bare), and makeup_passes below passes.")
-    without = [*overrides, f"diffam.makeup_passes={settings.passes}"]
-    return [plan, make_plan(suite, out, ["diffam"], without, **request)]
+    if (settings.makeup, settings.bare) != (DRAWN, DRAWN) or not settings.adversarial:
+        raise FacecloakError("This needs drawn faces (makeup and bare), lambda_adv above 0 and an adversarial pass.")
+    return [plan, make_plan(suite, out, ["diffam"], [*overrides, "diffam.lambda_adv=0"], **request)]
 
 
 def load_trained(plan: Plan) -> DiffAM:
     """The method of a plan's first cell, with both stages as a run trained them."""
     cell = plan.cells[0]
     method = DiffAM(cell.settings)
-    for stage in DiffAM.stages(cell.settings):
-        file = find_checkpoint(plan.out, checkpoint_name(cell, stage))
+    names = [checkpoint_name(cell, stage) for stage in DiffAM.stages(cell.settings)]
+    for stage, name in zip(DiffAM.stages(cell.settings), names, strict=True):
+        file = find_checkpoint(plan.out, name)
         if file is None:
-            raise FacecloakError(f"The stage {stage.name} of diffam is not in {plan.out / 'checkpoints'}.")
+            raise FacecloakError(
+                f"{name} is missing in {plan.out / 'checkpoints'}: delete {names[-1]} there as well, and both stages "
+                "are trained anew."
+            )
         method.use(stage.name, load_file(file))
     return method
 
@@ -80,13 +87,20 @@ class People:
 
     def lip_colours(self, images: Tensor) -> Tensor:
         """Mean colour of the lips of N×3×128×128 images, N×3 grey levels."""
-        colours = [image[:, lips].mean(dim=1) for image, lips in zip(images, self.lips, strict=True)]
-        return 127.5 * (torch.stack(colours) + 1)
+        return torch.stack([mean_colour(image, lips) for image, lips in zip(images, self.lips, strict=True)])
+
+    def __len__(self) -> int:
+        return len(self.bare)
+
+
+def mean_colour(image: Tensor, mask: Tensor) -> Tensor:
+    """Mean of a 3×H×W image in [-1, 1] within a bool H×W mask, 3 grey levels."""
+    return 127.5 * (image[:, mask].mean(dim=1) + 1)
 
 
 @torch.no_grad()
 def makeup_scores(clip: Clip, images: Tensor) -> Tensor:
-    """CLIP's zero-shot probability that faces wear makeup, B: of the removal's two texts, the softmax as trained."""
+    """CLIP's zero-shot probability that faces wear makeup, B: of the removal's two texts, which it was trained with."""
     texts = clip.embed_texts([MADE_UP, BARE])
     return (clip.model.logit_scale.exp() * clip.embed_images(images) @ texts.T).softmax(dim=1)[:, 0]
 
@@ -119,36 +133,40 @@ def _line(what: str, before: float, after: float, digits: int = 1) -> list[str]:
     return [what, f"{before:.{digits}f}", f"{after:.{digits}f}", f"{100 * (after / before - 1):+.0f}"]
 
 
-def success(tables: dict[str, pd.DataFrame]) -> list[list[str]]:
-    """Lines of the second table: transfer, PSR, that of unprotected photos, PSNR; means over targets."""
-    lines = []
-    for name, table in tables.items():
-        own = table[table["far"] == headline_far(table["far"])]
-        rates = [100 * own[column].mean() for column in ("psr", "psr_clean")]
-        lines.append([name, *(f"{number:.1f}" for number in (*rates, own["psnr"].mean()))])
+def success(table: pd.DataFrame, names: dict[str, str]) -> list[list[str]]:
+    """Lines of the second table: transfer, PSR, that of unprotected photos, PSNR; means over targets.
+
+    Args:
+        table: a run's long table.
+        names: hash of settings → what they are called.
+    """
+    own, lines = table[table["far"] == headline_far(table["far"])], []
+    for key, name in names.items():
+        part = own[own["settings_hash"] == key]
+        rates = [100 * part[column].mean() for column in ("psr", "psr_clean")]
+        lines.append([name, *(f"{number:.1f}" for number in (*rates, part["psnr"].mean()))])
     return lines
 
 
 def run(out: Path, plans: list[Plan]) -> str:
     """Train what is missing, apply, measure; returns both tables as Markdown and writes ``makeup.png``."""
-    names = ["transfer", "transfer without the adversarial term"]
-    tables = dict(zip(names, [Runner(plan).run() for plan in plans], strict=True))
-    methods = dict(zip(names, map(load_trained, plans), strict=True))
-    method, people = methods[names[0]], People()
-    removed = method.remove(people.made_up)
+    cells = [plan.cells[0] for plan in plans]
+    names = dict(zip([settings_hash(cell.settings) for cell in cells], NAMES, strict=True))
+    table = Runner(dataclasses.replace(plans[0], cells=[cell for plan in plans for cell in plan.cells])).run()
+    methods, people = dict(zip(NAMES, map(load_trained, plans), strict=True)), People()
+    method = methods[NAMES[0]]
+    removed, reference = method.remove(people.made_up), method.reference()
     made = {name: own.edit(people.bare) for name, own in methods.items()}
-    reference = method.reference()
-    colour = 127.5 * (reference.image[:, reference.regions[LIPS]].mean(dim=1) + 1)
-    columns = [people.made_up, removed, people.bare, *reversed(made.values())]
+    columns = [people.made_up, removed, people.bare, reference.image.expand_as(removed), *reversed(made.values())]
     rows = zip(*(to_uint8(images[:SHOWN]) for images in columns), strict=True)
     write_picture(out / "makeup.png", HEADS, [list(row) for row in rows])
-    n = int(tables[names[0]]["n_images"].iloc[0])
-    lines = measure(people, method.language, removed, made, colour)
+    colour = mean_colour(reference.image, reference.regions[LIPS])
+    targets = sorted({cell.target.name for cell in plans[0].cells})
     return "\n\n".join((
-        f"{len(PEOPLE)} drawn people whom nobody learns from; colours in grey levels",
-        markdown_table(["what", "before", "after", "change, %"], lines),
-        f"{n} photos a target, black box {plans[0].cells[0].black_box}",
-        markdown_table(["", "PSR, %", "unprotected", "PSNR, dB"], success(tables)),
+        f"{len(people)} drawn people; the transfer is that of target {cells[0].target.name}; colours in grey levels",
+        markdown_table(HEADS_BEFORE, measure(people, method.language, removed, made, colour)).rstrip(),
+        f"Targets {', '.join(targets)}, {table['n_images'].iloc[0]} photos each, black box {cells[0].black_box}",
+        markdown_table(["", "PSR, %", "unprotected", "PSNR, dB"], success(table, names)).rstrip(),
         f"Picture: {out / 'makeup.png'}",
     ))  # fmt: skip
 

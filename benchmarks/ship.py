@@ -1,43 +1,67 @@
-"""`python -m benchmarks.ship RUNS…`: make trained stages of runs part of the embedded suite, in float16."""
+"""`python -m benchmarks.ship RUN…`: ship the trained stages that the embedded suite needs, in float16."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 
-from benchmarks.training import SHIPPED
+from benchmarks.makeup import make_plans
+from benchmarks.plan import Plan, make_plan
+from benchmarks.suite_files import load_suite
+from benchmarks.training import SHIPPED, checkpoint_name, find_checkpoint
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
 from facecloak.io import pocket_dir, read_json, write_bytes, write_json
 from facecloak.pocket.training.assets import write_manifest
 
 
+def needed(out: Path) -> set[str]:
+    """Names of the checkpoints that the suite's default run and `benchmarks.makeup`'s need.
+
+    Args:
+        out: folder of any run, where nothing is written.
+    """
+    plans: list[Plan] = [make_plan(load_suite("pocket"), out), *make_plans(out, "pocket_dense", None, 1, [])]
+    cells = [(plan.methods[cell.method], cell) for plan in plans for cell in plan.cells]
+    return {checkpoint_name(cell, stage) for cls, cell in cells for stage in cls.stages(cell.settings)}
+
+
 def ship(runs: list[Path]) -> int:
-    """Replace what is shipped by the checkpoints of these runs; returns how many there are.
+    """Take what is needed from the checkpoints of runs, or from what is shipped; the rest is deleted.
+
+    Returns:
+        how many there are.
 
     Raises:
-        FacecloakError: a run has none, which leaves everything as it was.
+        FacecloakError: one is in none of them or has changed, or the assets cannot be written; nothing is done then.
     """
-    found = {run: sorted((run / "checkpoints").glob("*.safetensors")) for run in runs}
-    for run, files in found.items():
+    folder, found = pocket_dir() / SHIPPED, {}
+    if not os.access(pocket_dir(), os.W_OK):
+        raise FacecloakError(f"{pocket_dir()} cannot be written; let $FACECLOAK_POCKET name a copy of it.")
+    for name in sorted(needed(runs[0])):
+        files = [file for run in runs if (file := find_checkpoint(run, name))]
         if not files:
-            raise FacecloakError(f"{run / 'checkpoints'} holds no trained stage: run `facecloak benchmark` first.")
-    folder, shipped = pocket_dir() / SHIPPED, set()
-    for file in (file for files in found.values() for file in files):
-        halves = save({name: weight.half() for name, weight in load_file(file).items()})
-        about = read_json(file.with_suffix(".json")) | {"sha256": hashlib.sha256(halves).hexdigest()}
-        write_bytes(folder / file.name, halves)
-        write_json(folder / f"{file.stem}.json", about)
-        shipped.add(file.stem)
+            raise FacecloakError(
+                f"{name} is in none of these runs: train with `facecloak benchmark pocket` and "
+                "`python -m benchmarks.makeup` first."
+            )
+        halves = save({key: weight.half() for key, weight in load_file(files[0]).items()})
+        about: dict[str, Any] = read_json(files[0].with_suffix(".json"))
+        found[name] = halves, about | {"sha256": hashlib.sha256(halves).hexdigest()}
+    for name, (halves, about) in found.items():
+        write_json(folder / f"{name}.json", about)
+        write_bytes(folder / f"{name}.safetensors", halves)
     for old in folder.iterdir():
-        if old.stem not in shipped:
+        if old.stem not in found:
             old.unlink()
     write_manifest(pocket_dir())
-    return len(shipped)
+    return len(found)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -51,10 +51,10 @@ def parse_settings(
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a YAML mapping; `FacecloakError` when it is missing, damaged or not a mapping."""
+    """Read a YAML mapping; `FacecloakError` when it is missing, damaged, not a mapping, or has a key twice."""
     try:
         with open(path) as file:
-            value = yaml.safe_load(file)
+            value = _Loader(file).get_single_data()
     except FileNotFoundError:
         raise FacecloakError(f"{path}: no such file.") from None
     except IsADirectoryError:
@@ -64,6 +64,19 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FacecloakError(f"{path}: expected a mapping of names to values.")
     return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which others silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Called for every mapping."""
+        seen = []
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} stands there twice", problem_mark=key.start_mark)
+            seen.append(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def settings_hash(value: Any) -> str:

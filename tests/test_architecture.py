@@ -89,7 +89,10 @@ def test_a_baseline_imports_neither_the_harness_nor_another_baseline(name):
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "benchmarks"])
 def test_the_harness_reaches_baselines_by_name_only(name):
+    """All but the command that measures what one baseline's stages did, on its own terms."""
     found = {found for found in imports(SOURCES[name]) if package(found) == "baselines"}
+    if name == "benchmarks.makeup":
+        found = {found for found in found if part(found) != "diffam"}
     assert found <= ({"baselines", "baselines.BASELINES"} if name == "benchmarks" else set())
 
 

@@ -141,3 +141,12 @@ def test_the_hash_depends_on_values_only():
 def test_every_changed_field_changes_the_hash():
     changes = [{}, {"lr": 0.2}, {"steps": 4}, {"checkpointing": True}, {"decoder": "x"}, {"precision": "bf16"}]
     assert len({settings_hash(Settings(**change)) for change in changes}) == len(changes)
+
+
+def test_a_key_that_stands_twice_is_refused_wherever_it_stands(tmp_path):
+    file = tmp_path / "twice.yaml"
+    file.write_text("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n")
+    with pytest.raises(FacecloakError, match=r"c stands there twice.*line 5"):
+        read_yaml(file)
+    file.write_text("a: {c: 1}\nb: {c: 1}\n")
+    assert read_yaml(file) == {"a": {"c": 1}, "b": {"c": 1}}

@@ -142,10 +142,12 @@ class FineTuning(pl.LightningModule):
         return {name: weight for name, weight in state.items() if name in learnt}
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load what `state_dict` gave; `FacecloakError` if it belongs to another network or rank."""
+        """Load what `state_dict` gave; `FacecloakError` if it belongs to another network, rank or layers."""
         shapes, own = ({name: w.shape for name, w in state.items()} for state in (state_dict, self.state_dict()))
         if shapes != own:
-            raise FacecloakError(f"diffam {self.settings.name}: the checkpoint is one of another network or rank.")
+            raise FacecloakError(
+                f"diffam {self.settings.name}: the checkpoint is one of another network, rank or layers."
+            )
         return self.tuned.load_state_dict(state_dict, strict=False, assign=assign)
 
 

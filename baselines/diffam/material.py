@@ -21,6 +21,7 @@ from facecloak.pocket.portraits import portraits
 DRAWN = "drawn"
 VERSION = 1  # raise it when drawn faces change
 PEOPLE = {True: 40_000, False: 42_000}  # first of those with makeup and of those without; nobody else's
+DRAWN_FACES = 2000  # of each
 FACE = (20.0, 16.0, 108.0, 104.0)  # of a drawn portrait
 
 
@@ -53,7 +54,7 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
         makeup: whether drawn faces wear any.
 
     Raises:
-        FacecloakError: no folder, no face in it, or drawn portraits of another size than 128.
+        FacecloakError: no folder, no face in it, drawn portraits of another size than 128, or more than there are.
     """
     if source == DRAWN:
         return _drawn(range(count), side, makeup)
@@ -74,10 +75,10 @@ def load_reference(source: str, name: str | None, side: int) -> Faces:
     if name is None:
         return load_faces(source, 1, side, makeup=True)
     if source == DRAWN:
-        number = name.removesuffix(".png")
-        if not number.isdecimal() or int(number) >= PEOPLE[False] - PEOPLE[True]:
+        number = int(name[:-4]) if name[:-4].isdecimal() else 0
+        if name != f"{number}.png":
             raise FacecloakError(f"diffam: reference {name!r} is no drawn portrait; they are called 0.png, 1.png, …")
-        return _drawn([int(number)], side, makeup=True)
+        return _drawn([number], side, makeup=True)
     paths = [path for path in list_images(expand(source)) if path.name == name]
     if not paths:
         raise FacecloakError(f"diffam: reference {name!r} is not in {expand(source)}.")
@@ -113,6 +114,8 @@ def _photos(paths: Sequence[Path], count: int, side: int, where: str) -> Faces:
 def _drawn(numbers: Sequence[int], side: int, makeup: bool) -> Faces:
     if side != 128:
         raise FacecloakError(f"diffam: drawn portraits have 128 pixels a side, the pixel diffusion model {side}.")
+    if max(numbers) >= DRAWN_FACES:
+        raise FacecloakError(f"diffam: there are {DRAWN_FACES} drawn portraits to learn from.")
     made = portraits([PEOPLE[makeup] + number for number in numbers], [0] * len(numbers), makeup=makeup)
     return Faces(
         [f"{number}.png" for number in numbers], to_tensor(made.images.numpy()), torch.tensor([FACE] * len(numbers)),

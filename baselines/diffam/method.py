@@ -118,7 +118,7 @@ class DiffAM(ProtectionMethod):
         )
         return [
             Stage("removal", removal, settings.removal_passes, "surrogate"),
-            Stage("transfer", transfer, settings.passes, "objective"),
+            Stage("transfer", transfer, settings.passes, "objective" if settings.adversarial else "surrogate"),
         ]
 
     def build(self, stage: str) -> pl.LightningModule:
@@ -149,7 +149,11 @@ class DiffAM(ProtectionMethod):
         return Protected(images, [None] * len(images), unet_passes=passes)
 
     def remove(self, images: Tensor) -> Tensor:
-        """Take makeup off B×3×side×side faces in [-1, 1] by the trained removal; the same shape and range."""
+        """Take makeup off B×3×side×side faces in [-1, 1]; the same shape and range.
+
+        Raises:
+            FacecloakError: the removal is not trained.
+        """
         if self.removal is None:
             raise FacecloakError("diffam's removal must be trained first: `facecloak benchmark` does that.")
         removal = FineTuning(self.settings.removal, self.diffusion)

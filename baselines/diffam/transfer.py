@@ -53,6 +53,11 @@ class TransferSettings(FineTuningSettings):
         super().__post_init__()
         self.check("makeup_passes must lie between 0 and passes", 0 <= self.makeup_passes <= self.passes)
 
+    @property
+    def adversarial(self) -> bool:
+        """Whether the target has any part in the training."""
+        return self.lambda_adv > 0 and self.makeup_passes < self.passes
+
 
 @dataclass
 class Reference:
@@ -124,13 +129,10 @@ class MakeupTransfer(FineTuning):
         return self.total(losses, weights)
 
     def weights(self, number: int) -> dict[str, float]:
-        """What each loss counts for in a pass, numbered from 0; "adv" is among them in the adversarial passes."""
+        """What each loss counts for in a pass, numbered from 0; "adv" is among them where it counts."""
         settings = self.settings
         weights = {"perceptual": settings.lambda_perceptual, "l1": settings.lambda_l1}
         if number < settings.makeup_passes:
             return weights | {"histogram": settings.lambda_histogram, "clip": settings.lambda_clip}
-        return weights | {
-            "histogram": settings.lambda_adversarial_histogram,
-            "clip": settings.lambda_adversarial_clip,
-            "adv": settings.lambda_adv,
-        }
+        weights |= {"histogram": settings.lambda_adversarial_histogram, "clip": settings.lambda_adversarial_clip}
+        return weights | ({"adv": settings.lambda_adv} if settings.adversarial else {})

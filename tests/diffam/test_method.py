@@ -100,7 +100,7 @@ def test_the_reference_is_what_the_removal_makes_of_it(suite):
 def test_weights_of_another_rank_are_refused(suite):
     ((_, _, cls, settings),) = resolve_methods(load_suite(suite), ["diffam"])
     other = cls(settings.__class__(**{**vars(settings), "rank": 0}))
-    with pytest.raises(FacecloakError, match="another network or rank"):
+    with pytest.raises(FacecloakError, match="another network, rank or layers"):
         cls(settings).use("transfer", other.edit.state_dict())
 
 
@@ -120,9 +120,11 @@ def test_drawn_faces_wear_makeup_or_not_and_have_their_regions():
         material.load_faces("drawn", 1, 64, True)
     named = material.load_reference("drawn", "2.png", 128)
     assert torch.equal(named.images[0], made_up.images[2]) and torch.equal(named.regions[0], made_up.regions[2])
-    for name in ("2.jpg", "4000.png", "-1.png"):
+    for name in ("2.jpg", "02.png", "2", "-1.png"):
         with pytest.raises(FacecloakError, match="is no drawn portrait"):
             material.load_reference("drawn", name, 128)
+    with pytest.raises(FacecloakError, match="there are 2000 drawn portraits"):
+        material.load_reference("drawn", "2000.png", 128)
     assert DiffAM.stages(DiffAM.Settings(**SETTINGS))[0].settings["images"] == 2
 
 
@@ -132,8 +134,21 @@ def test_another_model_or_what_matters_names_other_weights_and_what_does_not_mat
     assert DiffAM.weights_sha256(settings) != DiffAM.weights_sha256(other)
     for change in ({"test_steps": 12}, {"gradient_checkpointing": True}):
         assert DiffAM.stages(DiffAM.Settings(**change)) == DiffAM.stages(DiffAM.Settings())
-    for change in ({"lambda_adv": 2.0}, {"lr": 1e-3}, {"images": 9}, {"reference": "a"}, {"removal_passes": 2}):
-        assert DiffAM.stages(DiffAM.Settings(**change))[1] != DiffAM.stages(DiffAM.Settings())[1]
+    plain = DiffAM.stages(DiffAM.Settings())
+    for change in ({"lambda_adv": 2.0}, {"lr": 1e-3}, {"reference": "a"}, {"layers": "attention"}, {"t0": 90}):
+        removal, transfer = DiffAM.stages(DiffAM.Settings(**change))
+        assert removal == plain[0] and transfer != plain[1]
+    both = {"images": 9, "rank": 4, "batch_size": 2, "perceptual": "pocket"}
+    removals = {"passes": 2, "lr": 1e-3, "layers": "attention", "inversion_steps": 9, "lambda_clip": 1.0}
+    for name, value in {**both, **{f"removal_{name}": value for name, value in removals.items()}}.items():
+        removal, transfer = DiffAM.stages(DiffAM.Settings(**{name: value}))
+        assert removal != plain[0] and transfer != plain[1]
+
+
+def test_a_transfer_without_adversarial_term_is_one_for_all_targets():
+    for change in ({"lambda_adv": 0.0}, {"makeup_passes": 4}):
+        assert [stage.depends for stage in DiffAM.stages(DiffAM.Settings(**change))] == ["surrogate", "surrogate"]
+    assert [stage.depends for stage in DiffAM.stages(DiffAM.Settings())] == ["surrogate", "objective"]
 
 
 def test_steps_that_do_not_fit_are_refused_before_anything_is_trained():
