@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -60,11 +61,11 @@ class Runner:
         self._black_boxes: dict[str, Recognizer] = {}
         self._judges: dict[tuple[str, ...], Judge] = {}
 
-    def run(self) -> pd.DataFrame:
+    def run(self, on_judged: Callable[[Path], None] = lambda folder: None) -> pd.DataFrame:
         """Protect and judge every cell of the plan; the leaderboard of all cells in ``out`` is kept up to date.
 
-        Returns:
-            the long table of the plan's cells; empty in processes other than the first.
+        ``on_judged`` is called with the folder of each cell that was not complete before. Returns the long table of
+        the plan's cells; an empty one in processes other than the first.
         """
         quiet()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # Lightning heeds it only while it trains
@@ -76,6 +77,8 @@ class Runner:
         if self.main:
             trained = [cell for cell in cells if self.plan.methods[cell.method].stages(cell.settings)]
             announce([c for c in trained if self._pending(c)], self.plan.out, self.plan.accelerator, self._load_method)
+            shown = {source.name for cell in cells for source in self._sources(cell)[:ROWS]}
+            write_sources(self.plan.out, {name: self.photos[name].image for name in sorted(shown)})
         written = time.monotonic()
         for number, cell in enumerate(cells, start=1):
             done = self._folder(cell) in current
@@ -87,14 +90,13 @@ class Runner:
                 if not done:
                     self._judge(cell)
                     current.append(self._folder(cell))
+                    on_judged(self._folder(cell))
                 tqdm.write(f"    {summary(read_result(self._folder(cell))['rows'])}")
                 if number == len(cells) or time.monotonic() - written > 20:  # it reads all cells
                     write_leaderboard(self.plan.out, others + current)
                     written = time.monotonic()
         if not self.main:
             return pd.DataFrame()
-        shown = self._sources(cells[0])[:ROWS]
-        write_sources(self.plan.out, {source.name: self.photos[source.name].image for source in shown})
         write_grid(self.plan.out, [self._folder(cell) for cell in cells])
         return long_table(current)
 

@@ -70,12 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
     benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
-    benchmark.add_argument(
-        "--limit",
-        type=_positive,
-        metavar="N",
-        help="the first N photos of each group (default: the suite's number, or all)",
-    )
+    benchmark.add_argument("--limit", type=_positive, metavar="N", help="the first N photos of each group (default: "
+                           "the suite's number, or all)")  # fmt: skip
     benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
     benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
     benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
@@ -84,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--devices", type=_positive, default=1, help="processes or GPUs (default: 1)")
     benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
                            help="keep finished images, or make all again")  # fmt: skip
+    benchmark.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send each cell to Weights & "
+                           "Biases (default: online if logged in, else offline)")  # fmt: skip
     _add_common(benchmark)
     benchmark.set_defaults(run=_benchmark)
 
@@ -111,12 +109,19 @@ def _parser() -> argparse.ArgumentParser:
     calibrate = commands.add_parser("calibrate", help="compute verification thresholds from impostor pairs")
     calibrate.add_argument("suite", help="whose crop, photos and recognizers")
     calibrate.add_argument("--recognizers", type=_names, help="names (default: the suite's)")
-    calibrate.add_argument(
-        "--photos", type=Path, help="folder with a folder of photos per person (default: the suite's)"
-    )
+    calibrate.add_argument("--photos", type=Path, help="folder with a folder of photos per person (default: the "
+                           "suite's)")  # fmt: skip
     calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos framed otherwise than the suite's")
     calibrate.add_argument("--out", type=Path, required=True, help="JSON file; entries of other recognizers are kept")
     calibrate.set_defaults(run=_calibrate)
+
+    sweep = commands.add_parser("sweep", help="search settings, as a W&B sweep file says")
+    sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
+    sweep.add_argument("--count", type=_positive, default=20, help="trials in all, earlier ones included (default: 20)")
+    sweep.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default: 1)")
+    sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
+    sweep.add_argument("--storage", help="URL of a database that several machines share (default: a file in --out)")
+    sweep.set_defaults(run=_sweep)
 
     listing = commands.add_parser("list", help="methods, recognizers (present or missing), suites")
     listing.set_defaults(run=_list)
@@ -139,6 +144,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     from benchmarks.plan import make_plan
     from benchmarks.runner import Runner
     from benchmarks.suite_files import load_suite
+    from benchmarks.tracking import Tracker
 
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets
@@ -147,7 +153,8 @@ def _benchmark(options: argparse.Namespace) -> int:
         options.objective, targets, options.black_box, options.white_box, options.limit, options.batch_size,
         options.devices, options.accelerator, options.mode == "overwrite",
     )  # fmt: skip
-    table = Runner(plan).run()
+    with Tracker(plan.out, options.wandb) as tracker:
+        table = Runner(plan).run(tracker.send)
     if table.empty:  # not the first process
         return 0
     print_leaderboard(table)
@@ -185,6 +192,15 @@ def _calibrate(options: argparse.Namespace) -> int:
     from benchmarks.calibrate import calibrate_suite
 
     return calibrate_suite(options.suite, options.recognizers, options.photos, options.crop, options.out)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from benchmarks.local_sweep import run_sweep
+
+    out = options.out or Path("runs") / "sweeps" / options.path.stem
+    run_sweep(options.path, out, options.count, options.jobs, options.storage)
+    print(f"wrote trials.csv, history.png, pareto.png and importance.png below {out}")
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -1,0 +1,105 @@
+"""`python -m benchmarks.trial SUITE …`: one trial of a sweep, a small benchmark and its score; W&B's agent starts it.
+
+The score is the mean black-box PSR at FAR 0.01 in per cent, less `PENALTY` points for each dB by which the mean PSNR
+lies below a floor: success that is bought with pictures nobody would publish does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.cell import read_result
+from benchmarks.leaderboard import headline_far, long_table
+from benchmarks.plan import Plan, make_plan
+from benchmarks.runner import Runner
+from benchmarks.suite_files import load_suite
+from facecloak.errors import FacecloakError
+from facecloak.guard import guarded
+from facecloak.io import sha256_json
+
+PENALTY = 10.0  # points a dB
+FLOOR = 24.0  # dB
+Report = Callable[[int, dict[str, float]], None]
+
+
+def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
+    """``objective``, ``psr`` (per cent), ``psnr`` (dB), ``seconds_per_image``: means over the cells of a long table.
+
+    There is no ``psnr`` where all images are identical to their sources.
+
+    Raises:
+        FacecloakError: no PSR could be measured.
+    """
+    rows = table[table["far"] == headline_far(table["far"])]
+    psr, psnr = 100 * rows["psr"].mean(), rows["psnr"].mean()
+    if pd.isna(psr):
+        raise FacecloakError("No PSR could be measured, so that the trial has no score.")
+    values = {"psr": psr, "psnr": psnr, "seconds_per_image": rows["amortised_seconds_per_image"].mean()}
+    found = {name: float(value) for name, value in values.items() if not pd.isna(value)}
+    return {"objective": float(psr - PENALTY * max(0.0, floor - found.get("psnr", floor))), **found}
+
+
+def parse(arguments: list[str]) -> tuple[Plan, float]:
+    """The plan and the floor of a trial, from its command line.
+
+    Cells lie in a folder named by the arguments below ``--out``: a trial that is started again goes on where it was.
+
+    Raises:
+        FacecloakError: what `make_plan` raises, or an argument is unknown.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trial", description=__doc__.splitlines()[0])
+    parser.add_argument("suite", help="name or path of a YAML file")
+    for name in ("methods", "targets", "black-box"):
+        parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
+    parser.add_argument("--limit", type=int, help="photos of each group")
+    parser.add_argument("--floor", type=float, default=FLOOR, help=f"dB of PSNR below which points are lost ({FLOOR})")
+    parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+    options, rest = parser.parse_known_args(arguments)
+    for text in rest:
+        if not text.startswith("--") or "." not in text.partition("=")[0] or "=" not in text:
+            raise FacecloakError(f"unknown argument {text!r}; settings are given as --method.field=value")
+    suite = load_suite(options.suite)
+    plan = make_plan(
+        suite, options.out / sha256_json(sorted(arguments))[:12], options.methods,
+        [text.removeprefix("--") for text in rest], targets=options.targets, black_boxes=options.black_box,
+        limit=options.limit, accelerator=options.accelerator,
+    )  # fmt: skip
+    return plan, options.floor
+
+
+def run_trial(arguments: list[str], report: Report = lambda step, values: None) -> dict[str, float]:
+    """Run a trial; returns its `score`.
+
+    Args:
+        arguments: as typed.
+        report: gets the number of cells and the score so far after each; whatever it raises ends the trial.
+    """
+    plan, floor = parse(arguments)
+    folders = [cell.folder(plan.out) for cell in plan.cells]
+
+    def judged(folder: Path) -> None:
+        done = [each for each in folders if read_result(each)]
+        report(len(done), score(long_table(done), floor))
+
+    return score(Runner(plan).run(judged), floor)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, print the score."""
+
+    def work() -> int:
+        values = run_trial(sys.argv[1:] if arguments is None else arguments)
+        print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        return 0
+
+    return guarded(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Sweeps without a server: every file is sound, trials are scored, none is lost or doubled, a killed sweep goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks.local_sweep import open_study
+from benchmarks.sweep_files import load_sweep
+from benchmarks.sweep_report import pareto
+from benchmarks.trial import PENALTY, parse, run_trial, score
+from facecloak.cli import main
+from facecloak.errors import FacecloakError
+
+FILES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
+HEAD = ["${env}", "${interpreter}", "-m", "benchmarks.trial"]
+
+
+@pytest.fixture
+def sweep(toys, tmp_path, monkeypatch):
+    """Writes a sweep of PGD on the toy suite."""
+
+    def write(parameters, method="random", **others) -> str:
+        command = [*HEAD, str(toys), "--methods=pgd", "--black-box=ada,bob", "--limit=2", "--floor=20", "${args}"]
+        content = {
+            "program": "benchmarks.trial", "method": method, "metric": {"name": "objective", "goal": "maximize"},
+            "parameters": parameters, "command": command, **others,
+        }  # fmt: skip
+        (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))
+        return str(tmp_path / "toy_sweep.yaml")
+
+    return write
+
+
+EPSILON = {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"value": 2}}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_sweep_is_read_and_its_first_trial_can_be_planned(path, tmp_path):
+    sweep = load_sweep(path)
+    study = open_study(sweep, "sqlite://")
+    for _ in range(3):
+        parse([*sweep.command(study.ask(sweep.space).params), f"--out={tmp_path}"])
+
+
+def test_points_are_lost_below_the_floor():
+    table = pd.DataFrame({"far": [0.1, 0.01, 0.01], "psr": [1.0, 0.5, 0.3], "psnr": [9.0, 22.0, 24.0],
+                          "amortised_seconds_per_image": [1.0, 2.0, 4.0]})  # fmt: skip
+    found = score(table, 25.0)
+    assert found["psr"] == pytest.approx(40) and found["psnr"] == pytest.approx(23) and found["seconds_per_image"] == 3
+    assert found["objective"] == pytest.approx(40 - 2 * PENALTY)
+    assert score(table, 20.0)["objective"] == pytest.approx(40)
+    identical = score(table.assign(psnr=None), 25.0)
+    assert identical["objective"] == pytest.approx(40) and "psnr" not in identical
+
+
+def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tmp_path):
+    trial = load_sweep(Path(sweep(EPSILON))).command({"pgd.epsilon": 16, "pgd.iterations": 2})
+    steps = []
+    values = run_trial([*trial, f"--out={tmp_path / 'out'}"], lambda step, values: steps.append((step, values)))
+    assert [step for step, _ in steps] == [1, 2] and steps[-1][1] == values
+    (table,) = (pd.read_csv(path) for path in (tmp_path / "out").glob("*/leaderboard.csv"))
+    rows = table[table["far"] == 0.01]
+    assert values["psr"] == pytest.approx(100 * rows["psr"].mean()) and len(rows) == 2
+    assert values["psnr"] == pytest.approx(rows["psnr"].mean())
+
+
+def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_grid_once(sweep, tmp_path, capfd):
+    grid = {"pgd.epsilon": {"values": [2, 8, 32]}, "pgd.iterations": {"values": [1, 3]}}
+    path, out = sweep(grid, "grid"), tmp_path / "out"
+    assert main(["sweep", path, "--count", "5", "--jobs", "2", "--out", str(out)]) == 0
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 5 and (table["state"] == "complete").all()
+    assert not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[") and "objective" in line]
+    assert len(lines) == 5
+    assert main(["sweep", path, "--count", "9", "--out", str(out)]) == 0  # the grid has 6
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 6 and not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
+    best, worst = (table[table["pgd.epsilon"] == value]["psr"].max() for value in (32, 2))
+    assert best >= worst
+    assert all((out / name).stat().st_size > 3000 for name in ("history.png", "pareto.png"))
+
+
+def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
+    path, out = sweep(EPSILON), tmp_path / "out"
+    command = [sys.executable, "-c", "import sys; from facecloak.cli import main; sys.exit(main())", "sweep", path]
+    with subprocess.Popen(
+        [*command, "--count", "6", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        begun = [line for line in iter(process.stdout.readline, "") if line.startswith("[2/6]")][:1]
+        process.send_signal(signal.SIGKILL)
+    assert begun
+    study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
+    left = [trial for trial in study.trials if not trial.state.is_finished()]
+    assert len(left) <= 1
+    assert main(["sweep", path, "--count", "6", "--out", str(out)]) == 0
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 6 and table["number"].is_unique
+    for trial in left:  # the one that was running has been run, with its values
+        assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
+
+
+def test_the_front_is_what_nothing_else_beats_in_both():
+    trials = pd.DataFrame({"psr": [10, 20, 20, 30, 5], "psnr": [30.0, 25.0, 26.0, 20.0, None]})
+    assert [*pareto(trials).index] == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"method": "bayesian"}, "Did you mean 'bayes'"),
+        ({"metric": {"name": "psr", "goal": "maximize"}}, "metric must be"),
+        ({"command": ["python", "train.py"]}, "command must begin with"),
+        ({"parameters": {}}, "no parameters"),
+        ({"parameters": {"pgd.epsilon": {"min": 1}}}, "needs value, values, or min and max"),
+        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "distribution": "beta"}}}, "distribution of pgd.epsilon"),
+        ({"parameters": {"pgd.epsilon": {"min": 5, "max": 2}}}, "pgd.epsilon: "),
+        ({"method": "grid", "parameters": {"pgd.epsilon": {"min": 0.5, "max": 2.0}}}, "a grid needs values"),
+        ({"early_terminate": {"type": "median"}}, "must be of type hyperband"),
+    ],
+)
+def test_what_cannot_be_a_sweep_is_refused_with_a_reason(sweep, tmp_path, capsys, change, said):
+    path = Path(sweep(EPSILON))
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_setting_that_is_none_ends_the_sweep_with_a_reason(sweep, tmp_path, capsys):
+    assert main(["sweep", sweep({"pgd.epsilonn": {"values": [1, 2]}}), "--out", str(tmp_path / "out")]) == 2
+    assert "epsilonn" in capsys.readouterr().err
+
+
+def test_unknown_arguments_of_a_trial_are_refused():
+    with pytest.raises(FacecloakError, match="unknown argument '--epsilon=3'"):
+        parse(["pocket", "--epsilon=3"])
