@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from baselines.diffam.regions import regions_of_landmarks, regions_of_portraits
+from baselines.diffam.regions import regions_of_labels, regions_of_landmarks, regions_of_portraits
 from facecloak.data import list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
@@ -47,8 +48,9 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
     """The first faces of a source.
 
     Args:
-        source: ``drawn``, portraits of people that no other part of the suite shows; or a folder of photos, the
-            regions of which are guessed from MTCNN's landmarks.
+        source: ``drawn``, portraits of people that no other part of the suite shows; or a folder of photos. Their
+            regions come from label maps, ``masks/STEM.png`` in it (`regions_of_labels`), or are guessed from MTCNN's
+            landmarks where there is none.
         count: how many at most.
         side: of the square pictures in pixels.
         makeup: whether drawn faces wear any.
@@ -89,13 +91,14 @@ def source_sha256(source: str) -> str:
     """Hash of what `load_faces` reads."""
     if source == DRAWN:
         return sha256_json([DRAWN, VERSION, *PEOPLE.values()])
-    return sha256_json([[path.name, sha256(path)] for path in list_images(expand(source))])
+    photos = list_images(expand(source))
+    return sha256_json([[path.name, *map(sha256, filter(Path.is_file, (path, _labels_file(path))))] for path in photos])
 
 
 def _photos(paths: Sequence[Path], count: int, side: int, where: str) -> Faces:
     """The first photos that show a face."""
     find_face = FaceDetector()
-    names, images, boxes, landmarks = [], [], [], []
+    names, images, boxes, regions = [], [], [], []
     for path in paths:
         if len(names) == count:
             break
@@ -104,11 +107,33 @@ def _photos(paths: Sequence[Path], count: int, side: int, where: str) -> Faces:
             names.append(path.name)
             images.append(photo.image)
             boxes.append(photo.box)
-            landmarks.append(find_face.landmarks(photo.image))
+            labels = _read_labels(path, side)
+            if labels is None:
+                points = torch.from_numpy(find_face.landmarks(photo.image))
+                regions.append(regions_of_landmarks(points[None], side))
+            else:
+                regions.append(regions_of_labels(labels))
     if not names:
         raise FacecloakError(f"diffam: no face is found in {where}.")
-    points = torch.from_numpy(np.stack(landmarks))
-    return Faces(names, to_tensor(images), torch.tensor(boxes), regions_of_landmarks(points, side))
+    return Faces(names, to_tensor(images), torch.tensor(boxes), torch.cat(regions))
+
+
+def _labels_file(photo: Path) -> Path:
+    return photo.parent / "masks" / f"{photo.stem}.png"
+
+
+def _read_labels(photo: Path, side: int) -> Tensor | None:
+    """The labels of a photo's pixels, 1×side×side, cut and resized as `read_photo` does; None if there are none."""
+    file = _labels_file(photo)
+    if not file.is_file():
+        return None
+    with Image.open(file) as labels, Image.open(photo) as image:
+        if labels.mode not in ("L", "P") or labels.size != ImageOps.exif_transpose(image).size:
+            raise FacecloakError(f"{file}: a label map has one channel of 8 bits, and its photo's size.")
+        short = min(labels.size)
+        left, top = ((length - short) // 2 for length in labels.size)
+        square = labels.crop((left, top, left + short, top + short)).resize((side, side), Image.Resampling.NEAREST)
+        return torch.from_numpy(np.array(square))[None]
 
 
 def _drawn(numbers: Sequence[int], side: int, makeup: bool) -> Faces:

@@ -9,6 +9,8 @@ from facecloak.pocket.portraits import Portraits
 
 REGIONS = ("left_eye", "right_eye", "lips", "skin")  # left and right of the picture
 EYE_MARGIN = 10 / 256  # how far the eye regions reach beyond the eye, in units of the picture's side
+# numbers of face-parsing.PyTorch's 19 classes, those of CelebAMask-HQ
+EYES, LIP_LABELS, SKIN_LABELS = (4, 5), (12, 13), (1, 10)
 # ellipses around MTCNN's points: half width and half height in units of the distance between the eyes
 EYE, LIPS, FACE = (0.24, 0.12), (0.50, 0.27), (1.0, 1.4)
 
@@ -34,6 +36,21 @@ def regions_of_portraits(portraits: Portraits) -> Tensor:
     nearer_left = offsets[:, 0].norm(dim=-1) < offsets[:, 1].norm(dim=-1)
     eyes = masks["eyes"]
     return regions_of_masks(eyes & nearer_left, eyes & ~nearer_left, masks["lips"], masks["skin"])
+
+
+def regions_of_labels(labels: Tensor) -> Tensor:
+    """Regions of what a face-parsing network says of each pixel, bool B×4×H×W, in the order of `REGIONS`.
+
+    Args:
+        labels: whole numbers B×H×W, 0..18 as in face-parsing.PyTorch: 1 skin, 4 and 5 eyes, 10 nose, 12 and 13 lips.
+    """
+    first, second = (labels == number for number in EYES)
+    columns, _ = _grid(labels)
+    places = [(eye * columns).sum((1, 2)) / eye.sum((1, 2)) for eye in (first, second)]
+    swap = (places[0] > places[1])[:, None, None]  # left and right are of the picture here
+    left, right = torch.where(swap, second, first), torch.where(swap, first, second)
+    lips, skin = (torch.isin(labels, torch.tensor(numbers)) for numbers in (LIP_LABELS, SKIN_LABELS))
+    return regions_of_masks(left, right, lips, skin)
 
 
 def regions_of_landmarks(landmarks: Tensor, side: int) -> Tensor:

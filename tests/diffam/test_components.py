@@ -8,7 +8,13 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from baselines.diffam.clip import Clip
 from baselines.diffam.perceptual import load_perceptual
-from baselines.diffam.regions import REGIONS, regions_of_landmarks, regions_of_masks, regions_of_portraits
+from baselines.diffam.regions import (
+    REGIONS,
+    regions_of_labels,
+    regions_of_landmarks,
+    regions_of_masks,
+    regions_of_portraits,
+)
 from facecloak.data import to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
@@ -98,6 +104,23 @@ def test_regions_of_masks_are_eye_boxes_with_a_margin_cut_to_the_skin():
     expected[100:105, 60:80] = False
     assert torch.equal(regions[0], expected)
     assert not regions[1].any() and not regions[2].any() and torch.equal(regions[3], skin[0])
+
+
+def test_regions_of_labels_are_those_of_the_masks_with_left_and_right_of_the_picture(drawn):
+    portraits = drawn[0]
+    own, middle = regions_of_portraits(portraits), portraits.landmarks[:, 2, 0]
+    columns = torch.arange(128)[None, None]
+    masks = portraits.masks
+    for left, right in ((4, 5), (5, 4)):  # networks differ in whose left is meant
+        labels = torch.zeros_like(portraits.labels)
+        labels[masks["skin"]] = 1
+        labels[masks["lips"]] = 12
+        labels[masks["lips"] & (torch.arange(128)[:, None] % 2 == 0)] = 13
+        labels[masks["eyes"] & (columns < middle[:, None, None])] = left
+        labels[masks["eyes"] & (columns >= middle[:, None, None])] = right
+        found = regions_of_labels(labels)
+        assert torch.equal(found[:, 2:], own[:, 2:])
+        assert all(overlap(found[:, eye], own[:, eye]) > 0.95 for eye in (0, 1))
 
 
 def overlap(one: torch.Tensor, other: torch.Tensor) -> float:

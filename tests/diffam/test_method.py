@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from diffusers import DDPMPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
 from baselines.diffam import material
@@ -15,7 +16,7 @@ from benchmarks.suite_files import load_suite
 from facecloak.cli import main
 from facecloak.data import to_tensor, to_uint8
 from facecloak.errors import FacecloakError
-from facecloak.io import read_image
+from facecloak.io import read_image, write_png
 from tests.diffam.small import scheduler, unet
 from tests.toys import write_suite
 
@@ -102,6 +103,30 @@ def test_weights_of_another_rank_are_refused(suite):
     other = cls(settings.__class__(**{**vars(settings), "rank": 0}))
     with pytest.raises(FacecloakError, match="another network, rank or layers"):
         cls(settings).use("transfer", other.edit.state_dict())
+
+
+def test_label_maps_beside_the_photos_say_where_the_parts_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "FaceDetector", Everywhere)
+    for name in ("a", "b"):
+        write_png(tmp_path / f"{name}.png", np.full((64, 96, 3), 128, np.uint8))
+    before = material.source_sha256(str(tmp_path))
+    guessed = material.load_faces(str(tmp_path), 2, 32, True).regions
+    labels = np.ones((64, 96), np.uint8)
+    labels[40:50, 30:60] = 12  # in the central square: columns 14 to 44 of 64
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(labels).save(tmp_path / "masks" / "b.png")
+    assert material.source_sha256(str(tmp_path)) != before
+    material.load_faces.cache_clear()
+    regions = material.load_faces(str(tmp_path), 2, 32, True).regions
+    assert torch.equal(regions[0], guessed[0])
+    lips = torch.zeros(32, 32, dtype=torch.bool)
+    lips[20:25, 7:22] = True
+    assert torch.equal(regions[1, 2], lips) and torch.equal(regions[1, 3], ~lips)
+    Image.fromarray(labels[:, :64]).save(tmp_path / "masks" / "b.png")
+    with pytest.raises(
+        FacecloakError, match=r"masks/b.png: a label map has one channel of 8 bits, and its photo's size"
+    ):
+        material.load_reference(str(tmp_path), "b.png", 32)
 
 
 def test_drawn_faces_wear_makeup_or_not_and_have_their_regions():
