@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
-import socket
+import signal
 import subprocess
 import sys
-import warnings
 import zlib
 from pathlib import Path
 
@@ -16,18 +14,17 @@ import optuna
 import pandas as pd
 import torch
 from filelock import FileLock
-from optuna.samplers import RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from benchmarks.progress import quiet
 from benchmarks.sweep_files import Sweep, load_sweep
 from benchmarks.sweep_report import write_report
+from benchmarks.sweep_study import LOCK, ask, counted, open_study, queue_grid, take_up
 from benchmarks.trial import run_trial
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
 
-SURPLUS, PROCESS, ERROR = "surplus", "process", "error"  # user attributes of a trial
-LOCK = "ask.lock"
+SURPLUS, ERROR = "surplus", "error"  # attributes of a trial
 
 
 def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None) -> pd.DataFrame:
@@ -53,74 +50,18 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None)
     url = storage or f"sqlite:///{(out / 'study.db').resolve()}"
     study = open_study(sweep, url)
     with FileLock(out / LOCK):
-        _take_up(study)
-    if sweep.method == "grid":
-        count = _queue_grid(study, sweep, count)
+        take_up(study, shared=storage is not None)
+        if sweep.method == "grid":
+            count = queue_grid(study, sweep, count)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if jobs == 1:
         work(sweep, out, url, count)
     else:
         _work_apart(sweep, out, url, count, jobs)
-    return write_report(study, out)
-
-
-def open_study(sweep: Sweep, url: str) -> optuna.Study:
-    """The study of a sweep, new or as it is in the database."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    pruner = optuna.pruners.NopPruner()
-    if sweep.min_iter:
-        pruner = optuna.pruners.HyperbandPruner(min_resource=sweep.min_iter, reduction_factor=sweep.eta)
-    return optuna.create_study(
-        storage=url, study_name=sweep.name, pruner=pruner, direction="maximize", load_if_exists=True
-    )
-
-
-def _ask(study: optuna.Study, sweep: Sweep, out: Path) -> optuna.Trial:
-    """The next trial. What it draws depends on its number: neither on who asks nor on what was killed before."""
-    with FileLock(out / LOCK):  # SQLite hands a queued trial to two that ask at once; servers do not
-        seed = zlib.crc32(f"{sweep.name} {len(study.get_trials(deepcopy=False))} {out.name}".encode())
-        bayes = sweep.method == "bayes"
-        study.sampler = TPESampler(seed=seed, constant_liar=True) if bayes else RandomSampler(seed=seed)
-        trial = study.ask(sweep.space)
-        trial.set_user_attr(PROCESS, f"{socket.gethostname()}:{os.getpid()}")
-    return trial
-
-
-def _queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
-    """Queue the first ``count`` places of a grid, those that are not yet; returns how many places there are of them.
-
-    Optuna's own GridSampler ends a study only where Optuna runs it.
-    """
-    places = [*itertools.islice(itertools.product(*map(_values, sweep.space.values())), count)]
-    known = [trial.system_attrs.get("fixed_params", trial.params) for trial in _counted(study)]
-    for place in (dict(zip(sweep.space, values, strict=True)) for values in places):
-        if place not in known:
-            study.enqueue_trial(place)
-    return len(places)
-
-
-def _values(each: optuna.distributions.BaseDistribution) -> list:
-    if isinstance(each, optuna.distributions.CategoricalDistribution):
-        return list(each.choices)
-    count = round((each.high - each.low) / each.step)
-    return [each.low + number * each.step for number in range(count + 1)]
-
-
-def _take_up(study: optuna.Study) -> None:
-    """Queue the trials of processes of this machine that are no more, with the same values."""
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        host, _, number = trial.user_attrs.get(PROCESS, f"{socket.gethostname()}:").partition(":")
-        if host == socket.gethostname() and not (number and _lives(int(number))):
-            study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
+    table = write_report(study, out)
+    if len(table) < count:
+        print(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
+    return table
 
 
 def work(sweep: Sweep, out: Path, url: str, count: int) -> None:
@@ -132,37 +73,34 @@ def work(sweep: Sweep, out: Path, url: str, count: int) -> None:
     quiet()
     study = open_study(sweep, url)
     while True:
-        if sum(trial.state.is_finished() for trial in _counted(study)) >= count:
+        if sum(trial.state.is_finished() for trial in counted(study)) >= count:
             return
-        trial = _ask(study, sweep, out)
+        trial = ask(study, sweep, out)
         # the database numbers trials, so that each process comes to the same: who was first stays
-        if sum(other.number < trial.number for other in _counted(study)) >= count:
+        if sum(other.number < trial.number for other in counted(study)) >= count:
             trial.set_user_attr(SURPLUS, True)
             study.tell(trial, state=TrialState.FAIL)
             return
         _run(study, sweep, trial, out, count)
 
 
-def _counted(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials but those that failed or were killed."""
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
-
-
 def _run(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, out: Path, count: int) -> None:
-    def report(step: int, values: dict[str, float]) -> None:
+    def report(step: int, steps: int, values: dict[str, float]) -> None:
         trial.report(values["objective"], step)
-        if trial.should_prune():
+        if step < steps and trial.should_prune():
             for name, value in values.items():
                 trial.set_user_attr(name, value)
             raise optuna.TrialPruned
 
     arguments = [*sweep.command(trial.params), f"--out={out / 'trials'}"]
+    same = zlib.crc32(" ".join(arguments).encode())
     try:
-        values = run_trial(arguments, report)
+        with FileLock(out / f"{same:08x}.lock"):  # two that drew the same share a folder
+            values = run_trial(arguments, report)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
         values, end = trial.user_attrs, "ended early at"
-    except FacecloakError as error:
+    except Exception as error:
         trial.set_user_attr(ERROR, str(error))
         study.tell(trial, state=TrialState.FAIL)
         raise
@@ -171,7 +109,7 @@ def _run(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, out: Path, coun
             trial.set_user_attr(name, value)
         study.tell(trial, values["objective"])
         end = "objective"
-    done = sum(other.state.is_finished() for other in _counted(study))
+    done = sum(other.state.is_finished() for other in counted(study))
     typed = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                       for name, value in trial.params.items())  # fmt: skip
     quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
@@ -180,11 +118,13 @@ def _run(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, out: Path, coun
 
 def _work_apart(sweep: Sweep, out: Path, url: str, count: int, jobs: int) -> None:
     """The same in processes of their own, with a share of the threads, or a GPU each."""
-    gpus, workers = torch.cuda.device_count(), []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
+    workers = []
     for worker in range(jobs):
         environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
         if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = str(worker % gpus)
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
         command = [sys.executable, "-m", "benchmarks.local_sweep", str(sweep.path), str(out), url, str(count)]
         workers.append(subprocess.Popen(command, env=environment))
     try:
@@ -192,6 +132,7 @@ def _work_apart(sweep: Sweep, out: Path, url: str, count: int, jobs: int) -> Non
     except KeyboardInterrupt:
         for worker in workers:
             worker.terminate()
+            worker.wait()
         raise
     if any(failed):
         raise FacecloakError("A process of the sweep failed, see above; run the same command again to go on.")

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
+from facecloak.io import sha256_json
 from facecloak.registry import unknown_name
 
 PROGRAM = ["${env}", "${interpreter}", "-m", "benchmarks.trial"]  # how every trial's command begins
@@ -29,6 +30,7 @@ class Sweep:
         arguments: of a trial, `ARGS` among them.
         min_iter: cells that a trial is given before it may be ended early; None if it never is.
         eta: of hyperband.
+        sha256: of what the file says.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class Sweep:
     arguments: list[str]
     min_iter: int | None
     eta: int
+    sha256: str
 
     def command(self, values: dict[str, Any]) -> list[str]:
         """The arguments of a trial with these values of the parameters."""
@@ -64,37 +67,46 @@ def load_sweep(path: Path) -> Sweep:
     parameters = content.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         raise FacecloakError(f"{path}: there are no parameters to search.")
-    early = content.get("early_terminate") or {}
-    if early and early.get("type") != "hyperband":
-        raise FacecloakError(f"{path}: early_terminate must be of type hyperband.")
+    least, eta = _early_end(path, content.get("early_terminate"))
     space = {name: _distribution(path, name, spec) for name, spec in parameters.items()}
     open_ended = [name for name, each in space.items() if isinstance(each, FloatDistribution) and each.step is None]
     if method == "grid" and open_ended:
         raise FacecloakError(f"{path}: a grid needs values, of {open_ended[0]} too.")
     return Sweep(
         path, path.stem, method, space, command[len(PROGRAM) :],
-        int(early.get("min_iter", 1)) if early else None, int(early.get("eta", 3)),
+        least, eta, sha256_json(content),
     )  # fmt: skip
+
+
+def _early_end(path: Path, spec: Any) -> tuple[int | None, int]:
+    """``min_iter`` and ``eta`` of hyperband; None and any if no trial is to be ended early."""
+    if spec is None:
+        return None, 3
+    if isinstance(spec, dict) and spec.get("type") == "hyperband":
+        least, eta = spec.get("min_iter", 1), spec.get("eta", 3)
+        if isinstance(least, int) and isinstance(eta, int) and least >= 1 and eta >= 2:
+            return least, eta
+    raise FacecloakError(f"{path}: early_terminate must be of type hyperband, with min_iter 1 and eta 2 at least.")
 
 
 def _distribution(path: Path, name: str, spec: Any) -> BaseDistribution:
     """W&B's kinds of parameters in Optuna's words."""
     if not isinstance(spec, dict):
         raise FacecloakError(f"{path}: {name} needs value, values, or min and max.")
-    if "value" in spec or "values" in spec:
-        return CategoricalDistribution([spec["value"]] if "value" in spec else spec["values"])
-    if not {"min", "max"} <= spec.keys():
-        raise FacecloakError(f"{path}: {name} needs value, values, or min and max.")
-    low, high = spec["min"], spec["max"]
-    whole = isinstance(low, int) and isinstance(high, int)
-    kind, step = spec.get("distribution", "int_uniform" if whole else "uniform"), spec.get("q")
     try:
+        if "value" in spec or "values" in spec:
+            return CategoricalDistribution([spec["value"]] if "value" in spec else [*spec["values"]])
+        low, high = spec["min"], spec["max"]
+        whole = isinstance(low, int) and isinstance(high, int)
+        kind = spec.get("distribution", "int_uniform" if whole else "uniform")
         if kind == "int_uniform":
             return IntDistribution(low, high)
         if kind in ("uniform", "q_uniform"):
-            return FloatDistribution(low, high, step=step)
+            return FloatDistribution(low, high, step=spec.get("q"))
         if kind == "log_uniform_values":
             return FloatDistribution(low, high, log=True)
+    except KeyError:
+        raise FacecloakError(f"{path}: {name} needs value, values, or min and max.") from None
     except (ValueError, TypeError) as error:
         raise FacecloakError(f"{path}: {name}: {error}") from None
     known = ("int_uniform", "uniform", "q_uniform", "log_uniform_values")

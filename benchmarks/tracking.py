@@ -9,30 +9,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from benchmarks.cell import read_result
 from benchmarks.grid import difference
+from benchmarks.tracker import Mode
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
-from facecloak.io import read_image, read_json
+from facecloak.io import read_image, read_json, sha256_json
 
-Mode = Literal["online", "offline", "disabled"]
 PROJECT = "facecloak"  # but for $WANDB_PROJECT
-PATIENCE = 60  # seconds that a finished benchmark waits for the last cells to be sent
 SAMPLES = 4  # pictures of a cell
-LOG = "tracking.log"
 # columns of a row → the group that their scalars are shown in
 RATES = ("psr", "dodging", "joint")
 QUALITY = ("psnr", "ssim", "lpips", "fid", "kid", "fd", "kd")
@@ -47,56 +42,6 @@ def default_mode() -> Mode:
     import wandb
 
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
-
-
-class Tracker:
-    """Hands judged cells to the process that sends them, and waits for it at the end of a ``with``.
-
-    Args:
-        out: the run's folder; W&B's files lie in its ``wandb``.
-        mode: ``disabled`` starts nothing; None is ``$WANDB_MODE``, or what `default_mode` finds.
-
-    Raises:
-        FacecloakError: ``$WANDB_MODE`` is no mode.
-    """
-
-    def __init__(self, out: Path, mode: Mode | None) -> None:
-        self.out, self.process = out, None
-        self.mode = mode or os.environ.get("WANDB_MODE")
-        if self.mode not in (*get_args(Mode), None):
-            raise FacecloakError(f"$WANDB_MODE is {self.mode!r}; it must be one of {', '.join(get_args(Mode))}.")
-
-    def __enter__(self) -> Tracker:
-        return self
-
-    def send(self, folder: Path) -> None:
-        """Send a judged cell; returns at once."""
-        if self.mode == "disabled":
-            return
-        if self.process is None:
-            command = [sys.executable, "-m", "benchmarks.tracking", "-", *(["--wandb", self.mode] if self.mode else [])]
-            with open(self.out / LOG, "ab") as log:
-                # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
-                self.process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True
-                )
-        with suppress(BrokenPipeError):  # said at the end
-            self.process.stdin.write(f"{folder.resolve()}\n")
-            self.process.stdin.flush()
-
-    def __exit__(self, kind: Any, *error: Any) -> None:
-        if self.process is None:
-            return
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        if kind is not None:  # it goes on alone
-            return
-        again = f"The results are complete; `python -m benchmarks.tracking {self.out}` sends them again."
-        try:
-            if self.process.wait(PATIENCE):
-                tqdm.write(f"Weights & Biases has not got everything: {self.out / LOG} says why. {again}")
-        except subprocess.TimeoutExpired:
-            tqdm.write(f"Cells are still being sent to Weights & Biases, see {self.out / LOG}. {again}")
 
 
 def track(folder: Path, mode: Mode) -> None:
@@ -116,22 +61,29 @@ def track(folder: Path, mode: Mode) -> None:
     rows, provenance, out = result["rows"], result["provenance"], folder.parents[1]
     first = rows[0]
     run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(out), mode=mode, id=folder.name[-64:], resume="allow",
+        project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(out), mode=mode, resume="allow",
+        id=f"{folder.name[-40:]}-{sha256_json(first['manifest_sha256'])[:8]}",
         reinit="finish_previous", name=folder.name, group=first["suite"], job_type="protect",
         tags=[first["method"], first["preset"], first["black_box"], first["objective"]],
         config=_config(first, provenance),
-        settings=wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True),
+        settings=wandb.Settings(
+            silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
+            x_disable_machine_info=True, x_save_requirements=False,
+        ),
     )  # fmt: skip
     with run:
-        for step, values in enumerate(_curves(folder)):
-            run.log({"iteration": step, **values})
         run.define_metric("loss/*", step_metric="iteration")
-        run.log({"samples": [wandb.Image(picture, caption=name) for name, picture in _samples(folder, out)]})
+        curves = _curves(folder)
+        for step, values in enumerate(curves):  # steps that W&B has already are dropped
+            run.log({"iteration": step, **values}, step=step)
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        run.log({"rows": wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in rows])})
+        run.log({
+            "samples": [wandb.Image(picture, caption=name) for name, picture in _samples(folder, out)],
+            "rows": wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in rows]),
+        }, step=len(curves))  # fmt: skip
         run.summary.update(_scalars(rows))
         artifact = wandb.Artifact(folder.name[:128], type="cell", metadata=run.config.as_dict())
-        artifact.add_dir(str(folder))
+        artifact.add_dir(str(folder), policy="immutable")
         run.log_artifact(artifact)
 
 

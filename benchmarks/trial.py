@@ -1,4 +1,4 @@
-"""`python -m benchmarks.trial SUITE …`: one trial of a sweep, a small benchmark and its score; W&B's agent starts it.
+"""`python -m benchmarks.trial SUITE …`: one trial of a sweep, a small benchmark and its score.
 
 The score is the mean black-box PSR at FAR 0.01 in per cent, less `PENALTY` points for each dB by which the mean PSNR
 lies below a floor: success that is bought with pictures nobody would publish does not count.
@@ -24,7 +24,7 @@ from facecloak.io import sha256_json
 
 PENALTY = 10.0  # points a dB
 FLOOR = 24.0  # dB
-Report = Callable[[int, dict[str, float]], None]
+Report = Callable[[int, int, dict[str, float]], None]
 
 
 def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
@@ -44,6 +44,14 @@ def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
     return {"objective": float(psr - PENALTY * max(0.0, floor - found.get("psnr", floor))), **found}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as any other mistake is said; a sweep must not take it for an end."""
+
+    def error(self, message: str) -> None:
+        """Called for what cannot be parsed."""
+        raise FacecloakError(message)
+
+
 def parse(arguments: list[str]) -> tuple[Plan, float]:
     """The plan and the floor of a trial, from its command line.
 
@@ -52,7 +60,7 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     Raises:
         FacecloakError: what `make_plan` raises, or an argument is unknown.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trial", description=__doc__.splitlines()[0])
+    parser = _Parser(prog="python -m benchmarks.trial", description=__doc__.splitlines()[0])
     parser.add_argument("suite", help="name or path of a YAML file")
     for name in ("methods", "targets", "black-box"):
         parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
@@ -73,20 +81,24 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     return plan, options.floor
 
 
-def run_trial(arguments: list[str], report: Report = lambda step, values: None) -> dict[str, float]:
+def run_trial(arguments: list[str], report: Report = lambda step, steps, values: None) -> dict[str, float]:
     """Run a trial; returns its `score`.
 
     Args:
         arguments: as typed.
-        report: gets the number of cells and the score so far after each; whatever it raises ends the trial.
+        report: gets, after each cell, the number of those that are judged, that of all, and the score so far; whatever
+            it raises ends the trial. Cells of an earlier start are reported first.
     """
     plan, floor = parse(arguments)
     folders = [cell.folder(plan.out) for cell in plan.cells]
 
     def judged(folder: Path) -> None:
         done = [each for each in folders if read_result(each)]
-        report(len(done), score(long_table(done), floor))
+        report(len(done), len(folders), score(long_table(done), floor))
 
+    before = [folder for folder in folders if read_result(folder)]
+    for number in range(len(before)):
+        report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
     return score(Runner(plan).run(judged), floor)
 
 

@@ -144,7 +144,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     from benchmarks.plan import make_plan
     from benchmarks.runner import Runner
     from benchmarks.suite_files import load_suite
-    from benchmarks.tracking import Tracker
+    from benchmarks.tracker import Tracker
 
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets
@@ -155,9 +155,10 @@ def _benchmark(options: argparse.Namespace) -> int:
     )  # fmt: skip
     with Tracker(plan.out, options.wandb) as tracker:
         table = Runner(plan).run(tracker.send)
-    if table.empty:  # not the first process
+        if not table.empty:  # the first process
+            print_leaderboard(table)
+    if table.empty:
         return 0
-    print_leaderboard(table)
     print(f"wrote leaderboard.csv, leaderboard_wide.csv, leaderboard.md, grid.png and the images below {plan.out}")
     cells = table.drop_duplicates("run_id")
     counts = {name: int(cells[f"n_{name}"].sum()) for name in ("failed", "unusable")}
@@ -199,7 +200,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
     out = options.out or Path("runs") / "sweeps" / options.path.stem
     run_sweep(options.path, out, options.count, options.jobs, options.storage)
-    print(f"wrote trials.csv, history.png, pareto.png and importance.png below {out}")
+    print(f"wrote trials.csv and plots below {out}")
     return 0
 
 

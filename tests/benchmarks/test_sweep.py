@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.local_sweep import open_study
 from benchmarks.sweep_files import load_sweep
 from benchmarks.sweep_report import pareto
+from benchmarks.sweep_study import open_study
 from benchmarks.trial import PENALTY, parse, run_trial, score
 from facecloak.cli import main
 from facecloak.errors import FacecloakError
@@ -62,8 +62,8 @@ def test_points_are_lost_below_the_floor():
 def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tmp_path):
     trial = load_sweep(Path(sweep(EPSILON))).command({"pgd.epsilon": 16, "pgd.iterations": 2})
     steps = []
-    values = run_trial([*trial, f"--out={tmp_path / 'out'}"], lambda step, values: steps.append((step, values)))
-    assert [step for step, _ in steps] == [1, 2] and steps[-1][1] == values
+    values = run_trial([*trial, f"--out={tmp_path / 'out'}"], lambda *each: steps.append(each))
+    assert [each[:2] for each in steps] == [(1, 2), (2, 2)] and steps[-1][2] == values
     (table,) = (pd.read_csv(path) for path in (tmp_path / "out").glob("*/leaderboard.csv"))
     rows = table[table["far"] == 0.01]
     assert values["psr"] == pytest.approx(100 * rows["psr"].mean()) and len(rows) == 2
@@ -94,17 +94,36 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
         [*command, "--count", "6", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:  # fmt: skip
-        begun = [line for line in iter(process.stdout.readline, "") if line.startswith("[2/6]")][:1]
+        lines = iter(process.stdout.readline, "")
+        assert any(line.startswith("[2/6] pgd.epsilon") for line in lines)
+        assert any(line.startswith("[1/2] pgd") for line in lines)  # the first cell of the third trial
         process.send_signal(signal.SIGKILL)
-    assert begun
     study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
     left = [trial for trial in study.trials if not trial.state.is_finished()]
-    assert len(left) <= 1
+    assert len(left) == 1
     assert main(["sweep", path, "--count", "6", "--out", str(out)]) == 0
     table = pd.read_csv(out / "trials.csv")
     assert len(table) == 6 and table["number"].is_unique
     for trial in left:  # the one that was running has been run, with its values
         assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
+
+
+def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["sweep", sweep(EPSILON), "--count", "1", "--out", out]) == 0
+    changed = sweep({**EPSILON, "pgd.iterations": {"value": 3}})
+    assert main(["sweep", changed, "--count", "1", "--out", out]) == 2
+    assert "has changed since its trials" in capsys.readouterr().err
+
+
+def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_path, capfd):
+    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 3}}  # the second falls below the floor
+    early = {"type": "hyperband", "min_iter": 1, "eta": 2}
+    assert main(["sweep", sweep(grid, "grid", early_terminate=early), "--count", "2", "--out", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
+    assert set(table["state"]) <= {"complete", "pruned"} and "complete" in set(table["state"])
+    cells = {row: len([*path.glob("cells/*/cell.json")]) for row, path in enumerate((tmp_path / "trials").iterdir())}
+    assert sorted(cells.values()) == sorted(1 if state == "pruned" else 2 for state in table["state"])
 
 
 def test_the_front_is_what_nothing_else_beats_in_both():
@@ -124,6 +143,10 @@ def test_the_front_is_what_nothing_else_beats_in_both():
         ({"parameters": {"pgd.epsilon": {"min": 5, "max": 2}}}, "pgd.epsilon: "),
         ({"method": "grid", "parameters": {"pgd.epsilon": {"min": 0.5, "max": 2.0}}}, "a grid needs values"),
         ({"early_terminate": {"type": "median"}}, "must be of type hyperband"),
+        ({"early_terminate": "hyperband"}, "must be of type hyperband"),
+        ({"early_terminate": {"type": "hyperband", "eta": 1}}, "must be of type hyperband"),
+        ({"parameters": {"pgd.epsilon": {"values": []}}}, "pgd.epsilon: "),
+        ({"parameters": {"pgd.epsilon": {"values": 3}}}, "pgd.epsilon: "),
     ],
 )
 def test_what_cannot_be_a_sweep_is_refused_with_a_reason(sweep, tmp_path, capsys, change, said):

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
 
-from benchmarks import tracking
-from benchmarks.tracking import LOG, Tracker, main
+from benchmarks import tracker as tracker_module
+from benchmarks.tracker import LOG, Tracker
+from benchmarks.tracking import main
 from facecloak.cli import main as facecloak
 
 BLOCK = 32_768
@@ -85,7 +86,7 @@ def test_every_cell_is_a_run_with_all_that_is_promised(run, capsys):
         (cell,) = [artifact for artifact in of_kind(each, "artifact") if artifact.type == "cell"]
         sent = {entry.path for entry in cell.manifest.contents}
         assert {"cell.json", "records.jsonl"} <= sent and len(sent) == len(files(run / "cells" / name))
-        media = {path.suffix: path for path in next((run / "wandb").glob(f"*{name[-12:]}/files/media")).rglob("*.*")}
+        media = {path.suffix: path for path in next((run / "wandb").glob(f"*{name[-40:]}-*/files/media")).rglob("*.*")}
         table = json.loads(media[".json"].read_text())
         assert len(table["data"]) == len(result["rows"])
         assert table["data"][0][table["columns"].index("psr")] == row["psr"]
@@ -135,10 +136,10 @@ def test_a_mode_that_is_none_is_refused_before_anything_runs(toys, tmp_path, mon
 
 
 def test_a_benchmark_does_not_wait_for_ever_for_what_is_being_sent(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "PATIENCE", 0.01)
+    monkeypatch.setattr(tracker_module, "PATIENCE", 0.01)
     sleeper = [sys.executable, "-c", "import sys; sys.stdin.read(); import threading; threading.Event().wait(30)"]
     popen = subprocess.Popen
-    monkeypatch.setattr(tracking.subprocess, "Popen", lambda command, **options: popen(sleeper, **options))
+    monkeypatch.setattr(tracker_module.subprocess, "Popen", lambda command, **options: popen(sleeper, **options))
     with Tracker(tmp_path, "offline") as tracker:
         tracker.send(tmp_path)
     tracker.process.kill()
