@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks.sweep_files import load_sweep
 from benchmarks.sweep_report import pareto
-from benchmarks.sweep_study import open_study
+from benchmarks.sweep_study import ask, open_study
 from benchmarks.trial import PENALTY, parse, run_trial, score
 from facecloak.cli import main
 from facecloak.errors import FacecloakError
@@ -106,6 +106,19 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
     assert len(table) == 6 and table["number"].is_unique
     for trial in left:  # the one that was running has been run, with its values
         assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
+
+
+def test_what_a_trial_draws_depends_on_its_number_not_on_who_asks(sweep, tmp_path):
+    found = load_sweep(Path(sweep({"pgd.epsilon": {"min": 1, "max": 255}})))
+    draws = []
+    for folder in (tmp_path / "a" / "out", tmp_path / "b" / "out"):
+        folder.mkdir(parents=True)
+        url = f"sqlite:///{folder / 'study.db'}"
+        once = open_study(found, url)
+        # the first as a run that goes through, the second as one that is begun anew for each trial
+        studies = [once] * 6 if not draws else [open_study(found, url) for _ in range(6)]
+        draws.append([ask(study, found, folder).params["pgd.epsilon"] for study in studies])
+    assert draws[0] == draws[1] and len(set(draws[0])) > 4
 
 
 def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, capsys):
