@@ -43,15 +43,27 @@ class Tracker:
         if self.mode == "disabled":
             return
         if self.process is None:
-            command = [sys.executable, "-m", "benchmarks.tracking", "-", *(["--wandb", self.mode] if self.mode else [])]
-            with open(self.out / LOG, "ab") as log:
-                # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
-                self.process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True
-                )
+            try:
+                self.process = self._start()
+            except OSError as error:  # no matter what, the benchmark goes on
+                self.mode = "disabled"
+                tqdm.write(f"Nothing is sent to Weights & Biases: {error}. {self._again}")
+                return
         with suppress(BrokenPipeError):  # said at the end
             self.process.stdin.write(f"{folder.resolve()}\n")
             self.process.stdin.flush()
+
+    @property
+    def _again(self) -> str:
+        return f"The results are not affected; `python -m benchmarks.tracking {self.out}` sends them again."
+
+    def _start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "benchmarks.tracking", "-", *(["--wandb", self.mode] if self.mode else [])]
+        with open(self.out / LOG, "ab") as log:
+            # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True
+            )
 
     def __exit__(self, kind: Any, *error: Any) -> None:
         if self.process is None:
@@ -60,9 +72,8 @@ class Tracker:
             self.process.stdin.close()
         if kind is not None:  # it goes on alone
             return
-        again = f"The results are complete; `python -m benchmarks.tracking {self.out}` sends them again."
         try:
             if self.process.wait(PATIENCE):
-                tqdm.write(f"Weights & Biases has not got everything: {self.out / LOG} says why. {again}")
+                tqdm.write(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
         except subprocess.TimeoutExpired:
-            tqdm.write(f"Cells are still being sent to Weights & Biases, see {self.out / LOG}. {again}")
+            tqdm.write(f"Cells are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")

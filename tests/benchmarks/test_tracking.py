@@ -144,3 +144,12 @@ def test_a_benchmark_does_not_wait_for_ever_for_what_is_being_sent(tmp_path, mon
         tracker.send(tmp_path)
     tracker.process.kill()
     assert "still being sent to Weights & Biases" in capsys.readouterr().out
+
+
+def test_a_process_that_cannot_be_started_costs_no_result(toys, tmp_path, monkeypatch, capsys):
+    (tmp_path / "out" / LOG).mkdir(parents=True)  # so that the log cannot be opened
+    arguments = ["benchmark", str(toys), "--methods", "none", "--black-box", "ada,bob", "--out", str(tmp_path / "out")]
+    assert facecloak([*arguments, "--wandb", "offline"]) == 0
+    assert len([*(tmp_path / "out").glob("cells/*/cell.json")]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("Nothing is sent to Weights & Biases") == 1
