@@ -6,24 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from facecloak import __version__
+from facecloak.arguments import make_parser
 from facecloak.guard import guarded
-
-EPILOG = """examples:
-  facecloak demo
-  facecloak benchmark pocket
-  facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
-  facecloak protect portrait.jpg --out protected
-  facecloak evaluate --originals photos --protected protected
-  facecloak list
-
-Settings of a method are given as --method.field=value; a wrong field is answered with the known ones.
-"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 done with failed images, 2 an error."""
-    parser = _parser()
+    parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
     has_settings = options.command in ("benchmark", "protect")
     for argument in rest:
@@ -31,106 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
             hint = "; settings are given as --method.field=value" if has_settings else ""
             parser.error(f"unknown argument {argument!r}{hint}")
     options.overrides = [argument.removeprefix("--") for argument in rest]
-    return guarded(lambda: options.run(options))
+    return guarded(lambda: COMMANDS[options.command](options))
 
 
 def _is_override(argument: str) -> bool:
     name, equals, _ = argument.partition("=")
     return argument.startswith("--") and bool(equals) and "." in name
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("must name one at least")
-    return names
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 at least, got {number}")
-    return number
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="facecloak", description="Protect face photos from recognition, and measure how well that works.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--version", action="version", version=f"facecloak {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    demo = commands.add_parser("demo", help="protect one photo, judge it, and draw what changed")
-    demo.add_argument("--suite", default="pocket", help="where photo, models, target and settings come from")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the pictures (default: runs/demo)")
-    demo.set_defaults(run=_demo)
-
-    benchmark = commands.add_parser("benchmark", help="protect a suite's photos with methods, judge them, tabulate")
-    benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
-    benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
-    benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
-    benchmark.add_argument("--limit", type=_positive, metavar="N", help="the first N photos of each group (default: "
-                           "the suite's number, or all)")  # fmt: skip
-    benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
-    benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
-    benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
-    benchmark.add_argument("--config", type=Path, help="YAML of settings by method")
-    benchmark.add_argument("--batch-size", type=_positive, help="photos protected at once (default: the suite's)")
-    benchmark.add_argument("--devices", type=_positive, default=1, help="processes or GPUs (default: 1)")
-    benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
-                           help="keep finished images, or make all again")  # fmt: skip
-    benchmark.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send each cell to Weights & "
-                           "Biases (default: online if logged in, else offline)")  # fmt: skip
-    _add_common(benchmark)
-    benchmark.set_defaults(run=_benchmark)
-
-    protect = commands.add_parser("protect", help="protect photos of any size")
-    protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
-    protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
-    protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
-    protect.add_argument("--suite", default="celeba_hq_pairs", help="where models, target and settings come from")
-    protect.add_argument("--target", help="name of the target (default: the suite's first)")
-    protect.add_argument("--black-box", type=_names, help="recognizers not to attack, to judge by (default: none)")
-    _add_common(protect)
-    protect.set_defaults(run=_protect)
-
-    evaluate = commands.add_parser("evaluate", help="score protected photos that any tool made")
-    evaluate.add_argument("--originals", type=Path, required=True, help="folder of the unprotected photos")
-    evaluate.add_argument("--protected", type=Path, required=True, help="folder of the same names, protected")
-    evaluate.add_argument("--others", type=Path, help="folder of the same names: another photo of each person")
-    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="where recognizers and target come from")
-    evaluate.add_argument("--target", help="name of the target (default: the suite's first)")
-    evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
-    evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))
-    evaluate.add_argument("--out", type=Path, help="folder for scores.csv and records.jsonl")
-    evaluate.set_defaults(run=_evaluate)
-
-    calibrate = commands.add_parser("calibrate", help="compute verification thresholds from impostor pairs")
-    calibrate.add_argument("suite", help="whose crop, photos and recognizers")
-    calibrate.add_argument("--recognizers", type=_names, help="names (default: the suite's)")
-    calibrate.add_argument("--photos", type=Path, help="folder with a folder of photos per person (default: the "
-                           "suite's)")  # fmt: skip
-    calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos framed otherwise than the suite's")
-    calibrate.add_argument("--out", type=Path, required=True, help="JSON file; entries of other recognizers are kept")
-    calibrate.set_defaults(run=_calibrate)
-
-    sweep = commands.add_parser("sweep", help="search settings, as a W&B sweep file says")
-    sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
-    sweep.add_argument("--count", type=_positive, default=20, help="trials in all, earlier ones included (default: 20)")
-    sweep.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default: 1)")
-    sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
-    sweep.add_argument("--storage", help="URL of a database that several machines share (default: a file in --out)")
-    sweep.set_defaults(run=_sweep)
-
-    listing = commands.add_parser("list", help="methods, recognizers (present or missing), suites")
-    listing.set_defaults(run=_list)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--objective", choices=("impersonation", "obfuscation"), help="default: the suite's")
-    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -208,6 +103,17 @@ def _list(options: argparse.Namespace) -> int:
     from benchmarks.listing import print_listing
 
     return print_listing()
+
+
+COMMANDS = {
+    "demo": _demo,
+    "benchmark": _benchmark,
+    "protect": _protect,
+    "evaluate": _evaluate,
+    "calibrate": _calibrate,
+    "sweep": _sweep,
+    "list": _list,
+}
 
 
 if __name__ == "__main__":

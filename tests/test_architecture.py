@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("facecloak", "baselines", "benchmarks")
 # a module may import from its own layer and from the ones before it
 LAYERS = (
-    ("__init__", "errors", "guard", "registry", "config", "io"),
+    ("__init__", "errors", "guard", "registry", "config", "io", "arguments"),
     ("data", "faces", "photo", "recognizers"),
     ("objectives", "metrics", "method"),
     ("cloak", "pocket"),
