@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -19,6 +20,8 @@ from benchmarks.quality import Quality
 from benchmarks.records import success_rows
 from benchmarks.suite import Suite
 from benchmarks.suite_files import load_suite
+from benchmarks.tracked import tracked_scores
+from benchmarks.tracker import Mode
 from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
@@ -36,8 +39,13 @@ def evaluate_folders(
     black_boxes: list[str] | None,
     objective: str | None,
     out: Path | None,
+    wandb: Mode = "disabled",
 ) -> int:
     """Pair the folders' images by name, judge them with each recognizer, print and write the scores.
+
+    Args:
+        wandb: whether what is written to ``out`` goes to Weights & Biases too. These are anybody's photos, so that
+            nothing is sent unless it is asked for.
 
     Returns:
         0 if every original has a protected image to judge, else 1.
@@ -45,6 +53,8 @@ def evaluate_folders(
     quiet()
     if out:
         writable(out)
+    elif wandb != "disabled":
+        raise FacecloakError("--wandb sends what --out holds: give that too.")
     suite = load_suite(suite_name)
     suite = replace(suite, sources={"folder": str(originals), **({"second": str(others)} if others else {})})
     goal = objective or suite.objective
@@ -61,7 +71,14 @@ def evaluate_folders(
     table = []
     for name in judges:
         shared = (
-            {"black_box": name, "white_box": name in attacked, "n_images": len(photos)}
+            {
+                "suite": suite.name,
+                "objective": goal,
+                "target": face.name,
+                "black_box": name,
+                "white_box": name in attacked,
+                "n_images": len(photos),
+            }
             | quality
             | judge.ranks(embeddings, face.name, name)
         )
@@ -76,7 +93,20 @@ def evaluate_folders(
         write_bytes(out / "scores.csv", scores.to_csv(index=False).encode())
         write_bytes(out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
         print(f"wrote {out / 'scores.csv'} and {out / 'records.jsonl'}")
+        _track(out, scores, {name: (photos[name].image, made[name].image) for name in made}, wandb)
     return 1 if problems else 0
+
+
+def _track(out: Path, scores: pd.DataFrame, pairs: dict[str, tuple[np.ndarray, np.ndarray]], mode: Mode) -> None:
+    """Send to Weights & Biases; scores that could not be sent are scores all the same."""
+    if mode == "disabled":
+        return
+    from benchmarks.tracking import send
+
+    try:
+        send(tracked_scores(out, scores, pairs), mode)
+    except Exception as error:
+        print(f"Weights & Biases has not got the scores: {error}", file=sys.stderr)
 
 
 def _attacked(protected: Path) -> set[str]:

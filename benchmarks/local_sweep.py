@@ -1,14 +1,16 @@
-"""Runs a sweep here, on Optuna: processes that share one database, resumable after a kill; no server."""
+"""Runs a sweep here, on Optuna: trials in processes of their own, one database, resumable after a kill; no server."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-import zlib
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Event
 
 import optuna
 import pandas as pd
@@ -16,13 +18,10 @@ import torch
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from benchmarks.progress import quiet
 from benchmarks.sweep_files import Sweep, load_sweep
 from benchmarks.sweep_report import write_report
 from benchmarks.sweep_study import LOCK, ask, counted, open_study, queue_grid, take_up
-from benchmarks.trial import run_trial
 from facecloak.errors import FacecloakError
-from facecloak.guard import guarded
 
 SURPLUS, ERROR = "surplus", "error"  # attributes of a trial
 
@@ -36,7 +35,7 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None)
         path: YAML file, see `load_sweep`.
         out: folder of the database, the trials' cells, ``trials.csv`` and plots; machines that share a database name it
             differently, and draw differently.
-        jobs: processes; each has its share of the threads, or a GPU.
+        jobs: trials at a time; each has its share of the threads, or a GPU.
         storage: URL of a database that several machines share; by default a file in ``out``.
 
     Returns:
@@ -54,103 +53,105 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None)
         if sweep.method == "grid":
             count = queue_grid(study, sweep, count)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if jobs == 1:
-        work(sweep, out, url, count)
-    else:
-        _work_apart(sweep, out, url, count, jobs)
+    _Workers(sweep, out, url, count, jobs).run()
     table = write_report(study, out)
     if len(table) < count:
         print(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
     return table
 
 
-def work(sweep: Sweep, out: Path, url: str, count: int) -> None:
-    """Run trials until ``count`` have begun, those of other processes among them.
-
-    Raises:
-        FacecloakError: a trial failed.
-    """
-    quiet()
-    study = open_study(sweep, url)
-    while True:
-        if sum(trial.state.is_finished() for trial in counted(study)) >= count:
-            return
-        trial = ask(study, sweep, out)
-        # the database numbers trials, so that each process comes to the same: who was first stays
-        if sum(other.number < trial.number for other in counted(study)) >= count:
-            trial.set_user_attr(SURPLUS, True)
-            study.tell(trial, state=TrialState.FAIL)
-            return
-        _run(study, sweep, trial, out, count)
-
-
-def _run(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, out: Path, count: int) -> None:
-    def report(step: int, steps: int, values: dict[str, float]) -> None:
-        trial.report(values["objective"], step)
-        if step < steps and trial.should_prune():
-            for name, value in values.items():
-                trial.set_user_attr(name, value)
-            raise optuna.TrialPruned
-
-    arguments = [*sweep.command(trial.params), f"--out={out / 'trials'}"]
-    same = zlib.crc32(" ".join(arguments).encode())
-    try:
-        with FileLock(out / f"{same:08x}.lock"):  # two that drew the same share a folder
-            values = run_trial(arguments, report)
-    except optuna.TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
-        values, end = trial.user_attrs, "ended early at"
-    except Exception as error:
-        trial.set_user_attr(ERROR, str(error))
-        study.tell(trial, state=TrialState.FAIL)
-        raise
-    else:
-        for name, value in values.items():
-            trial.set_user_attr(name, value)
-        study.tell(trial, values["objective"])
-        end = "objective"
-    done = sum(other.state.is_finished() for other in counted(study))
-    typed = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                      for name, value in trial.params.items())  # fmt: skip
-    quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
-    print(f"[{done}/{count}] {typed}: {end} {values['objective']:.1f} (PSR {values['psr']:.1f} %{quality})", flush=True)
-
-
-def _work_apart(sweep: Sweep, out: Path, url: str, count: int, jobs: int) -> None:
-    """The same in processes of their own, with a share of the threads, or a GPU each."""
+def environments(jobs: int) -> list[dict[str, str]]:
+    """The environment of each of some processes at a time: its share of the threads, or a GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
-    workers = []
-    for worker in range(jobs):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
-        if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
-        command = [sys.executable, "-m", "benchmarks.local_sweep", str(sweep.path), str(out), url, str(count)]
-        workers.append(subprocess.Popen(command, env=environment))
-    try:
-        failed = [worker.wait() for worker in workers]
-    except KeyboardInterrupt:
-        for worker in workers:
-            worker.terminate()
-            worker.wait()
-        raise
-    if any(failed):
-        raise FacecloakError("A process of the sweep failed, see above; run the same command again to go on.")
+    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    return [
+        {**os.environ, **share, **({"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]} if gpus and jobs > 1 else {})}
+        for job in range(jobs)
+    ]
 
 
-def main() -> int:
-    """One of the processes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.local_sweep", description=main.__doc__)
-    for name, kind in (("path", Path), ("out", Path), ("url", str), ("count", int)):
-        parser.add_argument(name, type=kind)
-    options = parser.parse_args()
+class _Workers:
+    """Threads that each take the next trial and wait for its process, until ``count`` trials have begun."""
 
-    def run() -> int:
-        work(load_sweep(options.path), options.out, options.url, options.count)
-        return 0
+    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, jobs: int) -> None:
+        self.sweep, self.out, self.url, self.count, self.jobs = sweep, out, url, count, jobs
+        self.stop, self.running = Event(), set()
 
-    return guarded(run)
+    def run(self) -> None:
+        """Returns when all have ended.
 
+        Raises:
+            FacecloakError: a trial failed; those that ran beside it have been waited for.
+        """
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                for worker in as_completed([pool.submit(self._work, each) for each in environments(self.jobs)]):
+                    worker.result()
+            except KeyboardInterrupt:
+                for process in [*self.running]:
+                    process.terminate()
+                raise
+            finally:
+                self.stop.set()
 
-if __name__ == "__main__":
-    sys.exit(main())
+    def _work(self, environment: dict[str, str]) -> None:
+        study = open_study(self.sweep, self.url)
+        while not self.stop.is_set():
+            if sum(trial.state.is_finished() for trial in counted(study)) >= self.count:
+                return
+            trial = ask(study, self.sweep, self.out)
+            # the database numbers trials, so that each process comes to the same: who was first stays
+            if sum(other.number < trial.number for other in counted(study)) >= self.count:
+                trial.set_user_attr(SURPLUS, True)
+                study.tell(trial, state=TrialState.FAIL)
+                return
+            self._run(study, trial, environment)
+
+    def _run(self, study: optuna.Study, trial: optuna.Trial, environment: dict[str, str]) -> None:
+        command = self.sweep.command(trial.params)
+        if not any(part.startswith("--out") for part in command):
+            command.append(f"--out={self.out / 'trials'}")
+        with subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.trial", *command], stdout=subprocess.PIPE, text=True, env=environment
+        ) as process:
+            self.running.add(process)
+            ended_early = self._heed(trial, process)
+        self.running.discard(process)
+        if self.stop.is_set() and process.returncode:
+            return  # interrupted: taken up by the next start
+        if ended_early:
+            study.tell(trial, state=TrialState.PRUNED)
+        elif process.returncode:
+            trial.set_user_attr(ERROR, f"exit status {process.returncode}")
+            study.tell(trial, state=TrialState.FAIL)
+            typed = f"python -m benchmarks.trial {shlex.join(command)}"
+            raise FacecloakError(f"A trial failed, see above: {typed}; mend it and run the sweep again to go on.")
+        else:
+            study.tell(trial, trial.user_attrs["objective"])
+        self._say(study, trial, "ended early at" if ended_early else "objective")
+
+    def _heed(self, trial: optuna.Trial, process: subprocess.Popen[str]) -> bool:
+        """Pass on what a trial prints, keep its scores; returns whether it has been ended early."""
+        ended = False
+        for line in process.stdout:
+            if not line.startswith('{"cell"'):
+                print(line, end="", flush=True)
+                continue
+            values = json.loads(line)
+            step, steps = values.pop("cell"), values.pop("cells")
+            for name, value in values.items():
+                trial.set_user_attr(name, value)
+            trial.report(values["objective"], step)
+            if step < steps and not ended and trial.should_prune():
+                ended = True
+                process.terminate()
+        return ended
+
+    def _say(self, study: optuna.Study, trial: optuna.Trial, end: str) -> None:
+        values, done = trial.user_attrs, sum(other.state.is_finished() for other in counted(study))
+        typed = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                          for name, value in trial.params.items())  # fmt: skip
+        quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
+        psr = f"PSR {values['psr']:.1f} %{quality}"
+        print(f"[{done}/{self.count}] {typed}: {end} {values['objective']:.1f} ({psr})", flush=True)

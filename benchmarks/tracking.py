@@ -1,4 +1,4 @@
-"""Mirrors judged cells to Weights & Biases: `--wandb`, or `python -m benchmarks.tracking RUN…` for runs made earlier.
+"""Sends to Weights & Biases: `--wandb`, or `python -m benchmarks.tracking RUN…` for runs made earlier; and its sweeps.
 
 A cell's directory is the store, and all that is sent is read from it. It is sent by a process of its own, so that
 neither a slow network nor an error there touches the benchmark. The only file that imports wandb.
@@ -7,121 +7,154 @@ neither a slow network nor an error there touches the benchmark. The only file t
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, get_args
 
-import numpy as np
-import pandas as pd
+import wandb
 
-from benchmarks.cell import read_result
-from benchmarks.grid import difference
+from benchmarks.tracked import Tracked, tracked_cell
 from benchmarks.tracker import Mode
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
-from facecloak.io import read_image, read_json, sha256_json
 
 PROJECT = "facecloak"  # but for $WANDB_PROJECT
-SAMPLES = 4  # pictures of a cell
-# columns of a row → the group that their scalars are shown in
-RATES = ("psr", "dodging", "joint")
-QUALITY = ("psnr", "ssim", "lpips", "fid", "kid", "fd", "kd")
-COST = ("seconds_per_image", "training_seconds", "amortised_seconds_per_image", "peak_memory_mb", "unet_passes")
-HASHES = ("manifest_sha256", "settings_hash", "weights_sha256")
-ABOUT = ("suite", "dataset", "image_size", "method", "preset", "objective", "target", "black_box", "white_box",
-         "surrogates", "seed", "facecloak", "git_sha", "schema_version", "device")  # fmt: skip
+WRITTEN = "written"  # says that a run's files are complete
+WAIT = float(os.environ.get("WANDB_FINISH_TIMEOUT", 60))  # seconds that one cell may take to be sent
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry holds paths
 
 
 def default_mode() -> Mode:
     """Online where somebody has logged in, and offline where not."""
-    import wandb
-
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
-def track(folder: Path, mode: Mode) -> None:
-    """Make one W&B run of a judged cell; sent twice, it is the same run.
+def _init(**about: Any) -> wandb.Run:
+    """A run of W&B that tells neither of this machine nor of its packages."""
+    quiet = wandb.Settings(
+        silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
+        x_disable_machine_info=True, x_save_requirements=False, finish_timeout=WAIT,
+    )  # fmt: skip
+    return wandb.init(
+        project=os.environ.get("WANDB_PROJECT", PROJECT), settings=quiet, reinit="finish_previous", **about
+    )
 
-    Args:
-        folder: of the cell, below ``cells`` of a run's folder.
+
+def send(what: Tracked, mode: Mode) -> None:
+    """Make one W&B run; sent twice from the same folder, it is the same one and sent once.
+
+    It is written to files first, whatever the mode: a server that dies in the middle gets the whole of them later.
 
     Raises:
-        FacecloakError: the cell is not complete.
+        FacecloakError: not everything was sent.
     """
-    import wandb
+    written = [path.parent for path in (what.out / "wandb").glob(f"offline-run-*-{what.id}/{WRITTEN}")]
+    folder = written[0] if written else _write(what)
+    if mode == "online":
+        _sync(folder)
 
-    result = read_result(folder)
-    if result is None:
-        raise FacecloakError(f"{folder} is not a complete cell.")
-    rows, provenance, out = result["rows"], result["provenance"], folder.parents[1]
-    first = rows[0]
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(out), mode=mode, resume="allow",
-        id=f"{folder.name[-40:]}-{sha256_json(first['manifest_sha256'])[:8]}",
-        reinit="finish_previous", name=folder.name, group=first["suite"], job_type="protect",
-        tags=[first["method"], first["preset"], first["black_box"], first["objective"]],
-        config=_config(first, provenance),
-        settings=wandb.Settings(
-            silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
-            x_disable_machine_info=True, x_save_requirements=False,
-        ),
+
+def _write(what: Tracked) -> Path:
+    """Write a run's files; returns their folder."""
+    run = _init(
+        mode="offline", dir=str(what.out), id=what.id, name=what.name, group=what.group, job_type=what.job_type,
+        tags=what.tags, config=what.config,
     )  # fmt: skip
     with run:
         run.define_metric("loss/*", step_metric="iteration")
-        curves = _curves(folder)
-        for step, values in enumerate(curves):  # steps that W&B has already are dropped
+        for step, values in enumerate(what.curves):
             run.log({"iteration": step, **values}, step=step)
-        columns = list(dict.fromkeys(column for row in rows for column in row))
+        columns = list(dict.fromkeys(column for row in what.rows for column in row))
         run.log({
-            "samples": [wandb.Image(picture, caption=name) for name, picture in _samples(folder, out)],
-            "rows": wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in rows]),
-        }, step=len(curves))  # fmt: skip
-        run.summary.update(_scalars(rows))
-        artifact = wandb.Artifact(folder.name[:128], type="cell", metadata=run.config.as_dict())
-        artifact.add_dir(str(folder), policy="immutable")
+            "samples": [wandb.Image(picture, caption=name) for name, picture in what.samples],
+            "rows": wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in what.rows]),
+        })  # fmt: skip
+        run.summary.update(what.scalars)
+        artifact = wandb.Artifact(what.name[:128], type="cell", metadata=run.config.as_dict())
+        for path in what.files:
+            artifact.add_file(str(path), path.relative_to(what.folder).as_posix(), policy="immutable")
         run.log_artifact(artifact)
+        folder = Path(run.dir).parent
+    (folder / WRITTEN).touch()
+    return folder
 
 
-def _config(row: dict[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **{name: row.get(name) for name in ABOUT},
-        row["method"]: provenance["settings"],
-        "hashes": {**{name: row.get(name) for name in HASHES}, "cell": provenance["key"], **provenance["weights"]},
-        "versions": {"torch": provenance["torch"], "facecloak": row["facecloak"]},
-    }
+def _sync(folder: Path) -> None:
+    """Send a run's files.
+
+    Raises:
+        FacecloakError: not everything was sent.
+    """
+    try:
+        sent = subprocess.run(
+            [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True, timeout=WAIT
+        )
+    except subprocess.TimeoutExpired:
+        raise FacecloakError(f"no answer for {WAIT:g} seconds; `wandb sync {folder}` tries again") from None
+    if sent.returncode:
+        said = (sent.stderr.strip() or "no reason given").splitlines()[-1]
+        raise FacecloakError(f"{said}; `wandb sync {folder}` tries again")
 
 
-def _scalars(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """``psr/RECOGNIZER/FAR`` and the other rates, ``quality/…``, ``cost/…``; what was not measured is left out."""
-    values = {f"{kind}/{row['black_box']}/{row['far']:g}": row[kind] for row in rows for kind in RATES}
-    for group, columns in (("quality", QUALITY), ("cost", COST)):
-        values |= {f"{group}/{column}": rows[0].get(column) for column in columns}
-    return {name: value for name, value in values.items() if value is not None}
+@contextmanager
+def trial_run(config: dict[str, Any]) -> Iterator[wandb.Run]:
+    """The run of a trial that W&B's agent started: what it is given to log, the server sees at once.
+
+    Args:
+        config: beside the parameters, which W&B knows.
+    """
+    about = {"job_type": "trial", "group": config["suite"], "config": config}
+    try:
+        run = _init(**about)
+    except Exception as error:
+        print(f"Weights & Biases does not answer ({error}); the trial runs all the same.", file=sys.stderr)
+        run = _init(mode="disabled", **about)
+    with run:
+        yield run
 
 
-def _curves(folder: Path) -> list[dict[str, float]]:
-    """``loss/NAME`` of each iteration, the mean over the images."""
-    histories = [read_json(path)["history"] for path in sorted((folder / "outcomes").glob("*.json"))]
-    names = dict.fromkeys(name for history in histories for name in history)
-    curves = {f"loss/{name}": pd.DataFrame([h[name] for h in histories if name in h]).mean() for name in names}
-    return pd.DataFrame(curves).to_dict("records")
+def register_sweep(content: dict[str, Any]) -> str:
+    """Make a sweep at W&B of what a sweep file says; returns its path, ENTITY/PROJECT/ID.
+
+    Raises:
+        FacecloakError: nobody is logged in, or the server refuses.
+    """
+    _logged_in()
+    try:
+        name = wandb.sweep(content, project=os.environ.get("WANDB_PROJECT", PROJECT))
+        api = wandb.Api()
+        return f"{api.settings['entity'] or api.default_entity}/{api.settings['project']}/{name}"
+    except (wandb.Error, ValueError) as error:
+        raise FacecloakError(f"Weights & Biases did not take the sweep: {error}") from None
 
 
-def _samples(folder: Path, out: Path) -> list[tuple[str, np.ndarray]]:
-    """Name and original | protected | ×10 difference of the first images that there are."""
-    found = []
-    for line in (folder / "records.jsonl").read_text().splitlines():
-        name = json.loads(line)["id"]
-        original, protected = out / "sources" / f"{name}.png", folder / "images" / f"{name}.png"
-        if protected.is_file() and original.is_file() and len(found) < SAMPLES:
-            pair = [read_image(original), read_image(protected)]
-            found.append((name, np.concatenate([*pair, difference(pair[1], pair[0])], axis=1)))
-    return found
+def sweep_runs(path: str) -> list[dict[str, Any]]:
+    """``name``, ``state``, ``config`` and ``summary`` of each run of a sweep, in the order of their making.
+
+    Raises:
+        FacecloakError: nobody is logged in, or the server does not answer.
+    """
+    _logged_in()
+    try:
+        runs = wandb.Api().sweep(path).runs
+        found = [(run.created_at, run.name, run) for run in runs]
+        return [
+            {"name": run.id, "state": run.state, "config": dict(run.config), "summary": dict(run.summary)}
+            for _, _, run in sorted(found, key=lambda each: each[:2])
+        ]
+    except (wandb.Error, ValueError) as error:
+        raise FacecloakError(f"Weights & Biases does not say what trials {path} has: {error}") from None
+
+
+def _logged_in() -> None:
+    if not wandb.login(prompt=False, verify=False):
+        raise FacecloakError("Nobody is logged in to Weights & Biases: run `wandb login`, or leave --backend out.")
 
 
 def _read(lines: SimpleQueue[str]) -> None:
@@ -158,10 +191,11 @@ def main(arguments: list[str] | None = None) -> int:
         mode, failed = options.wandb or default_mode(), 0
         for folder in _cells(options.runs):
             try:
-                track(folder, mode)
+                send(tracked_cell(folder), mode)
                 print(f"{mode}: {folder.name}", flush=True)
             except Exception as error:  # the next cell may go through
                 failed += 1
+                mode = "offline"  # all that is left would wait for an answer as long
                 print(f"error: {folder.name}: {' '.join(str(error).split())[:300]}", file=sys.stderr, flush=True)
         return min(failed, 1)
 

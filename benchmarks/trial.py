@@ -7,23 +7,30 @@ lies below a floor: success that is bought with pictures nobody would publish do
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from benchmarks.cell import read_result
 from benchmarks.leaderboard import headline_far, long_table
 from benchmarks.plan import Plan, make_plan
 from benchmarks.runner import Runner
 from benchmarks.suite_files import load_suite
+from facecloak import __version__
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
 from facecloak.io import sha256_json
 
 PENALTY = 10.0  # points a dB
 FLOOR = 24.0  # dB
+LOCK = "trial.lock"
+ENDED = "ended early, with the score so far"
 Report = Callable[[int, int, dict[str, float]], None]
 
 
@@ -67,6 +74,7 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     parser.add_argument("--limit", type=int, help="photos of each group")
     parser.add_argument("--floor", type=float, default=FLOOR, help=f"dB of PSNR below which points are lost ({FLOOR})")
     parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default: 1)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
     options, rest = parser.parse_known_args(arguments)
     for text in rest:
@@ -76,18 +84,18 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     plan = make_plan(
         suite, options.out / sha256_json(sorted(arguments))[:12], options.methods,
         [text.removeprefix("--") for text in rest], targets=options.targets, black_boxes=options.black_box,
-        limit=options.limit, accelerator=options.accelerator,
+        limit=options.limit, devices=options.devices, accelerator=options.accelerator,
     )  # fmt: skip
     return plan, options.floor
 
 
-def run_trial(arguments: list[str], report: Report = lambda step, steps, values: None) -> dict[str, float]:
-    """Run a trial; returns its `score`.
+def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
+    """Run a trial; returns its `score`, and nothing in processes other than the first.
 
     Args:
         arguments: as typed.
-        report: gets, after each cell, the number of those that are judged, that of all, and the score so far; whatever
-            it raises ends the trial. Cells of an earlier start are reported first.
+        report: gets, after each cell, the number of those that are judged, that of all, and the score so far. Cells of
+            an earlier start are reported first.
     """
     plan, floor = parse(arguments)
     folders = [cell.folder(plan.out) for cell in plan.cells]
@@ -96,18 +104,53 @@ def run_trial(arguments: list[str], report: Report = lambda step, steps, values:
         done = [each for each in folders if read_result(each)]
         report(len(done), len(folders), score(long_table(done), floor))
 
-    before = [folder for folder in folders if read_result(folder)]
-    for number in range(len(before)):
-        report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
-    return score(Runner(plan).run(judged), floor)
+    if rank_zero_only.rank != 0:
+        Runner(plan).run()
+        return {}
+    with FileLock(plan.out / LOCK):  # two that drew the same share a folder, and so does one that outlived its sweep
+        before = [folder for folder in folders if read_result(folder)]
+        for number in range(len(before)):
+            report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
+        return score(Runner(plan).run(judged), floor)
+
+
+def print_report(step: int, steps: int, values: dict[str, float]) -> None:
+    """Print a line of JSON, ``{"cell": …, "cells": …, "objective": …}``, which whoever started the trial can read."""
+    print(json.dumps({"cell": step, "cells": steps, **values}), flush=True)
+
+
+def _agents_trial(arguments: list[str]) -> dict[str, float]:
+    """A trial that W&B's agent started: its reports go to W&B too, which may end it early by SIGTERM."""
+    from benchmarks.tracking import trial_run
+
+    plan, floor = parse(arguments)
+    config = {"suite": plan.suite.name, "floor": floor, "arguments": arguments, "versions": {"facecloak": __version__}}
+    with trial_run(config) as run:
+
+        def report(step: int, steps: int, values: dict[str, float]) -> None:
+            print_report(step, steps, values)
+            run.log({"cells": step, "of": steps, **values})
+
+        try:
+            return run_trial(arguments, report)
+        except (KeyboardInterrupt, SystemExit):
+            print(ENDED, flush=True)
+            return {}  # no failure: an agent gives up after a few
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, print the score."""
+    typed = sys.argv[1:] if arguments is None else arguments
+    agent = "WANDB_SWEEP_ID" in os.environ and rank_zero_only.rank == 0
 
     def work() -> int:
-        values = run_trial(sys.argv[1:] if arguments is None else arguments)
-        print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        try:
+            values = _agents_trial(typed) if agent else run_trial(typed, print_report)
+        except (KeyboardInterrupt, SystemExit):
+            print(ENDED, flush=True)
+            return 130
+        if values:
+            print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         return 0
 
     return guarded(work)

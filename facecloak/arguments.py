@@ -57,7 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
     benchmark.add_argument("--config", type=Path, help="YAML of settings by method")
     benchmark.add_argument("--batch-size", type=_positive, help="photos protected at once (default: the suite's)")
-    benchmark.add_argument("--devices", type=_positive, default=1, help="processes or GPUs (default: 1)")
+    benchmark.add_argument("--devices", type=_positive, default=1, help="processes or GPUs of a machine (default: 1)")
+    benchmark.add_argument("--num-nodes", type=_positive, default=1, help="machines, each started by torchrun or SLURM")
     benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
                            help="keep finished images, or make all again")  # fmt: skip
     benchmark.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send each cell to Weights & "
@@ -82,6 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
     evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))
     evaluate.add_argument("--out", type=Path, help="folder for scores.csv and records.jsonl")
+    evaluate.add_argument("--wandb", choices=("online", "offline", "disabled"), default="disabled", help="send what "
+                          "--out holds to Weights & Biases, pictures too (default: disabled)")  # fmt: skip
 
     calibrate = commands.add_parser("calibrate", help="compute verification thresholds from impostor pairs")
     calibrate.add_argument("suite", help="whose crop, photos and recognizers")
@@ -96,7 +99,11 @@ def make_parser() -> argparse.ArgumentParser:
     sweep.add_argument("--count", type=_positive, default=20, help="trials in all, earlier ones included (default: 20)")
     sweep.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default: 1)")
     sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
-    sweep.add_argument("--storage", help="URL of a database that several machines share (default: a file in --out)")
+    sweep.add_argument("--backend", choices=("local", "wandb"), default="local", help="no server, or Weights & Biases' "
+                       "sweeps and agents (default: local)")  # fmt: skip
+    sweep.add_argument(
+        "--storage", help="local: URL of a database that several machines share (default: a file in --out)"
+    )
 
     commands.add_parser("list", help="methods, recognizers (present or missing), suites")
     return parser

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from facecloak.arguments import make_parser
+from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
 
 
@@ -46,7 +47,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     plan = make_plan(
         suite, options.out or Path("runs") / suite.name, options.methods, options.overrides, options.config,
         options.objective, targets, options.black_box, options.white_box, options.limit, options.batch_size,
-        options.devices, options.accelerator, options.mode == "overwrite",
+        options.devices, options.accelerator, options.mode == "overwrite", options.num_nodes,
     )  # fmt: skip
     with Tracker(plan.out, options.wandb) as tracker:
         table = Runner(plan).run(tracker.send)
@@ -80,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     return evaluate_folders(
         options.originals, options.protected, options.others, options.suite,
-        options.target, options.black_box, options.objective, options.out,
+        options.target, options.black_box, options.objective, options.out, options.wandb,
     )  # fmt: skip
 
 
@@ -92,9 +93,15 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from benchmarks.local_sweep import run_sweep
+    from benchmarks.wandb_sweep import run_wandb_sweep
 
     out = options.out or Path("runs") / "sweeps" / options.path.stem
-    run_sweep(options.path, out, options.count, options.jobs, options.storage)
+    if options.backend == "wandb":
+        if options.storage:
+            raise FacecloakError("--storage is for --backend local; Weights & Biases stores its trials itself.")
+        run_wandb_sweep(options.path, out, options.count, options.jobs)
+    else:
+        run_sweep(options.path, out, options.count, options.jobs, options.storage)
     print(f"wrote trials.csv and plots below {out}")
     return 0
 

@@ -71,17 +71,17 @@ def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tm
 
 
 def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_grid_once(sweep, tmp_path, capfd):
-    grid = {"pgd.epsilon": {"values": [2, 8, 32]}, "pgd.iterations": {"values": [1, 3]}}
+    grid = {"pgd.epsilon": {"values": [2, 32]}, "pgd.iterations": {"values": [1, 3]}}
     path, out = sweep(grid, "grid"), tmp_path / "out"
-    assert main(["sweep", path, "--count", "5", "--jobs", "2", "--out", str(out)]) == 0
+    assert main(["sweep", path, "--count", "3", "--jobs", "2", "--out", str(out)]) == 0
     table = pd.read_csv(out / "trials.csv")
-    assert len(table) == 5 and (table["state"] == "complete").all()
+    assert len(table) == 3 and (table["state"] == "complete").all()
     assert not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[") and "objective" in line]
-    assert len(lines) == 5
-    assert main(["sweep", path, "--count", "9", "--out", str(out)]) == 0  # the grid has 6
+    assert len(lines) == 3
+    assert main(["sweep", path, "--count", "9", "--out", str(out)]) == 0  # the grid has 4
     table = pd.read_csv(out / "trials.csv")
-    assert len(table) == 6 and not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
+    assert len(table) == 4 and not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
     best, worst = (table[table["pgd.epsilon"] == value]["psr"].max() for value in (32, 2))
     assert best >= worst
     assert all((out / name).stat().st_size > 3000 for name in ("history.png", "pareto.png"))
@@ -91,19 +91,19 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
     path, out = sweep(EPSILON), tmp_path / "out"
     command = [sys.executable, "-c", "import sys; from facecloak.cli import main; sys.exit(main())", "sweep", path]
     with subprocess.Popen(
-        [*command, "--count", "6", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
+        [*command, "--count", "4", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:  # fmt: skip
         lines = iter(process.stdout.readline, "")
-        assert any(line.startswith("[2/6] pgd.epsilon") for line in lines)
-        assert any(line.startswith("[1/2] pgd") for line in lines)  # the first cell of the third trial
+        assert any(line.startswith("[1/4] pgd.epsilon") for line in lines)
+        assert any(line.startswith("[1/2] pgd") for line in lines)  # the first cell of the second trial
         process.send_signal(signal.SIGKILL)
     study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
     left = [trial for trial in study.trials if not trial.state.is_finished()]
     assert len(left) == 1
-    assert main(["sweep", path, "--count", "6", "--out", str(out)]) == 0
+    assert main(["sweep", path, "--count", "4", "--out", str(out)]) == 0
     table = pd.read_csv(out / "trials.csv")
-    assert len(table) == 6 and table["number"].is_unique
+    assert len(table) == 4 and table["number"].is_unique
     for trial in left:  # the one that was running has been run, with its values
         assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
 
@@ -130,7 +130,7 @@ def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, 
 
 
 def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_path, capfd):
-    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 3}}  # the second falls below the floor
+    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 400}}  # the second falls below the floor
     early = {"type": "hyperband", "min_iter": 1, "eta": 2}
     assert main(["sweep", sweep(grid, "grid", early_terminate=early), "--count", "2", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
@@ -169,9 +169,10 @@ def test_what_cannot_be_a_sweep_is_refused_with_a_reason(sweep, tmp_path, capsys
     assert said in capsys.readouterr().err
 
 
-def test_a_setting_that_is_none_ends_the_sweep_with_a_reason(sweep, tmp_path, capsys):
+def test_a_setting_that_is_none_ends_the_sweep_with_a_reason(sweep, tmp_path, capfd):
     assert main(["sweep", sweep({"pgd.epsilonn": {"values": [1, 2]}}), "--out", str(tmp_path / "out")]) == 2
-    assert "epsilonn" in capsys.readouterr().err
+    printed = capfd.readouterr().err
+    assert "epsilonn" in printed and "A trial failed" in printed
 
 
 def test_unknown_arguments_of_a_trial_are_refused():

@@ -1,0 +1,111 @@
+"""Runs a sweep at Weights & Biases: registers it, starts agents, and reports what all machines' trials have found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+from benchmarks.local_sweep import environments
+from benchmarks.plan import writable
+from benchmarks.sweep_files import Sweep, load_sweep
+from benchmarks.sweep_report import MEASURES, write_report
+from facecloak.config import read_yaml
+from facecloak.errors import FacecloakError
+from facecloak.io import read_json, write_json
+
+STATE = "wandb_sweep.json"  # which sweep of W&B's a folder is about
+
+
+def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int) -> pd.DataFrame:
+    """Register a sweep, or go on with the one of ``out``, and run agents here until ``count`` trials have ended.
+
+    Args:
+        path: YAML file, see `load_sweep`.
+        out: folder of the sweep's path, the agents' files, ``trials.csv`` and plots.
+        count: trials in all; those of other machines are counted when this one starts.
+        jobs: agents; each has its share of the threads, or a GPU.
+
+    Returns:
+        ``trials.csv``, those of other machines among them.
+
+    Raises:
+        FacecloakError: the file is wrong, nobody is logged in, or an agent failed.
+    """
+    from benchmarks.tracking import register_sweep, sweep_runs
+
+    sweep = load_sweep(path)
+    writable(out)
+    known = read_json(out / STATE) if (out / STATE).is_file() else None
+    if known is None:
+        known = {"sweep": register_sweep(read_yaml(path)), "file": sweep.sha256}
+        write_json(out / STATE, known)
+    if known["file"] != sweep.sha256:
+        raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; give another --out.")
+    print(f"sweep {known['sweep']}; on other machines: wandb agent {known['sweep']}", flush=True)
+    left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
+    _agents(known["sweep"], out, left, min(jobs, max(left, 0)))
+    table = write_report(study_of(sweep, sweep_runs(known["sweep"])), out)
+    if len(table) < count:
+        print(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
+    return table
+
+
+def _ended(run: dict[str, Any]) -> bool:
+    return run["state"] not in ("running", "pending") and "objective" in run["summary"]
+
+
+def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
+    """The runs of a W&B sweep that have ended with a score, as a study of Optuna's, in memory.
+
+    One that has not judged all of its cells was ended early.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for run in filter(_ended, runs):
+        summary = run["summary"]
+        complete = summary.get("cells") == summary.get("of")
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                params={name: run["config"][name] for name in sweep.space},
+                distributions=sweep.space,
+                value=summary["objective"] if complete else None,
+                user_attrs={name: summary[name] for name in MEASURES if name in summary} | {"run": run["name"]},
+            )
+        )
+    return study
+
+
+def _agents(sweep: str, out: Path, count: int, jobs: int) -> None:
+    """Run agents here until they have started ``count`` trials.
+
+    Raises:
+        FacecloakError: one ended with an error.
+    """
+    # what W&B calls python must be this one, whether or not its environment is active
+    here = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "WANDB_DIR": str(out.resolve())}  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", "wandb", "agent", "--count", str((count + job) // jobs), sweep],
+            env={**environment, **here},
+        )
+        for job, environment in enumerate(environments(jobs))
+    ]
+    try:
+        failed = [agent.wait() for agent in agents]
+    except KeyboardInterrupt:
+        for agent in agents:
+            agent.terminate()
+        raise
+    if any(failed):
+        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to go on.")
