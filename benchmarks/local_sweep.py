@@ -61,14 +61,18 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None)
 
 
 def environments(jobs: int) -> list[dict[str, str]]:
-    """The environment of each of some processes at a time: its share of the threads, or a GPU."""
+    """The environment of each of some processes at a time: its share of the threads, and of the GPUs or one in turn."""
+    if jobs == 1:
+        return [dict(os.environ)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
-    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
-    return [
-        {**os.environ, **share, **({"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]} if gpus and jobs > 1 else {})}
-        for job in range(jobs)
-    ]
+    share, found = max(1, len(gpus) // jobs), []
+    for job in range(jobs):
+        own = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+        if gpus:
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[(job * share + k) % len(gpus)] for k in range(share))
+        found.append({**os.environ, **own})
+    return found
 
 
 class _Workers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Plan:
     Attributes:
         thresholds: recognizer → its entry in the suite's thresholds.
         methods: name → class.
+        devices: processes or GPUs of each of ``num_nodes`` machines.
         overwrite: make everything again, also what is finished.
     """
 
@@ -41,6 +43,7 @@ class Plan:
     devices: int
     accelerator: str
     overwrite: bool
+    num_nodes: int
 
 
 def make_plan(
@@ -58,6 +61,7 @@ def make_plan(
     devices: int = 1,
     accelerator: str = "auto",
     overwrite: bool = False,
+    num_nodes: int = 1,
 ) -> Plan:
     """Resolve and check a request; defaults come from the suite.
 
@@ -72,7 +76,7 @@ def make_plan(
         FacecloakError: whatever cannot work, before any image is touched.
     """
     writable(out)
-    _check_devices(devices, accelerator)
+    _check_devices(devices, accelerator, num_nodes)
     objective = objective or suite.objective
     if objective == "obfuscation" and targets:
         raise FacecloakError("Obfuscation has one target, the suite's synthetic one; leave --targets out.")
@@ -105,10 +109,20 @@ def make_plan(
     sources = suite.load_sources(limit or suite.default_limit)
     batch_size = suite.batch_size if batch_size is None else batch_size
     everything = [*cells.values()]
-    return Plan(suite, everything, sources, thresholds, classes, out, batch_size, devices, accelerator, overwrite)
+    return Plan(
+        suite, everything, sources, thresholds, classes, out, batch_size, devices, accelerator, overwrite, num_nodes
+    )
 
 
-def _check_devices(devices: int, accelerator: str) -> None:
+def _check_devices(devices: int, accelerator: str, num_nodes: int) -> None:
+    processes = os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS"))
+    if num_nodes > 1 and processes is None:
+        raise FacecloakError(f"--num-nodes {num_nodes}: torchrun or srun has to start this command on every machine.")
+    if (num_nodes > 1 or "TORCHELASTIC_RUN_ID" in os.environ) and int(processes) != devices * num_nodes:
+        raise FacecloakError(
+            f"{processes} processes have been started, for --devices {devices} × --num-nodes {num_nodes}: these must "
+            "be the GPUs or processes of a machine, and the machines."
+        )
     found = torch.cuda.device_count()
     if accelerator == "gpu" and found == 0:
         raise FacecloakError("There is no GPU here; leave --accelerator out, or give cpu.")

@@ -163,7 +163,7 @@ class Runner:
         done = set() if self.plan.overwrite else set(read_outcomes(folder, self.hashes))
         if done.issuperset(photos):
             return
-        data = Sources(photos, self.plan.batch_size, done, self.plan.devices)
+        data = Sources(photos, self.plan.batch_size, done, self.plan.devices * self.plan.num_nodes)
         predict(self._load_method(cell), cell, data, self.plan, self.hashes)
 
     def _load_method(self, cell: Cell) -> ProtectionMethod:
