@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from datetime import timedelta
 
 import pytorch_lightning as pl
@@ -15,6 +17,15 @@ from benchmarks.writer import Writer
 from facecloak.data import Sources
 from facecloak.errors import FacecloakError
 from facecloak.method import ProtectionMethod
+
+_children: list[subprocess.Popen] = []  # processes of the first Trainer, which the later ones use and do not know
+
+
+class _Stops(pl.Callback):
+    """SIGTERM is heeded at once: Lightning's handler waits for other processes, which do not listen."""
+
+    def on_predict_start(self, trainer, pl_module) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def predict(method: ProtectionMethod, cell: Cell, data: Sources, plan: Plan, sources: dict[str, str]) -> None:
@@ -35,11 +46,17 @@ def predict(method: ProtectionMethod, cell: Cell, data: Sources, plan: Plan, sou
             accelerator=plan.accelerator, devices=plan.devices, num_nodes=plan.num_nodes,
             # the others wait while the first process trains or judges, however long that takes
             strategy=DDPStrategy(timeout=timedelta(days=2)) if plan.devices * plan.num_nodes > 1 else "auto",
-            callbacks=[*training, Writer(folder, sources, bar)], inference_mode=False, logger=False,
+            callbacks=[_Stops(), *training, Writer(folder, sources, bar)], inference_mode=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        trainer.predict(method, datamodule=data, return_predictions=False)
-        trainer.strategy.barrier()
+        try:
+            trainer.predict(method, datamodule=data, return_predictions=False)
+            trainer.strategy.barrier()
+        except BaseException:
+            for child in _children:
+                child.kill()
+            raise
+        _children.extend(getattr(trainer.strategy.launcher, "procs", []))
     missing = {name for batch in data.batches for name in batch} - set(read_outcomes(folder, sources))
     if missing and not hidden:
         raise FacecloakError(

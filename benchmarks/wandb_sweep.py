@@ -51,7 +51,8 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int) -> pd.DataFram
         raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; give another --out.")
     print(f"sweep {known['sweep']}; on other machines: wandb agent {known['sweep']}", flush=True)
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
-    _agents(known["sweep"], out, left, min(jobs, max(left, 0)))
+    if left > 0:
+        _agents(known["sweep"], out, left, min(jobs, left))
     table = write_report(study_of(sweep, sweep_runs(known["sweep"])), out)
     if len(table) < count:
         print(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")

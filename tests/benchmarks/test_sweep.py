@@ -139,6 +139,18 @@ def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_pat
     assert sorted(cells.values()) == sorted(1 if state == "pruned" else 2 for state in table["state"])
 
 
+def test_a_trial_may_have_several_processes(sweep, tmp_path):
+    path = Path(sweep({"pgd.epsilon": {"value": 16}, "pgd.iterations": {"value": 2}}))
+    content = yaml.safe_load(path.read_text())
+    content["command"] = [part for part in content["command"] if part != "--limit=2"]
+    content["command"][-1:] = ["--devices=2", "--accelerator=cpu", "${args}"]
+    path.write_text(yaml.safe_dump(content))
+    assert main(["sweep", str(path), "--count", "1", "--out", str(tmp_path / "out")]) == 0
+    table = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert [*table["state"]] == ["complete"] and table["psnr"].notna().all()
+    assert len([*(tmp_path / "out" / "trials").glob("*/cells/*/cell.json")]) == 2
+
+
 def test_the_front_is_what_nothing_else_beats_in_both():
     trials = pd.DataFrame({"psr": [10, 20, 20, 30, 5], "psnr": [30.0, 25.0, 26.0, 20.0, None]})
     assert [*pareto(trials).index] == [0, 2, 3, 4]

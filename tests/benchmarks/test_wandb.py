@@ -13,7 +13,7 @@ from sweeps.config import schema_violations_from_proposed_config
 from facecloak.cli import main as facecloak
 from tests.benchmarks.wandb_server import Server
 
-LONG = 8_000  # iterations: some time after the first report
+LONG = 6_000  # iterations: some time after the first report
 FILES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 
 
@@ -94,12 +94,13 @@ def test_a_server_that_dies_in_the_middle_loses_nothing(server, cell, monkeypatc
 
 @pytest.fixture
 def file(toys, tmp_path):
-    """A sweep of PGD on the toy suite."""
+    """A sweep of PGD on the toy suite, each trial in two processes."""
     head = ["${env}", "${interpreter}", "-m", "benchmarks.trial"]
     content = {
         "program": "benchmarks.trial", "method": "random", "metric": {"name": "objective", "goal": "maximize"},
         "parameters": {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"min": 1, "max": LONG}},
-        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--limit=2", "--floor=20", "${args}"],
+        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--floor=20", "--devices=2",
+                    "--accelerator=cpu", "${args}"],
     }  # fmt: skip
     (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))
     return tmp_path / "toy_sweep.yaml"
@@ -116,7 +117,7 @@ def test_an_agent_gets_parameters_runs_trials_that_report_and_stops(server, file
     assert list(server.runs) == ["trial1", "trial2"] and server.trials == []
     for name, epsilon, cells in (("trial1", 4, 2), ("trial2", 32, 1)):
         run = server.runs[name]
-        assert run.sweep == "sweep1" and run.ended == 0 and run.about["jobType"] == "trial"
+        assert run.sweep == "sweep1" and run.ended == 0 and run.about["jobType"] == "trial", ended.stdout + ended.stderr
         assert run.config["pgd.epsilon"]["value"] == epsilon
         assert f"--pgd.epsilon={epsilon}" in run.config["arguments"]["value"]
         reported = [line for line in run.history.values() if "objective" in line]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
 import yaml
+
+from tests.benchmarks.wandb_handler import Handler
 
 PROJECT = {"id": "1", "name": "facecloak", "entityName": "team", "entity": {"id": "1", "name": "team"}}
 VIEWER = {"id": "1", "entity": "team", "username": "me", "email": "me@localhost", "flags": "{}", "name": "me",
@@ -201,45 +202,3 @@ class Server(ThreadingHTTPServer):
                 run.summary = lines[-1]
         if sent.get("complete"):
             run.ended = sent["exitcode"]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-    def _body(self) -> bytes:
-        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        return gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content
-
-    def _send(self, content: dict[str, Any], status: int = 200) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_PUT(self) -> None:
-        body = self._body()
-        if self.server.dies(self.path):
-            self.close_connection = True
-            return
-        self.server.uploads[self.path] = body
-        self._send({})
-
-    def do_POST(self) -> None:
-        body = self._body()
-        if self.server.dies(body.decode() if self.path == "/graphql" else self.path):
-            self.close_connection = True
-            return
-        if self.path == "/graphql":
-            asked = json.loads(body)
-            found = self.server.answer(" ".join(asked["query"].split()), asked.get("variables") or {})
-            self._send({"data": found} if found else {"data": None, "errors": [{"message": "unknown query"}]})
-        elif self.path.endswith("/file_stream"):
-            self.server.stream(self.server.runs[self.path.split("/")[4]], json.loads(body))
-            self._send({"exitcode": None, "limits": {}})
-        else:
-            self._send({})
