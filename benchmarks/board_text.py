@@ -22,7 +22,7 @@ SPECIAL |= {mark: f"\\{mark}" for mark in "_%&#${}"}
 def markdown(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame) -> str:
     """A section for each suite, objective and kind of box, then those of the published numbers.
 
-    Lines are sorted by average PSR, the highest first, those without one last.
+    Measured lines are sorted by average PSR, the highest first, those without one last.
 
     Args:
         measured: a long table.
@@ -64,7 +64,7 @@ def latex(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame) -
 
 def _tabular(wide: pd.DataFrame, caption: str) -> str:
     is_measured = wide["source"] == "measured"
-    found = _columns(wide)
+    found = [column for column in _columns(wide) if is_measured.any() or {*column.texts} != {"–"}]
     heads, rows = lines_of([column._replace(texts=_bold(column, is_measured)) for column in found])
     body = [rows[: is_measured.sum()], rows[is_measured.sum() :]]
     blocks = ["".join(" & ".join(row) + " \\\\\n" for row in part) for part in body if part]
@@ -98,7 +98,9 @@ def _columns(wide: pd.DataFrame) -> list[Column]:
 
 
 def _lines(wide: pd.DataFrame, kind: tuple[str, str, bool], source: str) -> pd.DataFrame:
-    lines = wide[(wide[BOARD] == kind).all(axis=1) & (wide["source"] == source)]
+    lines = wide[(wide[BOARD] == kind).all(axis=1) & (wide["source"] == source)].reset_index(drop=True)
+    if source == "reported":  # under other crops and surrogates each, so that there is no order
+        return lines
     return lines.sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.records import success_rows
 from benchmarks.rules import Problem, Row, is_number
+from facecloak.recognizers.calibration import far_key
 
 Record = dict[str, Any]
 
@@ -102,7 +103,7 @@ def _rate_problems(result: dict[str, Any], records: list[Record]) -> Iterator[Pr
     first, fars = result["rows"][0], {row["far"] for row in result["rows"]}
     surrogates = first["surrogates"].split("+") if first["surrogates"] else []
     # at the rows' own thresholds: that those are right is another rule
-    thresholds = {"fars": {f"{row['far']:g}": {"threshold": row["threshold"]} for row in result["rows"]}}
+    thresholds = {"fars": {far_key(row["far"]): {"threshold": row["threshold"]} for row in result["rows"]}}
     computed = {
         row["far"]: row
         for row in success_rows(records, first["objective"], first["black_box"], surrogates, thresholds, [*fars])

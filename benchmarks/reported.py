@@ -15,9 +15,9 @@ PATH = Path(__file__).parent / "reported.csv"
 def read_reported() -> pd.DataFrame:
     """The file as it is, one line a method and black box.
 
-    ``target`` is mean: PSR is published as the mean over the targets. ``psr_both``, the mean over CelebA-HQ and LADN and
-    their recognizers (8 cells), is of no one row and given with each of its method; so are FID, PSNR and SSIM, of which
-    nobody says what photos they are of.
+    ``target`` is mean: PSR is published as the mean over the targets. ``psr_both``, the mean over CelebA-HQ and LADN
+    and their recognizers (8 cells), is of no one row and given with each of its method; so are FID, PSNR and SSIM, of
+    which nobody says what photos they are of.
     """
     return pd.read_csv(PATH).assign(source="reported", white_box=False)
 

@@ -1,7 +1,9 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.handmade import write_run
 from tests.toys import write_suite
 
 
@@ -11,3 +13,22 @@ def toys(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("FACECLOAK_WEIGHTS", str(tmp_path / "toys" / "weights"))
     monkeypatch.setenv("FACECLOAK_SHARED", str(tmp_path / "nothing"))
     return write_suite(tmp_path / "toys")
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory) -> Path:
+    """A run of 12 cells written by hand; not to be changed."""
+    return write_run(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture
+def run(sound, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(sound, tmp_path / "run")
+
+
+@pytest.fixture
+def cell(run) -> Path:
+    """One of its cells: pgd, target 1, black box ada; its first photo, p10, has failed."""
+    (folder,) = run.glob("cells/pgd-default_1_ada_*")
+    return folder
