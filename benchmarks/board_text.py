@@ -85,7 +85,7 @@ def _bold(column: Column, ranked: pd.Series) -> list[str]:
         return texts
     best = column.texts[numbers.idxmax()].split(" (")[0]
     return [
-        f"\\textbf{{{text}}}" if ranked[place] and pd.notna(numbers[place]) and plain.split(" (")[0] == best else text
+        f"\\textbf{{{text}}}" if pd.notna(numbers[place]) and plain.split(" (")[0] == best else text
         for place, (text, plain) in enumerate(zip(texts, column.texts, strict=True))
     ]
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from tqdm import tqdm
 
 from benchmarks.board import find_cells
 from benchmarks.cell import read_result
 from benchmarks.image_rules import image_problems
 from benchmarks.leaderboard import mixed
+from benchmarks.progress import progress
 from benchmarks.record_rules import read_records, record_problems
 from benchmarks.rules import Problem, doubled, result_problems, rows_problems
 from facecloak.errors import FacecloakError
@@ -42,7 +44,7 @@ def check(runs: list[Path]) -> int:
     folders = find_cells(runs)
     count = 0
     for finding in findings(folders):
-        print(finding)
+        tqdm.write(str(finding))
         count += 1
     if count:
         print(f"{count} findings in {len(folders)} cells", file=sys.stderr)
@@ -54,7 +56,7 @@ def check(runs: list[Path]) -> int:
 def findings(folders: list[Path]) -> Iterator[Finding]:
     """What is wrong in each cell, then between them."""
     sound: dict[Path, dict[str, Any]] = {}
-    for folder in folders:
+    for folder in progress(folders, desc="checking", unit="cell"):
         try:
             result = read_result(folder)
         except (FacecloakError, OSError) as error:

@@ -1,5 +1,7 @@
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,3 +34,11 @@ def cell(run) -> Path:
     """One of its cells: pgd, target 1, black box ada; its first photo, p10, has failed."""
     (folder,) = run.glob("cells/pgd-default_1_ada_*")
     return folder
+
+
+@pytest.fixture
+def tables_only(monkeypatch) -> None:
+    """Boards without plots and page, which take seconds each."""
+    nothing = SimpleNamespace(write_plots=lambda *_: None, write_page=lambda *_: None)
+    for name in ("benchmarks.plots", "benchmarks.page"):
+        monkeypatch.setitem(sys.modules, name, nothing)

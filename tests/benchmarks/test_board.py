@@ -12,15 +12,13 @@ from facecloak.cli import main
 from facecloak.metrics import wilson_interval
 from tests.benchmarks.handmade import BOXES, write_cell, write_run
 
+pytestmark = pytest.mark.usefixtures("tables_only")
+
 
 def board(tmp_path, *runs, name="board"):
     """The folder of a board of these runs."""
     assert main(["leaderboard", *map(str, runs), "--out", str(tmp_path / name)]) == 0
     return tmp_path / name
-
-
-def contents(folder) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def section(text: str, head: str) -> list[list[str]]:
@@ -31,16 +29,6 @@ def section(text: str, head: str) -> list[list[str]]:
 
 def wide_of(*folders) -> pd.DataFrame:
     return wide_table(long_table([cell for run in folders for cell in sorted(run.glob("cells/*"))]))
-
-
-def test_same_directories_same_bytes_wherever_and_in_whatever_order(sound, tmp_path):
-    other = write_run(tmp_path / "x", ("blur",))
-    first = contents(board(tmp_path, sound, other))
-    assert {"long.csv", "wide.csv", "leaderboard.md", "leaderboard.tex"} <= set(first)
-    assert contents(board(tmp_path, sound, other, name="again")) == first
-    copies = [shutil.copytree(run, tmp_path / "deep" / f"{k}" / "run") for k, run in enumerate((other, sound))]
-    assert contents(board(tmp_path, *copies, name="copies")) == first
-    assert contents(board(tmp_path, tmp_path / "deep", name="parent")) == first
 
 
 def test_long_holds_every_row_in_full_precision_then_the_reported_ones(sound, tmp_path):

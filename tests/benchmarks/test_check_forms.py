@@ -65,6 +65,7 @@ def test_provenance_that_lacks_something_is_named(run, cell, capsys):
     assert "provenance lacks weights" in findings(capsys, run, cell)
 
 
+@pytest.mark.usefixtures("tables_only")
 def test_a_cell_that_is_not_complete_is_named_and_left_out_of_the_board(run, cell, tmp_path, capsys):
     (cell / "cell.json").unlink()
     assert "not complete" in findings(capsys, run, cell)
