@@ -67,7 +67,7 @@ def read_board(folders: list[Path]) -> tuple[pd.DataFrame, dict[str, Path]]:
 
 
 def write_board(runs: list[Path], out: Path) -> None:
-    """Write ``long.csv``, ``wide.csv``, ``leaderboard.md`` and ``leaderboard.tex`` of all cells of the runs.
+    """Write ``long.csv``, ``wide.csv``, ``leaderboard.md``, ``leaderboard.tex``, plots and the page of all cells.
 
     The same directories give the same bytes, wherever they lie and in whatever order they are named.
 
@@ -87,3 +87,8 @@ def write_board(runs: list[Path], out: Path) -> None:
     write_bytes(out / "wide.csv", wide_csv(wide))
     write_bytes(out / "leaderboard.md", markdown(measured, wide, published).encode())
     write_bytes(out / "leaderboard.tex", latex(measured, wide, published).encode())
+    from benchmarks.page import write_page
+    from benchmarks.plots import write_plots
+
+    write_plots(table, cells, out)
+    write_page(table, cells, out)

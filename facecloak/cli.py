@@ -107,7 +107,7 @@ def _leaderboard(options: argparse.Namespace) -> int:
     from benchmarks.board import write_board
 
     write_board(options.runs, options.out)
-    print(f"wrote long.csv, wide.csv, leaderboard.md and leaderboard.tex below {options.out}")
+    print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
     return 0
 
 

@@ -1,6 +1,8 @@
 """`facecloak leaderboard`: tables of any number of runs, a pure function of their directories."""
 
 import shutil
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -157,6 +159,19 @@ def test_methods_of_one_name_and_other_settings_are_told_apart(sound):
     assert [name.split()[0] for name in method_names(lines)] == ["pgd:default"] * 2
     assert len(set(method_names(lines))) == 2
     assert method_names(lines.iloc[:1]) == ["pgd:default"]
+
+
+def test_plots_and_page_are_given_the_whole_table_and_the_folders(sound, tmp_path, monkeypatch):
+    given = []
+    for name in ("plots", "page"):
+        module = SimpleNamespace(**{f"write_{name}": lambda *arguments, name=name: given.append((name, *arguments))})
+        monkeypatch.setitem(sys.modules, f"benchmarks.{name}", module)
+    out = board(tmp_path, sound)
+    assert [(name, folder) for name, _, _, folder in given] == [("plots", out), ("page", out)]
+    for _, table, cells, _ in given:
+        assert list(table.columns) == list(COLUMNS) and len(table) == len(pd.read_csv(out / "long.csv"))
+        assert cells == {folder.name: folder for folder in sound.glob("cells/*")}
+        assert set(table.query("source == 'measured'")["run_id"]) == set(cells)
 
 
 @pytest.mark.parametrize("change", ["manifest_sha256", "weights_sha256"])
