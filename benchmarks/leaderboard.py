@@ -136,7 +136,9 @@ def _interval(rate: float, cells: pd.DataFrame, column: str) -> tuple[float, flo
     if math.isnan(rate) or counts.empty:
         return math.nan, math.nan
     # a suite with a folder for each target names them all, with + between
-    apart = (cells["objective"] == "impersonation").all() and cells["dataset"].str.contains("+", regex=False).all()
+    apart = (cells["objective"] == "impersonation").all() and cells["dataset"].map(
+        lambda folders: "+" in str(folders)
+    ).all()
     photos = int(counts.sum() if apart else counts.max())
     return wilson_interval(rate * photos, photos)
 

@@ -102,7 +102,7 @@ def test_a_rate_that_was_not_measured_is_in_no_mean(sound):
 def test_intervals_count_photos_and_not_results(sound):
     """4 photos of each of 2 targets, judged by 3 recognizers: 8 photos, or 4 where the targets share them."""
     table = long_table(sorted(sound.glob("cells/*")))
-    for dataset, photos in (("photos/1+photos/2", 8), ("photos", 4)):
+    for dataset, photos in (("photos/1+photos/2", 8), ("photos", 4), (None, 4)):
         wide = wide_table(table.assign(dataset=dataset)).set_index("method").loc["none"]
         for name in ("psr ada", "average psr", "average dodging"):
             ends = wilson_interval(wide[name] / 100 * photos, photos)
