@@ -12,10 +12,10 @@ from itertools import cycle, islice
 import torch
 from rich.table import Table
 
-from benchmarks.leaderboard import wide_console
 from benchmarks.plan import resolve_methods
 from benchmarks.progress import quiet
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import wide_console
 from facecloak.data import Batch, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded

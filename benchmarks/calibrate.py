@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.table import Table
 
 from benchmarks.judge import embed
-from benchmarks.leaderboard import wide_console
 from benchmarks.progress import progress
 from benchmarks.suite import Suite
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import wide_console
 from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, write_json

@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from benchmarks.bootstrap import Estimate, bootstrap_mean
 from benchmarks.grid import write_grid
-from benchmarks.leaderboard import headline_far, markdown_table
+from benchmarks.leaderboard import headline_far
 from benchmarks.plan import Plan, make_plan
 from benchmarks.runner import Runner
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import markdown_table
 from facecloak.config import settings_hash
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded

@@ -10,12 +10,13 @@ from rich.table import Table
 
 from benchmarks.grid import GAIN, difference, write_picture
 from benchmarks.judge import Judge
-from benchmarks.leaderboard import headline_far, wide_console
+from benchmarks.leaderboard import headline_far
 from benchmarks.plan import resolve_methods, writable
 from benchmarks.progress import progress, quiet, stage_reporter
 from benchmarks.quality import Quality
 from benchmarks.suite import Suite, Target
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import wide_console
 from facecloak.data import Batch, FindFace, Photo, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.io import write_png

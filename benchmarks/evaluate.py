@@ -13,13 +13,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from benchmarks.judge import Judge
-from benchmarks.leaderboard import wide_console
 from benchmarks.plan import writable
 from benchmarks.progress import progress, quiet
 from benchmarks.quality import Quality
 from benchmarks.records import success_rows
 from benchmarks.suite import Suite
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import wide_console
 from benchmarks.tracked import tracked_scores
 from benchmarks.tracker import Mode
 from facecloak.data import Photo, list_images

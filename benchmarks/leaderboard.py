@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.cell import read_result
 from benchmarks.records import COLUMNS
 from facecloak.errors import FacecloakError
-from facecloak.io import write_bytes
+from facecloak.metrics import wilson_interval
 
 HEADLINE_FAR = 0.01
 RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
 ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "far"]
+BOARD = ["suite", "objective", "white_box"]  # what is compared, and ranked, together
+METHOD = ["method", "preset", "settings_hash"]
+# column → what its rows must agree in it by
+SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
+        "threshold": ["suite", "black_box", "far"]}  # fmt: skip
 
 
 def long_table(folders: list[Path]) -> pd.DataFrame:
@@ -26,26 +30,29 @@ def long_table(folders: list[Path]) -> pd.DataFrame:
     Raises:
         FacecloakError: rows that may not stand in one table (other photos, thresholds or weights).
     """
-    results = [read_result(folder) for folder in folders]
-    rows = [row for result in results if result for row in result["rows"]]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    _refuse_mixed(table)
+    return tabulate([result for folder in folders if (result := read_result(folder))])
+
+
+def tabulate(results: list[dict[str, Any]]) -> pd.DataFrame:
+    """The same, of what `read_result` gives."""
+    table = pd.DataFrame([row for result in results for row in result["rows"]], columns=list(COLUMNS))
+    for name, column, group in mixed(table):
+        raise FacecloakError(
+            f"Cells of {name} differ in {column} ({_examples(group, column)}) and cannot "
+            "stand in one table. Repeat the older ones under the same --limit, photos, weights and thresholds, "
+            "delete their directories, or use another --out."
+        )
     counts = [column for column in COLUMNS if column.startswith("n_")]
     table[counts] = table[counts].astype("Int64")
     return table.sort_values(ORDER, ignore_index=True)
 
 
-def _refuse_mixed(table: pd.DataFrame) -> None:
-    same = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
-            "threshold": ["suite", "black_box", "far"]}  # fmt: skip
-    for column, by in same.items():
-        for name, group in table.groupby(by):
+def mixed(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(what, column, rows) wherever rows that stand in one table differ in photos, weights or threshold."""
+    for column, by in SAME.items():
+        for name, group in table.groupby(by, sort=True):
             if group[column].nunique(dropna=False) > 1:
-                raise FacecloakError(
-                    f"Cells of {' '.join(map(str, name))} differ in {column} ({_examples(group, column)}) and cannot "
-                    "stand in one table. Repeat the older ones under the same --limit, photos, weights and thresholds, "
-                    "delete their directories, or use another --out."
-                )
+                yield " ".join(map(str, name)), column, group
 
 
 def _examples(group: pd.DataFrame, column: str) -> str:
@@ -55,29 +62,85 @@ def _examples(group: pd.DataFrame, column: str) -> str:
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Method × black box at the headline FAR: PSR in per cent, averaged over targets; averages, quality, cost.
+    """Method × black box at the headline FAR: PSR in per cent, over targets; averages, quality, cost; white box apart.
 
-    A method that lacks a cell of the others has no average: missing cells are never averaged away.
+    Missing cells are never averaged away: a method that lacks a cell (target × black box) of the others in its suite,
+    objective and kind of box has neither an average nor quality, and no PSR for that black box. ``n_cells`` and
+    ``n_cells BOX`` say how many there are, ``n_targets`` × ``n_boxes`` how many there should be.
+
+    The 95 % intervals, ``psr_low BOX``, ``average psr_low`` …, are Wilson's with one result a photo, since recognizers
+    judge the same photos. Photos of several targets add up where each target has a folder of its own.
     """
-    kinds = ["suite", "objective", "white_box"]
     lines = []
-    for kind, part in table[table["far"] == headline_far(table["far"])].groupby(kinds, sort=True):
-        boxes, targets = sorted(part["black_box"].unique()), part["target"].nunique()
-        for method, group in part.groupby(["method", "preset", "settings_hash"], sort=True):
-            line = dict(zip([*kinds, "method", "preset", "settings_hash"], (*kind, *method), strict=True))
-            line["far"] = headline_far(table["far"])
-            for box in boxes:
-                line[f"psr {box}"] = 100 * pd.to_numeric(group.loc[group["black_box"] == box, "psr"]).mean()
-            for column in RATES:
-                rates = pd.to_numeric(group[column])
-                complete = len(group) == len(boxes) * targets and rates.notna().all()
-                line[f"average {column}"] = 100 * rates.mean() if complete else float("nan")
-            for column in ("psnr", "ssim", "lpips", "fid", "fd", "seconds_per_image"):
-                line[column] = pd.to_numeric(group[column]).mean()
-            for column in ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable"):
-                line[column] = int(pd.to_numeric(group[column]).fillna(0).sum())
-            lines.append(line)
-    return pd.DataFrame(lines)
+    for _, part in table.groupby(["suite", "source"], sort=True):
+        far = headline_far(part["far"])
+        for kind, board in part[part["far"] == far].groupby(BOARD, sort=True):
+            boxes, n_targets = sorted(board["black_box"].unique()), board["target"].nunique()
+            for method, cells in board.groupby(METHOD, sort=True, dropna=False):
+                line = dict(zip([*BOARD, *METHOD], (*kind, *method), strict=True))
+                line |= {"source": cells["source"].iloc[0], "far": far}
+                line |= _by_box(cells, boxes, n_targets) | _over_all(cells, len(boxes) * n_targets)
+                lines.append(line | {"n_cells": len(cells), "n_targets": n_targets, "n_boxes": len(boxes)})
+    wide = pd.DataFrame(lines)
+    counts = [column for column in wide if column.startswith("n_")]
+    wide[counts] = wide[counts].astype("Int64")
+    by_box = [
+        column for column in wide if column.split()[0] in ("psr", "psr_low", "psr_high", "n_cells") and " " in column
+    ]
+    by_box.sort(key=lambda column: column.split(" ", 1)[1])  # boxes of several suites, each with its columns together
+    first = [*BOARD, *METHOD, "source", "far"]
+    rest = [column for column in wide if column not in {*first, *by_box}]
+    return wide[[*first, *by_box, *rest]].sort_values(["source", *BOARD, *METHOD], ignore_index=True)
+
+
+def _by_box(cells: pd.DataFrame, boxes: list[str], n_targets: int) -> dict[str, float]:
+    line = {}
+    for box in boxes:
+        judged = cells[cells["black_box"] == box]
+        rate = _mean(judged["psr"], n_targets)
+        low, high = _interval(rate, judged, "n_psr")
+        line |= {f"psr {box}": 100 * rate, f"psr_low {box}": 100 * low, f"psr_high {box}": 100 * high}
+        line[f"n_cells {box}"] = len(judged)
+    return line
+
+
+def _over_all(cells: pd.DataFrame, wanted: int) -> dict[str, Any]:
+    """Averages of the rates in per cent, quality and cost; sums of the counts."""
+    line: dict[str, Any] = {}
+    for column in RATES:
+        rate = _mean(cells[column], wanted)
+        line[f"average {column}"] = 100 * rate
+        if f"n_{column}" in cells:
+            low, high = _interval(rate, cells, f"n_{column}")
+            line |= {f"average {column}_low": 100 * low, f"average {column}_high": 100 * high}
+    identical = cells["psnr"].isna() & (pd.to_numeric(cells["n_identical"]).fillna(0) > 0)
+    line["psnr"] = _mean(cells.loc[~identical, "psnr"], wanted - int(identical.sum()))
+    for column in ("ssim", "lpips", "fid", "fd", "seconds_per_image"):
+        line[column] = _mean(cells[column], wanted)
+    for column in ("fd_network", "device"):
+        line[column] = "; ".join(sorted(set(cells[column].dropna())))
+    for column in ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable"):
+        counts = pd.to_numeric(cells[column]).dropna()
+        line[column] = int(counts.sum()) if len(counts) else pd.NA
+    return line
+
+
+def _mean(values: pd.Series, wanted: int) -> float:
+    """NaN unless there are as many values as wanted, each measured."""
+    numbers = pd.to_numeric(values)
+    return float(numbers.mean()) if wanted and len(numbers) == wanted and numbers.notna().all() else math.nan
+
+
+def _interval(rate: float, cells: pd.DataFrame, column: str) -> tuple[float, float]:
+    counts = pd.to_numeric(cells[column]).groupby(cells["target"]).max().dropna()
+    if math.isnan(rate) or counts.empty:
+        return math.nan, math.nan
+    # a suite with a folder for each target names them all, with + between
+    apart = (cells["objective"] == "impersonation").all() and cells["dataset"].map(
+        lambda folders: "+" in str(folders)
+    ).all()
+    photos = int(counts.sum() if apart else counts.max())
+    return wilson_interval(rate * photos, photos)
 
 
 def headline_far(fars: Collection[float]) -> float:
@@ -85,94 +148,9 @@ def headline_far(fars: Collection[float]) -> float:
     return HEADLINE_FAR if HEADLINE_FAR in set(fars) else float(min(fars))
 
 
-def summary(rows: list[dict]) -> str:
-    """A cell in one line, at the headline FAR or, without it, the first."""
-    row = next((row for row in rows if row["far"] == HEADLINE_FAR), rows[0])
-    rates = {name: "–" if row[name] is None else f"{100 * row[name]:.0f} %" for name in RATES}
-    quality = "identical" if row.get("psnr") is None else f"{row['psnr']:.1f} dB"
-    seconds = f", {row['seconds_per_image']:.1f} s an image" if row.get("seconds_per_image") else ""
-    psr = f"PSR {rates['psr']} (clean {rates['psr_clean']})"
-    return (
-        f"{psr}, dodging {rates['dodging']} (clean {rates['dodging_clean']}) at FAR {row['far']:g}, {quality}{seconds}"
-    )
-
-
-def write_leaderboard(out: Path, folders: list[Path]) -> None:
-    """Write these cells below ``out``: ``leaderboard.csv`` (long), ``leaderboard_wide.csv`` and ``leaderboard.md``."""
-    table = long_table(folders)
-    wide = wide_table(table)
-    wide["psnr"] = [_psnr(line) for _, line in wide.iterrows()]
-    pages = [_page(part) for _, part in table.groupby(["suite", "objective"], sort=True)]
-    text = "\n".join(f"{title}\n\n{markdown_table(heads, lines)}" for title, heads, lines in pages)
-    write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
-    write_bytes(out / "leaderboard_wide.csv", wide.to_csv(index=False).encode())
-    write_bytes(out / "leaderboard.md", text.encode())
-
-
-def print_leaderboard(table: pd.DataFrame) -> None:
-    """The wide table of a run, for people."""
-    title, (first, *others), lines = _page(table)
-    view = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    view.add_column(first, no_wrap=True)
-    for head in others:
-        view.add_column(head, justify="right", overflow="fold")
-    for line in lines:
-        view.add_row(*line)
-    wide_console().print(view)
-
-
-def _page(table: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
-    """Title, column heads and lines of the wide table of one suite and objective, as text."""
-    wide, first = wide_table(table), table.iloc[0]
-    boxes = [column for column in wide.columns if column.startswith("psr ")]
-    title = (
-        f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table['far']):g}, "
-        f"n = {table['n_images'].max()} a cell"
-    )
-    networks = set(table["fd_network"].dropna())
-    distance = "FID" if table["fid"].notna().any() else f"fd_{networks.pop()}" if len(networks) == 1 else "fd"
-    heads = ["method", *(box.removeprefix("psr ") for box in boxes), "average", "(clean)", "dodging", "(clean)",
-             "PSNR dB", "SSIM", distance, "no face", "failed", "s/image"]  # fmt: skip
-    lines = []
-    for name, (_, line) in zip(method_names(wide), wide.iterrows(), strict=True):
-        rates = [line[column] for column in (*boxes, *(f"average {rate}" for rate in RATES))]
-        counts = [str(line["n_undetected"]), str(line["n_failed"])]
-        distance_value = line["fd"] if pd.isna(line["fid"]) else line["fid"]
-        quality = [str(_psnr(line, 1)), _number(line["ssim"], 3), _number(distance_value, 2)]
-        seconds = _number(line["seconds_per_image"], 2)
-        lines.append([name, *(_number(rate, 1) for rate in rates), *quality, *counts, seconds])
-    return title, heads, lines
-
-
 def method_names(table: pd.DataFrame) -> list[str]:
-    """What to call each line: method and preset, the hash where settings beside the preset leave it open."""
-    names = []
-    for _, line in table.iterrows():
-        name = f"{line['method']}:{line['preset']}"
-        if (table["method"] + ":" + table["preset"] == name).sum() > 1 and "*" in name:
-            name += f" {line['settings_hash'][:6]}"
-        names.append(name + (" (white box)" if line["white_box"] else ""))
-    return names
-
-
-def markdown_table(heads: list[str], lines: list[list[str]]) -> str:
-    """A table in GitHub's Markdown, the first column to the left and the others to the right."""
-    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def wide_console() -> Console:
-    """The terminal, or a page of 160 columns where the output goes to a file: rich would cut it at 80."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
-
-
-def _number(value: float, digits: int) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _psnr(line: pd.Series, digits: int | None = None) -> str | float:
-    """Equal images have no finite PSNR: say so in a word."""
-    if pd.isna(line["psnr"]) and line["n_identical"]:
-        return "identical"
-    return line["psnr"] if digits is None else _number(line["psnr"], digits)
+    """What to call each line: method and preset, and the hash of the settings where those leave it open."""
+    names = table["method"] + (":" + table["preset"]).where(table["preset"].notna(), "")
+    ambiguous = table["settings_hash"].groupby(names).transform("nunique") > 1
+    names += (" " + table["settings_hash"].str[:6]).where(ambiguous, "")
+    return [*(names + [" (white box)" if white else "" for white in table["white_box"]])]

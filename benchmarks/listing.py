@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from benchmarks import METHODS
-from benchmarks.leaderboard import wide_console
 from benchmarks.suite_files import load_suite, suite_names
+from benchmarks.tables import wide_console
 from facecloak.recognizers import available
 
 

@@ -22,10 +22,11 @@ from baselines.diffam.method import DiffAM
 from baselines.diffam.regions import REGIONS, regions_of_portraits
 from baselines.diffam.removal import BARE, MADE_UP
 from benchmarks.grid import write_picture
-from benchmarks.leaderboard import headline_far, markdown_table
+from benchmarks.leaderboard import headline_far
 from benchmarks.plan import Plan, make_plan
 from benchmarks.runner import Runner
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import markdown_table
 from benchmarks.training import checkpoint_name, find_checkpoint
 from facecloak.config import settings_hash
 from facecloak.data import to_tensor, to_uint8

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.leaderboard import wide_console
 from benchmarks.plan import resolve_methods, writable
 from benchmarks.progress import progress, quiet, stage_reporter
 from benchmarks.suite import Suite
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import wide_console
 from facecloak.data import Batch, FindFace, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector

@@ -17,10 +17,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.bootstrap import Estimate, bootstrap_mean
-from benchmarks.leaderboard import markdown_table
 from benchmarks.plan import resolve_methods
 from benchmarks.progress import quiet
 from benchmarks.suite_files import load_suite
+from benchmarks.tables import markdown_table
 from facecloak.cloak.method import FaceCloak
 from facecloak.data import Batch, to_tensor, to_uint8
 from facecloak.errors import FacecloakError

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from benchmarks.cell import Cell, forget, read_outcomes, read_result, start_over, write_result
 from benchmarks.grid import ROWS, write_grid, write_sources
 from benchmarks.judge import Judge
-from benchmarks.leaderboard import long_table, summary, write_leaderboard
+from benchmarks.leaderboard import long_table
 from benchmarks.plan import Plan
 from benchmarks.predict import predict
 from benchmarks.progress import progress, quiet
@@ -24,6 +24,7 @@ from benchmarks.provenance import cost, describe
 from benchmarks.quality import Quality
 from benchmarks.records import SCHEMA_VERSION, success_rows
 from benchmarks.suite import Source, file_sha256, manifest_sha256
+from benchmarks.tables import summary, write_leaderboard
 from benchmarks.training import announce
 from facecloak.config import settings_hash
 from facecloak.data import Photo, Sources

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from rich.table import Table
 
-from benchmarks.leaderboard import wide_console
+from benchmarks.tables import wide_console
 from facecloak.errors import FacecloakError
 
 if TYPE_CHECKING:

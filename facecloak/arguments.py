@@ -13,6 +13,7 @@ EPILOG = """examples:
   facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
   facecloak protect portrait.jpg --out protected
   facecloak evaluate --originals photos --protected protected
+  facecloak leaderboard runs/pocket runs/others
   facecloak list
 
 Settings of a method are given as --method.field=value; a wrong field is answered with the known ones.
@@ -104,6 +105,12 @@ def make_parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--storage", help="local: URL of a database that several machines share (default: a file in --out)"
     )
+
+    leaderboard = commands.add_parser("leaderboard", help="tables of runs, of any number of machines; check results")
+    leaderboard.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder "
+                             "of such folders at any depth")  # fmt: skip
+    leaderboard.add_argument("--out", type=Path, default=Path("board"), help="folder of the tables (default: board)")
+    leaderboard.add_argument("--check", action="store_true", help="write nothing; say what is wrong in the results")
 
     commands.add_parser("list", help="methods, recognizers (present or missing), suites")
     return parser

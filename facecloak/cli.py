@@ -12,7 +12,7 @@ from facecloak.guard import guarded
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 done with failed images, 2 an error."""
+    """Run the command line; returns the exit status: 0 done, 1 done with failed images or findings, 2 an error."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
     has_settings = options.command in ("benchmark", "protect")
@@ -36,10 +36,10 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    from benchmarks.leaderboard import print_leaderboard
     from benchmarks.plan import make_plan
     from benchmarks.runner import Runner
     from benchmarks.suite_files import load_suite
+    from benchmarks.tables import print_leaderboard
     from benchmarks.tracker import Tracker
 
     suite = load_suite(options.suite)
@@ -106,6 +106,18 @@ def _sweep(options: argparse.Namespace) -> int:
     return 0
 
 
+def _leaderboard(options: argparse.Namespace) -> int:
+    if options.check:
+        from benchmarks.check import check
+
+        return check(options.runs)
+    from benchmarks.board import write_board
+
+    write_board(options.runs, options.out)
+    print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
+    return 0
+
+
 def _list(options: argparse.Namespace) -> int:
     from benchmarks.listing import print_listing
 
@@ -119,6 +131,7 @@ COMMANDS = {
     "evaluate": _evaluate,
     "calibrate": _calibrate,
     "sweep": _sweep,
+    "leaderboard": _leaderboard,
     "list": _list,
 }
 

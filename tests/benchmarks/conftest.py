@@ -1,7 +1,11 @@
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.benchmarks.handmade import write_run
 from tests.toys import write_suite
 
 
@@ -11,3 +15,30 @@ def toys(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("FACECLOAK_WEIGHTS", str(tmp_path / "toys" / "weights"))
     monkeypatch.setenv("FACECLOAK_SHARED", str(tmp_path / "nothing"))
     return write_suite(tmp_path / "toys")
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory) -> Path:
+    """A run of 12 cells written by hand; not to be changed."""
+    return write_run(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture
+def run(sound, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(sound, tmp_path / "run")
+
+
+@pytest.fixture
+def cell(run) -> Path:
+    """One of its cells: pgd, target 1, black box ada; its first photo, p10, has failed."""
+    (folder,) = run.glob("cells/pgd-default_1_ada_*")
+    return folder
+
+
+@pytest.fixture
+def tables_only(monkeypatch) -> None:
+    """Boards without plots and page, which take seconds each."""
+    nothing = SimpleNamespace(write_plots=lambda *_: None, write_page=lambda *_: None)
+    for name in ("benchmarks.plots", "benchmarks.page"):
+        monkeypatch.setitem(sys.modules, name, nothing)

@@ -82,3 +82,15 @@ def test_what_a_judgement_depends_on_is_judged_again(toys, tmp_path, change):
     after, fresh = long(tmp_path / "out").drop(columns=skip), long(tmp_path / "fresh").drop(columns=skip)
     pd.testing.assert_frame_equal(after, fresh)
     assert not before.drop(columns=skip).equals(after) or change is change_gallery
+
+
+def test_what_a_benchmark_writes_passes_the_check(toys, tmp_path, capsys):
+    """Black and white boxes, both objectives, a photo that cannot be read."""
+    (toys.parent / "photos" / "p3.png").write_bytes(b"no picture")
+    out = ["--out", str(tmp_path / "run" / "out")]
+    main(["benchmark", str(toys), "--methods", "none,blur,pgd:ensemble", "--targets", "all", *out])
+    main(["benchmark", str(toys), "--methods", "pgd:ensemble", "--white-box", "ada", *out])
+    main(["benchmark", str(toys), "--methods", "none,pgd:single", "--objective", "obfuscation", *out])
+    capsys.readouterr()
+    assert main(["leaderboard", "--check", str(tmp_path / "run")]) == 0, capsys.readouterr().out
+    assert "25 cells" in capsys.readouterr().out
