@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,10 @@ from benchmarks.cell_records import CellRecords
 from benchmarks.plot_style import UNPROTECTED, Look, add_note, method_looks, shorten
 
 STEPS = 60  # points between two stored FARs
+NOTE = (
+    "Marks: stored thresholds, exact. Lines: thresholds interpolated in log FAR, PSR from the cosines.\n"
+    "A method that lacks a target of a recognizer has no line there. No FAR beyond the stored ones."
+)
 
 
 def threshold_curve(fars: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +34,7 @@ def threshold_curve(fars: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarra
     """
     order = np.argsort(fars)
     stored, values = fars[order], thresholds[order]
-    between = [np.geomspace(low, high, STEPS + 1)[1:-1] for low, high in zip(stored, stored[1:], strict=False)]
+    between = [np.geomspace(low, high, STEPS + 1)[1:-1] for low, high in pairwise(stored)]
     points = np.sort(np.concatenate([stored, *between]))
     curve = np.interp(np.log(points), np.log(stored), values)
     curve[np.searchsorted(points, stored)] = values
@@ -107,14 +112,12 @@ def draw_far(rows: pd.DataFrame, records: dict[str, CellRecords], title: str) ->
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside right upper")
-    add_note(figure, "Marks: stored thresholds, exact. Lines: thresholds interpolated in log FAR, PSR from the cosines.\n"
-                     "A method that lacks a target of a recognizer has no line there. No FAR beyond the stored ones.")  # fmt: skip
+    add_note(figure, NOTE)
     return figure
 
 
 def _draw_line(axes: Axes, points: np.ndarray, rate: np.ndarray, stored: np.ndarray, look: Look) -> Line2D:
     marked = [int(place) for place in np.searchsorted(points, stored) if place < len(points)]
     style = {"linestyle": ":", "linewidth": 1.6} if look.color == UNPROTECTED else {"linewidth": 1.2}
-    return axes.plot(points, 100 * rate, color=look.color, marker=look.marker, markevery=marked, markersize=5, **style)[
-        0
-    ]
+    style |= {"color": look.color, "marker": look.marker, "markevery": marked, "markersize": 5}
+    return axes.plot(points, 100 * rate, **style)[0]

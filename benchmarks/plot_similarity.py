@@ -31,7 +31,7 @@ def similarities(rows: pd.DataFrame, records: dict[str, CellRecords], objective:
 
 
 def draw_similarity(rows: pd.DataFrame, records: dict[str, CellRecords], objective: str, title: str) -> Figure:
-    """A panel for each black box, in it a line of histograms for each method: protected in colour over clean in grey."""
+    """A panel for each black box, in it histograms of each method: protected in colour over clean in grey."""
     cosines, looks = similarities(rows, records, objective), method_looks(rows["name"].unique())
     thresholds = rows.drop_duplicates("black_box").set_index("black_box")["threshold"]
     every = np.concatenate([values for box in cosines.values() for pair in box.values() for values in pair])
@@ -60,8 +60,9 @@ def draw_similarity(rows: pd.DataFrame, records: dict[str, CellRecords], objecti
         axes.spines["left"].set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     whom = "the target's test photo" if objective == "impersonation" else "another photo of the same person"
-    add_note(figure, f"Cosine to {whom}. Grey: unprotected, colour: protected, each scaled to its highest bin; all "
-                     f"targets of a recognizer together.\nDashed: the threshold at FAR {rows['far'].iloc[0]:g}.")  # fmt: skip
+    far = rows["far"].iloc[0]
+    note = f"Cosine to {whom}. Grey: unprotected, colour: protected, each scaled to its highest bin; all targets of a "
+    add_note(figure, f"{note}recognizer together.\nDashed: the threshold at FAR {far:g}.")
     return figure
 
 

@@ -80,19 +80,23 @@ def board_name(suite: str, objective: str) -> str:
 
 
 def _black_box(table: pd.DataFrame, suite: str, objective: str) -> pd.DataFrame:
-    board = table[(table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == "measured")]
+    board = _rows(table, suite, objective, "measured")
     return board[~board["white_box"].astype(bool)]
+
+
+def _rows(table: pd.DataFrame, suite: str, objective: str, source: str) -> pd.DataFrame:
+    return table[(table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == source)]
 
 
 def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records: dict[str, CellRecords]) -> None:
     suite, objective, family, path = plot
     rows = _black_box(table, suite, objective)
-    own = (table["suite"] == suite) & (table["objective"] == objective)
-    far = headline_far(table.loc[own, "far"])
+    reported = _rows(table, suite, objective, "reported")
+    far = headline_far(rows["far"] if len(rows) else reported["far"])
     at_far = rows[rows["far"] == far]
     title = f"{suite}, {objective}"
     if family == "pareto":
-        published = average_reported(table[own & (table["source"] == "reported") & (table["far"] == far)])
+        published = average_reported(reported[reported["far"] == far])
         lines = averages
         if len(averages):
             lines = averages[(averages["suite"] == suite) & (averages["objective"] == objective)
