@@ -73,8 +73,8 @@ def _read(path: Path) -> np.ndarray | None:
 
 
 def difference(protected: np.ndarray | None, original: np.ndarray | None) -> np.ndarray | None:
-    """The change, ×10 around mid-grey: uint8 S×S×3, or None if one of them is missing."""
-    if protected is None or original is None:
+    """The change, ×10 around mid-grey: uint8 S×S×3, or None if one is missing or they differ in size."""
+    if protected is None or original is None or protected.shape != original.shape:
         return None
     change = protected.astype(np.int32) - original
     return (128 + GAIN * change).clip(0, 255).astype(np.uint8)

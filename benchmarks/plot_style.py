@@ -56,7 +56,7 @@ def write_figure(path: Path, draw: Callable[..., Figure], *arguments: Any) -> No
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
-            write_bytes(path.with_suffix(f".{kind}"), buffer.getvalue())
+            write_bytes(path.with_name(f"{path.name}.{kind}"), buffer.getvalue())
 
 
 def add_note(figure: Figure, text: str) -> None:
