@@ -20,6 +20,10 @@ INTERVAL = (
 COUNTS = ("n_images", "n_undetected", "n_failed", "n_unusable", "n_identical")
 MEANS = ("psr_clean", "dodging", "dodging_clean", "joint", "ssim", "lpips", "seconds_per_image",
          "amortised_seconds_per_image")  # fmt: skip
+RATE = ["psr", "psr_low", "psr_high"]
+NUMBERS = [*RATE, *MEANS, "psnr", "distance"]
+AVERAGES = [*BOARD, "white_box", *METHOD, "name", "far", *NUMBERS, *COUNTS, "photos", "cells", "expected"]
+BOXES = [*BOARD, "white_box", "name", "black_box", "far", *RATE, "photos", "cells", "expected"]
 
 
 def boards(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -65,7 +69,7 @@ def average_methods(table: pd.DataFrame, records: dict[str, CellRecords]) -> pd.
             for far, rows in cells.groupby("far", sort=True):
                 line = dict(zip([*BOARD, "white_box", *METHOD, "name"], (*kind, *method), strict=True))
                 lines.append(line | {"far": far, "photos": photos} | _line(rows, expected, photos))
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=AVERAGES).astype(dict.fromkeys(NUMBERS, "float64") | {"white_box": bool})
 
 
 def _line(rows: pd.DataFrame, expected: int, photos: int) -> dict[str, float]:
@@ -101,7 +105,7 @@ def average_boxes(table: pd.DataFrame, records: dict[str, CellRecords]) -> pd.Da
                     line = dict(zip([*BOARD, "white_box"], kind, strict=True))
                     line |= {"name": name, "black_box": box, "far": far, "psr": psr, "psr_low": low, "psr_high": high}
                     lines.append(line | {"photos": photos, "cells": len(rows), "expected": expected})
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=BOXES).astype(dict.fromkeys(RATE, "float64") | {"white_box": bool})
 
 
 def complete_mean(values: pd.Series, expected: int) -> float:

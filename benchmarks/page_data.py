@@ -24,8 +24,8 @@ from benchmarks.leaderboard import headline_far
 from benchmarks.records import COLUMNS
 
 # what differs between the rows of a cell; all else is the same in each
-BY_FAR = ("threshold", *(f"{rate}{end}" for rate in ("psr", "dodging", "joint") for end in ("", "_low", "_high", "_clean")),
-          "n_psr", "n_dodging")  # fmt: skip
+ENDS = ("", "_low", "_high", "_clean")
+BY_FAR = ["threshold", "n_psr", "n_dodging", *(f"{rate}{end}" for rate in ("psr", "dodging", "joint") for end in ENDS)]
 OF_CELL = [column for column in COLUMNS if column not in (*BY_FAR, "far")]
 PROVENANCE = ("settings", "thresholds", "weights", "torch")
 
@@ -42,7 +42,7 @@ def describe_boards(table: pd.DataFrame, records: dict[str, CellRecords]) -> lis
         own = table[(table["suite"] == suite) & (table["objective"] == objective)]
         measured, reported = (own[own["source"] == source] for source in ("measured", "reported"))
         fars = sorted({float(far) for far in own["far"]}, reverse=True)
-        lines = _of_board(averages, suite, objective)
+        lines = averages[(averages["suite"] == suite) & (averages["objective"] == objective)]
         found.append({
             "suite": suite, "objective": objective, "fars": fars,
             "headline": headline_far((measured if len(measured) else reported)["far"]),
@@ -54,16 +54,12 @@ def describe_boards(table: pd.DataFrame, records: dict[str, CellRecords]) -> lis
     return found
 
 
-def _of_board(lines: pd.DataFrame, suite: str, objective: str) -> pd.DataFrame:
-    return lines[(lines["suite"] == suite) & (lines["objective"] == objective)] if len(lines) else lines
-
-
 def _line(line: pd.Series, boxes: pd.DataFrame) -> dict[str, Any]:
     own = boxes
     for column in (*BOARD, "white_box", "name", "far"):
         own = own[own[column] == line[column]]
     return {
-        "name": line["name"], "white": bool(line["white_box"]), "far": float(line["far"]),
+        "name": line["name"], "white": line["white_box"], "far": float(line["far"]),
         "psr": [number(line[column]) for column in ("psr", "psr_low", "psr_high")],
         "boxes": {
             row["black_box"]: [*(number(row[c]) for c in ("psr", "psr_low", "psr_high")), row["cells"], row["expected"]]
@@ -90,7 +86,7 @@ def describe_cells(table: pd.DataFrame, cells: dict[str, Path]) -> dict[str, Any
     """All measured cells as columns, in the order of run_ids.
 
     Returns:
-        ``columns``: column → packed values; ``rates``: for each ``far`` the ``columns``, null where a cell lacks that FAR;
+        ``columns``: column → packed values; ``rates``: for each ``far`` the ``columns``, null where a cell lacks it;
         ``provenance``: part of cell.json → packed values; ``about``: column → what it means.
     """
     measured = table[table["source"] == "measured"].sort_values("run_id")

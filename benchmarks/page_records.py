@@ -22,8 +22,8 @@ def describe_records(table: pd.DataFrame, records: dict[str, CellRecords]) -> di
     Returns:
         ``ids``: names of images; ``scales``; ``cells``: for each its number of images ``n``, ``id`` (places in ids), a
         column of whole numbers for each of `SCALES` (null for none), ``state`` (a letter an image: ``u`` source
-        unusable, ``f`` failed, ``n`` no face found, ``i`` identical, ``k`` otherwise), ``won`` (pairs of FAR and a letter
-        an image: 1 success, 0 none, - in no rate) and ``errors`` (place → text).
+        unusable, ``f`` failed, ``n`` no face found, ``i`` identical, ``k`` otherwise), ``won`` (pairs of FAR and a
+        letter an image: 1 success, 0 none, - in no rate) and ``errors`` (place → text).
     """
     measured = table[table["source"] == "measured"].sort_values(["run_id", "far"])
     shown = max(1, BUDGET // (ROOM * max(1, len(records))))

@@ -97,10 +97,8 @@ def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records
     title = f"{suite}, {objective}"
     if family == "pareto":
         published = average_reported(reported[reported["far"] == far])
-        lines = averages
-        if len(averages):
-            lines = averages[(averages["suite"] == suite) & (averages["objective"] == objective)
-                             & ~averages["white_box"].astype(bool) & (averages["far"] == far)]  # fmt: skip
+        lines = averages[(averages["suite"] == suite) & (averages["objective"] == objective)
+                         & ~averages["white_box"] & (averages["far"] == far)]  # fmt: skip
         distance = distance_name(rows) if len(rows) else "FID"
         write_figure(path, draw_pareto, lines, published, distance, f"{title}: average PSR at FAR {far:g}")
     elif family == "heat":

@@ -78,7 +78,7 @@ function valueTable(caption, pairs) {
     make("th", { scope: "row", title: hint ?? "" }, name),
     make("td", {}, valueView(value))));
   return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": caption },
-    make("table", { className: "values" }, make("caption", {}, caption), make("tbody", {}, ...rows)));
+    make("table", { className: "values" }, make("caption", {}, make("span", {}, caption)), make("tbody", {}, ...rows)));
 }
 
 function valueView(value) {
@@ -125,8 +125,8 @@ function showImages(parent, all, place, runId, view, objective) {
   const remark = (image) => cell.errors[image] ?? STATES[cell.state[image]];
   const holder = make("div");
   const count = cell.id.length;
-  const part = count < cell.n ? `first ${count} of ${cell.n.toLocaleString("en")}; all` : `all ${plural(cell.n, "image")}; also`;
-  parent.append(holder, make("p", { className: "hint" }, `The ${part} in cells/${runId}/records.jsonl.`));
+  const part = count < cell.n ? `First ${count} of ${plural(cell.n, "image")}; all` : `All ${plural(cell.n, "image")}; also`;
+  parent.append(holder, make("p", { className: "hint" }, `${part} in cells/${runId}/records.jsonl.`));
   showTable(holder, {
     caption: `Images, ${objective} at FAR ${view.far}`, rows: [...Array(count).keys()],
     sort: { key: "", direction: 1 },

@@ -70,9 +70,16 @@ function closeDetails() {
 function showPlots() {
   const own = data.plots.filter((plot) => plot.suite === board.suite && plot.objective === board.objective);
   byId("plots").hidden = !own.length;
-  byId("plots").querySelector(".plots").replaceChildren(...own.map((plot) => make("figure", {},
-    make("img", { src: plot.source, alt: `${plot.alt}: ${board.suite}, ${board.objective}. The numbers are in the tables.` }),
-    make("figcaption", {}, plot.alt))));
+  byId("plots").querySelector(".plots").replaceChildren(...own.map(plotView));
+}
+
+function plotView(plot) {
+  const alt = `${plot.alt}: ${board.suite}, ${board.objective}. The numbers are in the tables.`;
+  const button = make("button", { type: "button", title: "Larger or smaller" }, make("img", { src: plot.source, alt }));
+  const figure = make("figure", {}, button, make("figcaption", {}, plot.alt));
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => button.setAttribute("aria-pressed", String(figure.classList.toggle("wide"))));
+  return figure;
 }
 
 function draw() {
@@ -88,9 +95,10 @@ function openLine(line, button) {
   Object.assign(view, { opened: name, openedWhite: white });
   button.setAttribute("aria-expanded", "true");
   showCells(byId("cells"), data, board, line, view, () => {
+    const current = document.querySelector('#board-tables .open[aria-expanded="true"]') ?? byId("board");
     closeDetails();
-    button.setAttribute("aria-expanded", "false");
-    button.focus();
+    current.setAttribute("aria-expanded", "false");
+    current.focus();
   });
 }
 

@@ -63,4 +63,8 @@ function showSamples(section, data, board) {
   );
   fill(target, targets);
   choosePhotos();
+  const best = board.lines.filter((line) => line.far === board.headline && !line.white && line.name in current().made)
+    .sort((one, two) => compare(one.psr[0], two.psr[0], -1))[0];
+  if (best) method.value = best.name;
+  show();
 }

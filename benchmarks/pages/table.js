@@ -69,7 +69,7 @@ function showTable(parent, { caption, columns, rows, sort, open, opened, rowClas
 
   function draw() {
     const ordered = sorted();
-    const table = make("table", {}, make("caption", {}, caption),
+    const table = make("table", {}, make("caption", {}, make("span", {}, caption)),
       make("thead", {}, make("tr", {}, ...columns.map(head))),
       make("tbody", {}, ...ordered.slice(first, first + PAGE).map(body)));
     const place = region.scrollLeft;
