@@ -44,8 +44,7 @@ function boardColumns(board, boxes, all) {
 }
 
 function nameView(line) {
-  const badge = line.white ? make("span", { className: "badge white" }, "white box") : null;
-  return [make("span", {}, line.name), badge];
+  return line.white ? [line.name, " ", make("span", { className: "badge white" }, "white box")] : [line.name];
 }
 
 function missingCells(line) {
@@ -76,7 +75,7 @@ function reportedColumns(boxes) {
   return [
     {
       key: "name", label: "method", value: (line) => line.name,
-      show: (line) => [make("span", {}, line.name), make("span", { className: "badge reported" }, "reported")],
+      show: (line) => [line.name, " ", make("span", { className: "badge reported" }, "reported")],
     },
     ...boxes.map((box) => ({
       key: `box ${box}`, label: box, number: true,

@@ -123,7 +123,7 @@ function showImages(parent, all, place, runId, view, objective) {
   const letters = cell.won.find((pair) => pair[0] === view.far)?.[1];
   const won = (image) => ({ 1: "success", 0: "no", "-": "in no rate" })[letters?.[image]] ?? MISSING;
   const remark = (image) => cell.errors[image] ?? STATES[cell.state[image]];
-  const holder = make("div");
+  const holder = make("div", { className: "images" });
   const count = cell.id.length;
   const part = count < cell.n ? `First ${count} of ${plural(cell.n, "image")}; all` : `All ${plural(cell.n, "image")}; also`;
   parent.append(holder, make("p", { className: "hint" }, `${part} in cells/${runId}/records.jsonl.`));
