@@ -50,9 +50,9 @@ def _folder(path: Path) -> Path:
 
 
 def _write_cell(run: Path, method: str, target: str, box: str, names: list[str], random: np.random.Generator) -> Path:
-    n, run_id = len(names), f"{method}-default_{target}_{box}"
-    cosines = {name: np.clip(random.normal(0.25, 0.12, (n, 4)), -1, 1) for name in BOXES}
-    psnr, ssim = random.normal(30, 2, n), random.uniform(0.8, 0.95, n)
+    n, run_id, mean = len(names), f"{method}-default_{target}_{box}", [random.uniform(0.1, 0.5), 0.2, 0.1, 0.6]
+    cosines = {name: np.clip(random.normal(mean, 0.12, (n, 4)), -1, 1) for name in BOXES}
+    psnr, ssim = random.normal(random.uniform(20, 40), 2, n), random.uniform(0.8, 0.95, n)
     lines = []
     for place, name in enumerate(names):
         sides = [{box: float(values[place, side]) for box, values in cosines.items()} for side in range(4)]

@@ -21,13 +21,14 @@ def heat_cells(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     own = rows[rows["name"] == name].assign(percent=lambda part: 100 * pd.to_numeric(part["psr"]))
     cells = own.pivot(index="black_box", columns="target", values="percent")
-    return cells.reindex(index=sorted(rows["black_box"].unique()), columns=sorted(rows["target"].unique()))
+    targets = sorted(rows["target"].unique(), key=lambda name: (not name.isdigit(), name.zfill(9)))  # 2 before 10
+    return cells.reindex(index=sorted(rows["black_box"].unique()), columns=targets)
 
 
 def draw_heat(rows: pd.DataFrame, title: str) -> Figure:
     """A panel for each method, in colour and in numbers; missing cells are hatched."""
     names = [*method_looks(rows["name"].unique())]
-    boxes, targets = sorted(rows["black_box"].unique()), sorted(rows["target"].unique())
+    boxes, targets = rows["black_box"].unique(), rows["target"].unique()
     columns = min(5, len(names))
     lines = math.ceil(len(names) / columns)
     width, height = max(1.7, 0.42 * len(targets)), max(1.3, 0.3 * len(boxes))
@@ -64,5 +65,6 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame):
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", hatch="////", linewidth=0))
         else:
             color = "black" if value > 55 else "white"
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=color)
+            text = axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=color)
+            text.set_in_layout(False)  # it lies within the panel, and measuring thousands takes long
     return image

@@ -14,6 +14,8 @@ from benchmarks.averages import INTERVAL
 from benchmarks.pareto import front
 from benchmarks.plot_style import Look, add_note, is_none, method_looks, shorten
 
+LEGEND = 20  # lines that fit beside the plot
+
 
 def average_reported(table: pd.DataFrame) -> pd.DataFrame:
     """The published methods of a board: name, psr (mean over the black boxes, if all are published), distance, psnr."""
@@ -37,7 +39,8 @@ def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, distance: str, t
         averages: of one board's black-box cells at one FAR, from `average_methods`.
         reported: from `average_reported`; drawn hollow, in no front.
     """
-    figure = Figure((9.6, 4.9), layout="constrained")
+    columns = math.ceil((len(averages) + len(reported) + 1) / LEGEND)
+    figure = Figure((8.0 + 1.6 * columns, 4.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     looks = method_looks(averages["name"])
     shown = averages[averages["psr"].notna()]
@@ -58,7 +61,7 @@ def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, distance: str, t
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     handles = dict(pair[::-1] for axes in (left, right) for pair in zip(*axes.get_legend_handles_labels(), strict=True))
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper", ncols=columns)
     add_note(figure, _note(averages, shown, reported, distance))
     return figure
 

@@ -53,6 +53,8 @@ def write_figure(path: Path, draw: Callable[..., Figure], *arguments: Any) -> No
     """Write what ``draw(*arguments)`` returns as PNG and as SVG beside it."""
     with matplotlib.style.context(STYLE):
         figure = draw(*arguments)
+        figure.draw_without_rendering()  # lays it out, once for both files: that takes longer than to draw it
+        figure.set_layout_engine("none")
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)

@@ -4,7 +4,7 @@ function showSamples(section, data, board) {
   const samples = data.samples.filter((sample) => sample.suite === board.suite && sample.objective === board.objective);
   section.hidden = !samples.length;
   if (!samples.length) return;
-  const targets = [...new Set(samples.map((sample) => sample.target))];
+  const targets = [...new Set(samples.map((sample) => sample.target))].sort((one, two) => compare(one, two, 1));
   const choose = (label, id) => {
     const select = make("select", { id });
     return [select, make("label", {}, `${label} `, select)];
