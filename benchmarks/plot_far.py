@@ -36,9 +36,7 @@ def threshold_curve(fars: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarra
     stored, values = fars[order], thresholds[order]
     between = [np.geomspace(low, high, STEPS + 1)[1:-1] for low, high in pairwise(stored)]
     points = np.sort(np.concatenate([stored, *between]))
-    curve = np.interp(np.log(points), np.log(stored), values)
-    curve[np.searchsorted(points, stored)] = values
-    return points, curve
+    return points, np.interp(np.log(points), np.log(stored), values)
 
 
 def rate_curve(records: CellRecords, objective: str, thresholds: np.ndarray) -> np.ndarray:

@@ -74,10 +74,12 @@ def test_rates_from_cosines_are_the_rows(tmp_path, objective):
     records = [record(f"p{place}", cosine, boxes, 30.0) for place, cosine in enumerate((0.1, 0.4, 0.41, 0.7, 0.2))]
     records += [
         record("lost", None, boxes, None, error="no luck"),
+        record("late", 0.9, boxes, None, error="judged all the same"),
         record("hidden", None, boxes, None),
         record("broken", None, boxes, None, usable=False, error="not an image"),
         record("alone", 0.9, boxes, 30.0, reference=[]),
     ]
+    records[6]["cosine"]["self"] = dict.fromkeys(boxes, -1.0)  # would be a success of either kind
     for place, each in enumerate(records[:5]):
         each["cosine"]["self"] = dict.fromkeys(boxes, 0.1 + 0.15 * place)
     folder = write_cell(tmp_path, "mine", records=records, objective=objective)
@@ -87,7 +89,7 @@ def test_rates_from_cosines_are_the_rows(tmp_path, objective):
     for row in rows.itertuples():
         assert rate[np.searchsorted(points, row.far)] == row.psr
         outcomes = read_records(table, cells)[row.run_id].outcomes(objective, row.threshold)
-        assert np.nanmean(outcomes) == row.psr and (~np.isnan(outcomes)).sum() == row.n_psr == 6
+        assert np.nanmean(outcomes) == row.psr and (~np.isnan(outcomes)).sum() == row.n_psr == 7
     assert len(set(rows["psr"])) == 3
 
 
