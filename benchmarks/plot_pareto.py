@@ -67,7 +67,7 @@ def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, distance: str, t
 
 
 def _note(averages: pd.DataFrame, shown: pd.DataFrame, reported: pd.DataFrame, distance: str) -> str:
-    notes = [f"Bars: {INTERVAL}."]
+    notes = [f"Bars: {INTERVAL}."] if len(shown) else []
     missing = averages.loc[averages["psr"].isna(), "name"]
     if len(missing):
         notes.append(f"Not drawn, for want of cells: {', '.join(missing)}.")
@@ -88,6 +88,8 @@ def _place_identical(psnr: pd.Series) -> float:
 
 def _draw_front(axes: Axes, shown: pd.DataFrame, column: str, sign: int, identical: float) -> None:
     best = shown[front(shown["psr"], sign * shown[column])].sort_values([column, "psr"])
+    if best.empty:
+        return
     x = best[column].replace(math.inf, identical)
     # a step: between two methods nothing was measured that has more than the one with as good a picture
     axes.step(x, 100 * best["psr"], where="pre" if sign > 0 else "post", color="#9a9a9a", linewidth=1.2, zorder=1,

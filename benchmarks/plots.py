@@ -74,8 +74,8 @@ def write_plots(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
 
 
 def board_name(suite: str, objective: str) -> str:
-    """What a board's files are called; other characters than letters, digits, dots and dashes do not get into it."""
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", suite).lstrip(".")
+    """What a board's files are called; other characters than letters, digits, dots, _ and - do not get into it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", suite).lstrip(".")
     return f"{name if name == suite else f'{name}-{sha256_json(suite)[:6]}'}_{objective}".replace("/", "-")
 
 

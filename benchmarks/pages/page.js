@@ -12,7 +12,7 @@ function summarise() {
   const different = (name) => new Set(columns[name]?.values ?? []);
   const dates = [...different("date")].filter(Boolean).sort();
   const when = dates.length ? `, judged ${[...new Set([dates[0], dates.at(-1)])].join(" to ")}` : "";
-  const photos = data.boards.map((each) => Math.max(0, ...each.lines.map((line) => line.photos)));
+  const photos = data.boards.map((each) => Math.max(0, ...each.lines.map((line) => line.photos))).filter(Boolean);
   const methods = new Set(data.boards.flatMap((each) => each.lines.map((line) => line.name)));
   const reported = data.boards.reduce((sum, each) => sum + each.reported.length, 0);
   byId("summary").textContent = `Do recognizers still know protected photos? ${plural(ids.length, "cell")} of `

@@ -15,6 +15,7 @@ function showSamples(section, data, board) {
   const before = make("img", { className: "before" });
   const after = make("img", { className: "after" });
   const change = make("img", { alt: "ten times the difference, around mid-grey" });
+  const edge = make("i", { className: "edge" });
   const slider = make("input", { type: "range", min: 0, max: 100, value: 50, id: "sample-slider" });
   const words = make("p", { id: "sample-words", className: "hint" });
   slider.setAttribute("aria-describedby", "sample-words");
@@ -28,6 +29,7 @@ function showSamples(section, data, board) {
 
   function slide() {
     const share = Number(slider.value);
+    edge.style.left = `${share}%`;
     after.style.clipPath = `inset(0 0 0 ${share}%)`;
     slider.setAttribute("aria-valuetext", `${share} % original, ${100 - share} % protected`);
   }
@@ -56,7 +58,7 @@ function showSamples(section, data, board) {
     make("h2", { id: "samples-title" }, "Before and after"),
     make("div", { className: "choices" }, methodLabel, targetLabel, imageLabel),
     make("div", { className: "pictures" },
-      make("figure", {}, make("div", { className: "compare" }, before, after),
+      make("figure", {}, make("div", { className: "compare" }, before, after, edge),
         make("label", {}, "Unprotected to protected ", slider)),
       make("figure", {}, change, make("figcaption", {}, "difference ×10, around mid-grey"))),
     words,

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import page_records
 from benchmarks.cell_records import read_records
-from benchmarks.page import to_json, write_page
+from benchmarks.page import PARTS, to_json, write_page
 from facecloak.errors import FacecloakError
 
 pytest_plugins = ["tests.benchmarks.page_fixtures"]
@@ -98,3 +98,21 @@ def test_a_page_without_its_plots_is_not_written(made, tmp_path):
     with pytest.raises(FacecloakError, match="no such plot"):
         write_page(made.table, made.cells, tmp_path)
     assert not (tmp_path / "index.html").exists()
+
+
+def luminance(colour):
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [r":root \{", r':root\[data-theme="dark"\] \{'])
+def test_text_stands_out_from_its_ground(theme):
+    """WCAG 2.1: 4.5 to 1."""
+    block = re.search(theme + r"(.*?)\}", (PARTS / "page.css").read_text(), re.DOTALL)[1]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+    grounds = {"text": "raised", "quiet": "badge", "accent": "raised", "good": "raised", "warm": "warm-ground"}
+    for text, other in grounds.items():
+        for ground in ("ground", "raised", other):
+            low, high = sorted(luminance(colours[name]) for name in (text, ground))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)

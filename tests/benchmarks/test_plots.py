@@ -10,6 +10,7 @@ import pytest
 from benchmarks import cell_records
 from benchmarks.averages import average_boxes, average_methods, name_methods
 from benchmarks.cell_records import read_records
+from benchmarks.leaderboard import wide_table
 from benchmarks.pareto import front
 from benchmarks.plot_far import average_curves, box_curves, threshold_curve
 from benchmarks.plot_heat import heat_cells
@@ -49,6 +50,16 @@ def test_a_method_that_lacks_a_cell_has_no_average(board):
     assert at.loc["none:default", "psnr"] == math.inf and at.loc["weak:default", "psnr"] == 40
     boxes = average_boxes(table, read_records(table, cells)).query("far == 0.01 and name == 'bad:default'")
     assert boxes.set_index("black_box")["psr"].isna().to_dict() == {"ada": False, "bob": True}
+
+
+def test_averages_are_those_of_the_tables(board):
+    table, cells = board
+    measured = table[(table["source"] == "measured") & ~table["white_box"].astype(bool)]
+    wide = wide_table(measured).set_index("method")
+    averages = average_methods(table, read_records(table, cells)).query("far == 0.01 and not white_box")
+    for line in averages.itertuples():
+        assert 100 * line.psr == pytest.approx(wide.loc[line.method, "average psr"], nan_ok=True)
+        assert 100 * line.dodging == pytest.approx(wide.loc[line.method, "average dodging"], nan_ok=True)
 
 
 def test_intervals_count_a_photo_once(board):
