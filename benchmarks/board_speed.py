@@ -17,6 +17,7 @@ from benchmarks.leaderboard import long_table
 from benchmarks.page import write_page
 from benchmarks.plots import write_plots
 from benchmarks.records import COLUMNS
+from facecloak.config import settings_hash
 from facecloak.guard import guarded
 from facecloak.io import sha256_json, write_bytes, write_json, write_png
 from facecloak.metrics import wilson_interval
@@ -24,6 +25,7 @@ from facecloak.metrics import wilson_interval
 BOXES = ("dense", "inception", "ir", "irse", "mobile")
 TARGETS = 10
 THRESHOLDS = {0.1: 0.18, 0.01: 0.3, 0.001: 0.38}
+SIDE = 256  # pixels
 PICTURES = 4  # of each cell that the first recognizer judges
 BROWSER = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
@@ -33,7 +35,7 @@ def write_cells(run: Path, cells: int, images: int) -> list[Path]:
     random, folders = np.random.default_rng(0), []
     names = [f"{place:06d}" for place in range(images)]
     for name in names[:PICTURES]:
-        write_png(run / "sources" / f"{name}.png", random.integers(0, 256, (256, 256, 3), dtype=np.uint8))
+        write_png(run / "sources" / f"{name}.png", random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
     for number in range(cells):
         method, rest = divmod(number, TARGETS * len(BOXES))
         target, box = divmod(rest, len(BOXES))
@@ -50,7 +52,8 @@ def _folder(path: Path) -> Path:
 
 
 def _write_cell(run: Path, method: str, target: str, box: str, names: list[str], random: np.random.Generator) -> Path:
-    n, run_id, mean = len(names), f"{method}-default_{target}_{box}", [random.uniform(0.1, 0.5), 0.2, 0.1, 0.6]
+    n, mean, key = len(names), [random.uniform(0.1, 0.5), 0.2, 0.1, 0.6], sha256_json([method, target, box])
+    run_id = f"{method}-default_{target}_{box}_{key[:12]}"
     cosines = {name: np.clip(random.normal(mean, 0.12, (n, 4)), -1, 1) for name in BOXES}
     psnr, ssim = random.normal(random.uniform(20, 40), 2, n), random.uniform(0.8, 0.95, n)
     lines = []
@@ -61,9 +64,11 @@ def _write_cell(run: Path, method: str, target: str, box: str, names: list[str],
             "detected": True, "error": None, "id": name, "identical": False, "psnr": float(psnr[place]),
             "reference": ["self", "target"], "seconds": 0.5, "ssim": float(ssim[place]), "usable": True,
         }))  # fmt: skip
+    settings = {"method": method} | {f"setting{place}": place for place in range(12)}
     shared = dict.fromkeys(COLUMNS) | {
         "schema_version": 3, "suite": "made-up", "manifest_sha256": sha256_json(names), "n_images": n,
-        "method": method, "preset": "default", "settings_hash": sha256_json(method), "date": "2026-01-01",
+        "image_size": SIDE, "method": method, "preset": "default", "settings_hash": settings_hash(settings),
+        "date": "2026-01-01",
         "run_id": run_id, "objective": "impersonation", "target": target, "black_box": box, "white_box": False,
         "weights_sha256": sha256_json(box), "surrogates": "+".join(name for name in BOXES if name != box),
         "psnr": float(psnr.mean()), "n_identical": 0, "ssim": float(ssim.mean()), "fd": float(random.uniform(0, 30)),
@@ -74,8 +79,13 @@ def _write_cell(run: Path, method: str, target: str, box: str, names: list[str],
     write_bytes(folder / "records.jsonl", b"\n".join(lines) + b"\n")
     rows = [shared | _rates(cosines[box], far, threshold) for far, threshold in THRESHOLDS.items()]
     thresholds = {"fars": {f"{far:g}": {"threshold": threshold} for far, threshold in THRESHOLDS.items()}}
-    settings = {f"setting{place}": place for place in range(12)}
-    provenance = {"settings": settings, "thresholds": thresholds, "weights": {box: sha256_json(box)}, "torch": "2.6"}
+    provenance = {
+        "key": key,
+        "settings": settings,
+        "thresholds": thresholds,
+        "weights": {name: sha256_json(name) for name in BOXES},
+        "torch": "2.6",
+    }
     write_json(folder / "cell.json", {"rows": rows, "provenance": provenance})
     return folder
 
