@@ -13,7 +13,7 @@ from benchmarks.plot_style import is_none
 PER_GRID = 10  # methods side by side, so that a grid can be looked at
 
 
-def write_grids(stem: Path, rows: pd.DataFrame, cells: dict[str, Path], records: dict[str, CellRecords]) -> None:
+def write_grids(stem: Path, rows: pd.DataFrame, cells: dict[str, Path], records: dict[str, CellRecords]) -> list[Path]:
     """Write ``STEM.png``: a photo and what each method made of it, below them the changes, ×10.
 
     Shown are the first images of each target, those that the first black box judges. Of more than ten methods there are
@@ -21,18 +21,23 @@ def write_grids(stem: Path, rows: pd.DataFrame, cells: dict[str, Path], records:
 
     Args:
         rows: of one board's black-box cells, with `name_methods`' column.
+
+    Returns:
+        the files.
     """
     box = rows["black_box"].min()
     shown = rows[rows["black_box"] == box].drop_duplicates("run_id")
     folders = {(row["name"], row["target"]): cells[row["run_id"]] for _, row in shown.iterrows()}
     names = sorted(shown["name"].unique(), key=lambda name: (not is_none(name), name))
-    photos = _first_photos(shown, records)
+    photos, files = _first_photos(shown, records), []
     for number, start in enumerate(range(0, len(names), PER_GRID), start=1):
         part, lines = names[start : start + PER_GRID], []
         for target, photo in photos:
             lines += _lines(photo, target, [folders.get((name, target)) for name in part])
         suffix = f"_{number}" if len(names) > PER_GRID else ""
-        write_picture(stem.with_name(f"{stem.name}{suffix}.png"), [f"original ({box} judges)", *part], lines)
+        files.append(stem.with_name(f"{stem.name}{suffix}.png"))
+        write_picture(files[-1], [f"original ({box} judges)", *part], lines)
+    return files
 
 
 def _first_photos(shown: pd.DataFrame, records: dict[str, CellRecords]) -> list[tuple[str, str]]:

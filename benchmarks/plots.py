@@ -29,6 +29,9 @@ FAMILIES = {
 }
 
 
+OURS = rf".+_({'|'.join(FAMILIES)})\.(png|svg)|.+_grid(_\d+)?\.png"  # names of files of this module
+
+
 class Plot(NamedTuple):
     """A plot of a board; its files are ``path`` with .png and .svg."""
 
@@ -54,7 +57,7 @@ def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
 
 
 def write_plots(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
-    """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``.
+    """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``; remove earlier ones.
 
     Args:
         table: long table, measured and reported rows.
@@ -64,13 +67,17 @@ def write_plots(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
         FacecloakError: a cell's records cannot be read.
     """
     records, table = read_records(table, cells), name_methods(table)
-    averages = average_methods(table, records)
+    averages, files = average_methods(table, records), []
     for plot in list_plots(table, out):
         _write_plot(plot, table, averages, records)
+        files += [plot.path.with_name(f"{plot.path.name}.{kind}") for kind in ("png", "svg")]
     for suite, objective in boards(table):
         rows = _black_box(table, suite, objective)
         if len(rows):
-            write_grids(out / FOLDER / f"{board_name(suite, objective)}_grid", rows, cells, records)
+            files += write_grids(out / FOLDER / f"{board_name(suite, objective)}_grid", rows, cells, records)
+    for path in (out / FOLDER).glob("*"):  # those of an earlier board, which had other suites or methods
+        if path not in files and re.fullmatch(OURS, path.name):
+            path.unlink()
 
 
 def board_name(suite: str, objective: str) -> str:

@@ -155,6 +155,16 @@ def test_the_same_cells_give_the_same_bytes(board, tmp_path):
         assert (tmp_path / "one/plots" / name).read_bytes() == (tmp_path / "two/plots" / name).read_bytes(), name
 
 
+def test_plots_of_an_earlier_board_do_not_stay(board, tmp_path):
+    table, cells = board
+    (tmp_path / "plots").mkdir()
+    for name in ("old_impersonation_heat.png", "toys_impersonation_grid_2.png", "mine.png"):
+        (tmp_path / "plots" / name).write_text("old")
+    write_plots(table, cells, tmp_path)
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert "mine.png" in names and len(names) == 10 and "toys_impersonation_grid.png" in names
+
+
 def test_the_grid_takes_each_photo_from_the_run_that_kept_it(board, tmp_path):
     table, cells = board
     write_plots(table, cells, tmp_path)
