@@ -19,7 +19,7 @@ ROWS = 6  # sources in a grid
 GAIN = 10  # of the difference; written with an x, since the font that comes with Pillow has no ×
 SIDE, GAP, HEADING = 256, 4, 28  # of a picture, between two, above a column; pixels of the grid
 
-Row = list[np.ndarray | None]
+Row = list[np.ndarray | str | None]
 
 
 def write_sources(out: Path, photos: dict[str, np.ndarray | None]) -> None:
@@ -39,7 +39,7 @@ def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -
     """Write ``grid.png``: the first sources in rows, each beside what every method made of it and its difference.
 
     Args:
-        out: the run's folder, with `write_sources`' pictures.
+        out: where to.
         folders: of complete cells; those of the first one's target and black box are shown.
         names: what the cells shown are called; by default method and preset.
     """
@@ -48,11 +48,21 @@ def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -
     records = (shown.iloc[0]["folder"] / "records.jsonl").read_text().splitlines()[:ROWS]
     rows = []
     for name in (json.loads(record)["id"] for record in records):
-        original = _read(out / "sources" / f"{name}.png")
-        made = [_read(folder / "images" / f"{name}.png") for folder in shown["folder"]]
+        original, made = read_pictures([*shown["folder"]], name)
         rows.append([original, *(picture for image in made for picture in (image, difference(image, original)))])
     heads = [head for name in names or method_names(shown) for head in (name, f"difference x{GAIN}")]
     write_picture(out / "grid.png", ["original", *heads], rows)
+
+
+def read_pictures(folders: list[Path], name: str) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """The unprotected photo of that name, and what each of these cells made of it; None where there is no picture.
+
+    Args:
+        folders: of cells of any runs: the photo is that of the first run that kept it (see `write_sources`).
+    """
+    kept = (_read(folder.parents[1] / "sources" / f"{name}.png") for folder in folders)
+    original = next((photo for photo in kept if photo is not None), None)
+    return original, [_read(folder / "images" / f"{name}.png") for folder in folders]
 
 
 def _read(path: Path) -> np.ndarray | None:
@@ -63,8 +73,8 @@ def _read(path: Path) -> np.ndarray | None:
 
 
 def difference(protected: np.ndarray | None, original: np.ndarray | None) -> np.ndarray | None:
-    """The change, ×10 around mid-grey: uint8 S×S×3, or None if one of them is missing."""
-    if protected is None or original is None:
+    """The change, ×10 around mid-grey: uint8 S×S×3, or None if one is missing or they differ in size."""
+    if protected is None or original is None or protected.shape != original.shape:
         return None
     change = protected.astype(np.int32) - original
     return (128 + GAIN * change).clip(0, 255).astype(np.uint8)
@@ -74,7 +84,7 @@ def write_picture(path: Path, heads: list[str], rows: list[Row]) -> None:
     """Write pictures as PNG, in rows, under a head for each column; a missing one is an empty place, "failed".
 
     Args:
-        rows: uint8 S×S×3 each, shown at 256×256.
+        rows: uint8 S×S×3 each, shown at 256×256; a text is an empty place that says it.
     """
     size = (len(heads) * (SIDE + GAP) - GAP, HEADING + len(rows) * (SIDE + GAP) - GAP)
     page = Image.new("RGB", size, "white")
@@ -84,9 +94,9 @@ def write_picture(path: Path, heads: list[str], rows: list[Row]) -> None:
         _write(draw, head, left + SIDE / 2, HEADING / 2)
         for number, row in enumerate(rows):
             top = HEADING + number * (SIDE + GAP)
-            if row[column] is None:
+            if row[column] is None or isinstance(row[column], str):
                 draw.rectangle((left, top, left + SIDE - 1, top + SIDE - 1), outline="grey")
-                _write(draw, "failed", left + SIDE / 2, top + SIDE / 2)
+                _write(draw, row[column] or "failed", left + SIDE / 2, top + SIDE / 2)
             else:
                 page.paste(_scaled(row[column]), (left, top))
     buffer = io.BytesIO()

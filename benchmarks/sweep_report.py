@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
+from benchmarks.pareto import front
 from facecloak.io import write_bytes
 
 MEASURES = ("objective", "psr", "psnr", "seconds_per_image")
@@ -41,11 +42,7 @@ def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
 
 def pareto(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials than which no other has more of ``psr`` and of ``psnr``; without a PSNR it is infinite."""
-    psr, psnr = trials["psr"], trials["psnr"].astype(float).fillna(float("inf"))
-    beaten = [
-        bool(((psr >= psr[k]) & (psnr >= psnr[k]) & ((psr > psr[k]) | (psnr > psnr[k]))).any()) for k in trials.index
-    ]
-    return trials[[not each for each in beaten]]
+    return trials[front(trials["psr"], trials["psnr"].astype(float).fillna(float("inf")))]
 
 
 def _history(trials: pd.DataFrame, path: Path) -> None:

@@ -41,6 +41,7 @@ def test_the_wheel_and_the_sdist_hold_every_asset_and_suite(built):
     published = {"benchmarks/reported.csv"}
     assets = {f"facecloak/{path.relative_to(package)}" for path in pocket_dir().rglob("*") if path.is_file()}
     assets |= {f"benchmarks/suites/{path.name}" for path in (ROOT / "benchmarks" / "suites").glob("*.yaml")}
+    assets |= {f"benchmarks/pages/{path.name}" for path in (ROOT / "benchmarks" / "pages").iterdir()}
     assert len(assets) > 60
     assert assets | published <= in_wheel
     assert assets | published <= in_sdist
