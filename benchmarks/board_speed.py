@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.leaderboard import long_table
-from benchmarks.page import write_page
-from benchmarks.plots import write_plots
+from benchmarks.board import write_board
 from benchmarks.records import COLUMNS
 from facecloak.config import settings_hash
 from facecloak.guard import guarded
@@ -136,23 +134,15 @@ def measure_page(file: Path) -> dict[str, float]:
 
 
 def run_speed(cells: int, images: int, keep: Path | None) -> int:
-    """Write cells, build plots and page from them, print seconds, bytes and milliseconds; returns 0."""
+    """Write cells, build the board of them, print seconds, bytes and milliseconds; returns 0."""
     with tempfile.TemporaryDirectory() as temporary:
         root = keep or Path(temporary)
         start = time.perf_counter()
-        folders = write_cells(root / "run", cells, images)
+        write_cells(root / "run", cells, images)
         print(f"{cells} cells × {images} records written in {time.perf_counter() - start:.1f} s", flush=True)
-        out = root / "board"
-        times = [time.perf_counter()]
-        table, paths = long_table(folders), {folder.name: folder for folder in folders}
-        times.append(time.perf_counter())
-        write_plots(table, paths, out)
-        times.append(time.perf_counter())
-        write_page(table, paths, out)
-        times.append(time.perf_counter())
-        table_time, plots_time, page_time = np.diff(times)
-        print(f"long table {table_time:.1f} s, records and plots {plots_time:.1f} s, page {page_time:.1f} s")
-        print(f"together {times[-1] - times[0]:.1f} s", flush=True)
+        out, start = root / "board", time.perf_counter()
+        write_board([root / "run"], out)
+        print(f"leaderboard: {time.perf_counter() - start:.1f} s", flush=True)
         print(f"index.html: {(out / 'index.html').stat().st_size / 1e6:.2f} MB")
         for name, milliseconds in measure_page(out / "index.html").items():
             print(f"in the browser, {name}: {milliseconds:.0f} ms")

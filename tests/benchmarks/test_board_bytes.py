@@ -2,12 +2,8 @@
 
 import shutil
 
-import pytest
-
 from facecloak.cli import main
 from tests.benchmarks.handmade import write_run
-
-pytest.importorskip("benchmarks.page", reason="the page is another branch")
 
 
 def board(out, *runs) -> dict[str, bytes]:
