@@ -26,7 +26,7 @@ from facecloak.errors import FacecloakError
 SURPLUS, ERROR = "surplus", "error"  # attributes of a trial
 
 
-def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None) -> pd.DataFrame:
+def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str | None) -> pd.DataFrame:
     """Run a sweep until ``count`` trials have ended, and write its tables and plots.
 
     Trials that a killed process left are run again with the same values, and go on where they were.
@@ -35,7 +35,7 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None)
         path: YAML file, see `load_sweep`.
         out: folder of the database, the trials' cells, ``trials.csv`` and plots; machines that share a database name it
             differently, and draw differently.
-        jobs: trials at a time; each has its share of the threads, or a GPU.
+        jobs: trials at a time, see `environments`.
         storage: URL of a database that several machines share; by default a file in ``out``.
 
     Returns:
@@ -53,19 +53,24 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int, storage: str | None)
         if sweep.method == "grid":
             count = queue_grid(study, sweep, count)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _Workers(sweep, out, url, count, jobs).run()
+    _Workers(sweep, out, url, count, environments(jobs)).run()
     table = write_report(study, out)
     if len(table) < count:
         print(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
     return table
 
 
-def environments(jobs: int) -> list[dict[str, str]]:
-    """The environment of each of some processes at a time: its share of the threads, and of the GPUs or one in turn."""
-    if jobs == 1:
-        return [dict(os.environ)]
+def environments(jobs: int | None) -> list[dict[str, str]]:
+    """The environment of each of some processes at a time: its share of the threads, and of the GPUs or one in turn.
+
+    Args:
+        jobs: how many; by default one for each GPU, or one.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
+    jobs = jobs or max(1, len(gpus))
+    if jobs == 1:
+        return [dict(os.environ)]
     share, found = max(1, len(gpus) // jobs), []
     for job in range(jobs):
         own = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
@@ -76,10 +81,14 @@ def environments(jobs: int) -> list[dict[str, str]]:
 
 
 class _Workers:
-    """Threads that each take the next trial and wait for its process, until ``count`` trials have begun."""
+    """Threads that each take the next trial and wait for its process, until ``count`` trials have begun.
 
-    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, jobs: int) -> None:
-        self.sweep, self.out, self.url, self.count, self.jobs = sweep, out, url, count, jobs
+    Args:
+        places: the environment of each thread's processes.
+    """
+
+    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, places: list[dict[str, str]]) -> None:
+        self.sweep, self.out, self.url, self.count, self.places = sweep, out, url, count, places
         self.stop, self.running = Event(), set()
 
     def run(self) -> None:
@@ -88,11 +97,12 @@ class _Workers:
         Raises:
             FacecloakError: a trial failed; those that ran beside it have been waited for.
         """
-        with ThreadPoolExecutor(self.jobs) as pool:
+        with ThreadPoolExecutor(len(self.places)) as pool:
             try:
-                for worker in as_completed([pool.submit(self._work, each) for each in environments(self.jobs)]):
+                for worker in as_completed([pool.submit(self._work, each) for each in self.places]):
                     worker.result()
             except KeyboardInterrupt:
+                self.stop.set()
                 for process in [*self.running]:
                     process.terminate()
                 raise

@@ -16,6 +16,8 @@ from facecloak.registry import unknown_name
 PROGRAM = ["${env}", "${interpreter}", "-m", "benchmarks.trial"]  # how every trial's command begins
 ARGS = "${args}"  # W&B's: --name=value of each parameter
 METHODS = ("grid", "random", "bayes")
+KEYS = ("program", "method", "metric", "parameters", "command", "early_terminate", "name", "description")
+SPEC = ("value", "values", "min", "max", "distribution", "q")  # keys of a parameter
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def load_sweep(path: Path) -> Sweep:
         FacecloakError: it is no sweep of this project's trials, or asks for what is not supported here.
     """
     content = read_yaml(path)
+    for key in content:
+        if key not in KEYS:
+            raise unknown_name(f"key in {path}", str(key), KEYS)
     method = content.get("method")
     if method not in METHODS:
         raise unknown_name(f"method in {path}", str(method), METHODS)
@@ -93,11 +98,16 @@ def _distribution(path: Path, name: str, spec: Any) -> BaseDistribution:
     """W&B's kinds of parameters in Optuna's words."""
     if not isinstance(spec, dict):
         raise FacecloakError(f"{path}: {name} needs value, values, or min and max.")
+    for key in spec:
+        if key not in SPEC:
+            raise unknown_name(f"key of {name} in {path}", str(key), SPEC)
     try:
         if "value" in spec or "values" in spec:
             return CategoricalDistribution([spec["value"]] if "value" in spec else [*spec["values"]])
         low, high = spec["min"], spec["max"]
         whole = isinstance(low, int) and isinstance(high, int)
+        if not whole and not (isinstance(low, float) and isinstance(high, float)) and "distribution" not in spec:
+            raise FacecloakError(f"{path}: {name}: min and max must be both whole numbers, or both with a point.")
         kind = spec.get("distribution", "int_uniform" if whole else "uniform")
         if kind == "int_uniform":
             return IntDistribution(low, high)

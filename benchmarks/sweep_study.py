@@ -14,6 +14,7 @@ import optuna
 from filelock import FileLock
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from benchmarks.sweep_files import Sweep
 from facecloak.errors import FacecloakError
@@ -24,16 +25,24 @@ LOCK = "ask.lock"
 
 
 def open_study(sweep: Sweep, url: str) -> optuna.Study:
-    """The study of a sweep, new or as it is in the database."""
+    """The study of a sweep, new or as it is in the database.
+
+    Raises:
+        FacecloakError: the database cannot be opened, or holds a study of another file.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     pruner = optuna.pruners.NopPruner()
     if sweep.min_iter:
         # W&B's hyperband is one bracket; Optuna's has several, each with too few trials for TPE
         pruner = optuna.pruners.SuccessiveHalvingPruner(sweep.min_iter, sweep.eta)
-    study = optuna.create_study(
-        storage=url, study_name=sweep.name, pruner=pruner, direction="maximize", load_if_exists=True
-    )
+    try:
+        study = optuna.create_study(
+            storage=url, study_name=sweep.name, pruner=pruner, direction="maximize", load_if_exists=True
+        )
+    except (ImportError, ArgumentError, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        raise FacecloakError(f"--storage: the database cannot be opened ({reason}). An URL is DIALECT://…") from None
     if study.user_attrs.setdefault(FILE, sweep.sha256) != sweep.sha256:
         raise FacecloakError(f"{sweep.path} has changed since its trials in {url} were run; give another --out.")
     study.set_user_attr(FILE, sweep.sha256)

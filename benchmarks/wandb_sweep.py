@@ -24,14 +24,14 @@ from facecloak.io import read_json, write_json
 STATE = "wandb_sweep.json"  # which sweep of W&B's a folder is about
 
 
-def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int) -> pd.DataFrame:
+def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> pd.DataFrame:
     """Register a sweep, or go on with the one of ``out``, and run agents here until ``count`` trials have ended.
 
     Args:
         path: YAML file, see `load_sweep`.
         out: folder of the sweep's path, the agents' files, ``trials.csv`` and plots.
         count: trials in all; those of other machines are counted when this one starts.
-        jobs: agents; each has its share of the threads, or a GPU.
+        jobs: agents, see `environments`.
 
     Returns:
         ``trials.csv``, those of other machines among them.
@@ -52,7 +52,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int) -> pd.DataFram
     print(f"sweep {known['sweep']}; on other machines: wandb agent {known['sweep']}", flush=True)
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
     if left > 0:
-        _agents(known["sweep"], out, left, min(jobs, left))
+        _agents(known["sweep"], out, left, environments(jobs)[:left])
     table = write_report(study_of(sweep, sweep_runs(known["sweep"])), out)
     if len(table) < count:
         print(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
@@ -85,7 +85,7 @@ def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
     return study
 
 
-def _agents(sweep: str, out: Path, count: int, jobs: int) -> None:
+def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> None:
     """Run agents here until they have started ``count`` trials.
 
     Raises:
@@ -97,10 +97,10 @@ def _agents(sweep: str, out: Path, count: int, jobs: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     agents = [
         subprocess.Popen(
-            [sys.executable, "-m", "wandb", "agent", "--count", str((count + job) // jobs), sweep],
+            [sys.executable, "-m", "wandb", "agent", "--count", str((count + place) // len(places)), sweep],
             env={**environment, **here},
         )
-        for job, environment in enumerate(environments(jobs))
+        for place, environment in enumerate(places)
     ]
     try:
         failed = [agent.wait() for agent in agents]

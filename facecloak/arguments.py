@@ -98,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help="search settings, as a W&B sweep file says")
     sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
     sweep.add_argument("--count", type=_positive, default=20, help="trials in all, earlier ones included (default: 20)")
-    sweep.add_argument("--jobs", type=_positive, default=1, help="trials at a time (default: 1)")
+    sweep.add_argument("--jobs", type=_positive, help="trials at a time (default: one a GPU, or 1)")
     sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
     sweep.add_argument("--backend", choices=("local", "wandb"), default="local", help="no server, or Weights & Biases' "
                        "sweeps and agents (default: local)")  # fmt: skip

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.local_sweep import environments
 from benchmarks.sweep_files import load_sweep
 from benchmarks.sweep_report import pareto
 from benchmarks.sweep_study import ask, open_study
@@ -129,6 +130,12 @@ def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, 
     assert "has changed since its trials" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("url", ["nothing", "sqlite:////no/such/folder/study.db", "oracle://here"])
+def test_a_database_that_cannot_be_opened_is_named(sweep, tmp_path, capsys, url):
+    assert main(["sweep", sweep(EPSILON), "--storage", url, "--out", str(tmp_path / "out")]) == 2
+    assert "--storage: the database cannot be opened" in capsys.readouterr().err
+
+
 def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_path, capfd):
     grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 400}}  # the second falls below the floor
     early = {"type": "hyperband", "min_iter": 1, "eta": 2}
@@ -149,6 +156,15 @@ def test_a_trial_may_have_several_processes(sweep, tmp_path):
     table = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert [*table["state"]] == ["complete"] and table["psnr"].notna().all()
     assert len([*(tmp_path / "out" / "trials").glob("*/cells/*/cell.json")]) == 2
+
+
+@pytest.mark.parametrize(
+    "jobs, shares",
+    [(None, ["4", "5", "6", "7"]), (1, ["4,5,6,7"]), (2, ["4,5", "6,7"]), (5, ["4", "5", "6", "7", "4"])],
+)
+def test_processes_share_the_gpus(monkeypatch, jobs, shares):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in environments(jobs)] == shares
 
 
 def test_the_front_is_what_nothing_else_beats_in_both():
@@ -172,6 +188,9 @@ def test_the_front_is_what_nothing_else_beats_in_both():
         ({"early_terminate": {"type": "hyperband", "eta": 1}}, "must be of type hyperband"),
         ({"parameters": {"pgd.epsilon": {"values": []}}}, "pgd.epsilon: "),
         ({"parameters": {"pgd.epsilon": {"values": 3}}}, "pgd.epsilon: "),
+        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2.5}}}, "both whole numbers"),
+        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "scale": "log"}}}, "named 'scale'"),
+        ({"early_terminates": {"type": "hyperband"}}, "Did you mean 'early_terminate'"),
     ],
 )
 def test_what_cannot_be_a_sweep_is_refused_with_a_reason(sweep, tmp_path, capsys, change, said):

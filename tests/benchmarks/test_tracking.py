@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from PIL import Image
 from wandb.proto.wandb_internal_pb2 import Record
@@ -13,6 +14,7 @@ from benchmarks import tracker as tracker_module
 from benchmarks.tracker import LOG, Tracker
 from benchmarks.tracking import main
 from facecloak.cli import main as facecloak
+from tests.toys import write_photo
 
 BLOCK = 32_768
 
@@ -107,6 +109,30 @@ def test_a_benchmark_sends_its_cells_as_it_goes_and_only_what_is_new(toys, tmp_p
     assert facecloak([*arguments, "--black-box", "ada,bob"]) == 0
     assert [name.split("_")[2] for name in offline(tmp_path / "out")] == ["bob"]
     assert "Weights & Biases has not got" not in capsys.readouterr().err
+
+
+def test_scores_of_folders_are_sent_when_asked_for_and_only_then(toys, tmp_path, capsys):
+    folders = []
+    for folder, shift in (("originals", 0), ("protected", 1)):
+        folders += [f"--{folder}", str(tmp_path / folder)]
+        for person in range(2):
+            write_photo(tmp_path / folder / f"p{person}.png", person + shift)
+    arguments = ["evaluate", "--suite", str(toys), *folders, "--black-box", "ada"]
+    assert facecloak([*arguments, "--wandb", "offline"]) == 2
+    assert "give that too" in capsys.readouterr().err
+    out = tmp_path / "scores"
+    assert facecloak([*arguments, "--out", str(out)]) == 0 and not (out / "wandb").exists()
+    assert facecloak([*arguments, "--out", str(out), "--wandb", "offline"]) == 0
+    (each,) = offline(out).values()
+    (about,) = of_kind(each, "run")[:1]
+    assert (about.run_group, about.job_type) == ("toys", "evaluate")
+    row = pd.read_csv(out / "scores.csv").iloc[0]
+    summary = {}
+    for part in of_kind(each, "summary"):
+        summary |= values(part.update)
+    assert summary[f"psr/ada/{row['far']:g}"] == row["psr"] and summary["quality/psnr"] == pytest.approx(row["psnr"])
+    (cell,) = [artifact for artifact in of_kind(each, "artifact") if artifact.type == "cell"]
+    assert {entry.path for entry in cell.manifest.contents} == {"scores.csv", "records.jsonl"}
 
 
 def test_a_server_that_is_not_there_costs_no_result_and_is_named(toys, tmp_path, monkeypatch, capsys):
