@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,51 +12,68 @@ from pathlib import Path
 from threading import Event
 
 import optuna
-import pandas as pd
 import torch
-from filelock import FileLock
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.stopping import heed_sigterm
 from benchmarks.sweep_files import Sweep, load_sweep
 from benchmarks.sweep_report import write_report
-from benchmarks.sweep_study import LOCK, ask, counted, open_study, queue_grid, take_up
+from benchmarks.sweep_study import (
+    PROCESSES,
+    ask,
+    counted,
+    is_over,
+    is_queued,
+    is_surplus,
+    locked,
+    open_study,
+    queue_grid,
+    sign_on,
+    take_up,
+)  # fmt: skip
 from facecloak.errors import FacecloakError
 
-SURPLUS, ERROR = "surplus", "error"  # attributes of a trial
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", "SLURM_")  # variables of theirs
 
 
-def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str | None) -> pd.DataFrame:
+def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str | None) -> bool:
     """Run a sweep until ``count`` trials have ended, and write its tables and plots.
 
     Trials that a killed process left are run again with the same values, and go on where they were.
 
     Args:
         path: YAML file, see `load_sweep`.
-        out: folder of the database, the trials' cells, ``trials.csv`` and plots; machines that share a database name it
-            differently, and draw differently.
+        out: folder of the database, the trials' cells, ``trials.csv`` and plots.
         jobs: trials at a time, see `environments`.
         storage: URL of a database that several machines share; by default a file in ``out``.
 
     Returns:
-        ``trials.csv``.
+        whether all of them have ended.
 
     Raises:
         FacecloakError: the file is wrong, or a trial failed.
     """
     sweep = load_sweep(path)
-    out.mkdir(parents=True, exist_ok=True)
+    (out / PROCESSES).mkdir(parents=True, exist_ok=True)
     url = storage or f"sqlite:///{(out / 'study.db').resolve()}"
     study = open_study(sweep, url)
-    with FileLock(out / LOCK):
-        take_up(study, shared=storage is not None)
-        if sweep.method == "grid":
-            count = queue_grid(study, sweep, count)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _Workers(sweep, out, url, count, environments(jobs)).run()
+    process, alive = sign_on(out)
+    with alive:
+        with locked(url):
+            take_up(study, out, shared=storage is not None)
+            if sweep.method == "grid":
+                count = queue_grid(study, sweep, count)
+        heed_sigterm()
+        try:
+            _Workers(sweep, out, url, count, process, environments(jobs)).run()
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            reason = str(error).splitlines()[0]
+            raise FacecloakError(f"The database does not answer ({reason}); run the same command again.") from None
     table = write_report(study, out)
     if len(table) < count:
         print(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
-    return table
+    return len(table) >= count
 
 
 def environments(jobs: int | None) -> list[dict[str, str]]:
@@ -69,14 +85,16 @@ def environments(jobs: int | None) -> list[dict[str, str]]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
     jobs = jobs or max(1, len(gpus))
+    # a trial is no part of what started the sweep
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
     if jobs == 1:
-        return [dict(os.environ)]
+        return [plain]
     share, found = max(1, len(gpus) // jobs), []
     for job in range(jobs):
         own = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
         if gpus:
             own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[(job * share + k) % len(gpus)] for k in range(share))
-        found.append({**os.environ, **own})
+        found.append({**plain, **own})
     return found
 
 
@@ -84,11 +102,13 @@ class _Workers:
     """Threads that each take the next trial and wait for its process, until ``count`` trials have begun.
 
     Args:
+        process: name of this one.
         places: the environment of each thread's processes.
     """
 
-    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, places: list[dict[str, str]]) -> None:
-        self.sweep, self.out, self.url, self.count, self.places = sweep, out, url, count, places
+    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, process: str, places: list[dict]) -> None:
+        self.sweep, self.out, self.url, self.count, self.process = sweep, out, url, count, process
+        self.places = places
         self.stop, self.running = Event(), set()
 
     def run(self) -> None:
@@ -111,16 +131,14 @@ class _Workers:
 
     def _work(self, environment: dict[str, str]) -> None:
         study = open_study(self.sweep, self.url)
-        while not self.stop.is_set():
-            if sum(trial.state.is_finished() for trial in counted(study)) >= self.count:
+        while not (self.stop.is_set() or is_over(study, self.count)):
+            trial = ask(study, self.sweep, self.url, self.process)
+            if not is_surplus(study, self.sweep, trial, self.count):
+                self._run(study, trial, environment)
+                continue
+            study.tell(trial, state=TrialState.FAIL)
+            if not is_queued(trial):  # the queue is empty, and the others are busy with the rest
                 return
-            trial = ask(study, self.sweep, self.out)
-            # the database numbers trials, so that each process comes to the same: who was first stays
-            if sum(other.number < trial.number for other in counted(study)) >= self.count:
-                trial.set_user_attr(SURPLUS, True)
-                study.tell(trial, state=TrialState.FAIL)
-                return
-            self._run(study, trial, environment)
 
     def _run(self, study: optuna.Study, trial: optuna.Trial, environment: dict[str, str]) -> None:
         command = self.sweep.command(trial.params)
@@ -130,6 +148,8 @@ class _Workers:
             [sys.executable, "-m", "benchmarks.trial", *command], stdout=subprocess.PIPE, text=True, env=environment
         ) as process:
             self.running.add(process)
+            if self.stop.is_set():
+                process.terminate()
             ended_early = self._heed(trial, process)
         self.running.discard(process)
         if self.stop.is_set() and process.returncode:
@@ -137,7 +157,6 @@ class _Workers:
         if ended_early:
             study.tell(trial, state=TrialState.PRUNED)
         elif process.returncode:
-            trial.set_user_attr(ERROR, f"exit status {process.returncode}")
             study.tell(trial, state=TrialState.FAIL)
             typed = f"python -m benchmarks.trial {shlex.join(command)}"
             raise FacecloakError(f"A trial failed, see above: {typed}; mend it and run the sweep again to go on.")

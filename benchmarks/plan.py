@@ -115,10 +115,11 @@ def make_plan(
 
 
 def _check_devices(devices: int, accelerator: str, num_nodes: int) -> None:
-    processes = os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS"))
-    if num_nodes > 1 and processes is None:
+    # SLURM_NTASKS would not say whether srun started this
+    processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
+    if num_nodes > 1 and processes == 1:
         raise FacecloakError(f"--num-nodes {num_nodes}: torchrun or srun has to start this command on every machine.")
-    if (num_nodes > 1 or "TORCHELASTIC_RUN_ID" in os.environ) and int(processes) != devices * num_nodes:
+    if processes not in (1, devices * num_nodes):
         raise FacecloakError(
             f"{processes} processes have been started, for --devices {devices} × --num-nodes {num_nodes}: these must "
             "be the GPUs or processes of a machine, and the machines."

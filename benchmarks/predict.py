@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from datetime import timedelta
 
 import pytorch_lightning as pl
@@ -12,20 +10,19 @@ from pytorch_lightning.strategies import DDPStrategy
 from benchmarks.cell import Cell, read_outcomes
 from benchmarks.plan import Plan
 from benchmarks.progress import progress, stage_reporter
+from benchmarks.stopping import children, heed_sigterm
 from benchmarks.training import Training
 from benchmarks.writer import Writer
 from facecloak.data import Sources
 from facecloak.errors import FacecloakError
 from facecloak.method import ProtectionMethod
 
-_children: list[subprocess.Popen] = []  # processes of the first Trainer, which the later ones use and do not know
-
 
 class _Stops(pl.Callback):
     """SIGTERM is heeded at once: Lightning's handler waits for other processes, which do not listen."""
 
     def on_predict_start(self, trainer, pl_module) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        heed_sigterm()
 
 
 def predict(method: ProtectionMethod, cell: Cell, data: Sources, plan: Plan, sources: dict[str, str]) -> None:
@@ -49,14 +46,9 @@ def predict(method: ProtectionMethod, cell: Cell, data: Sources, plan: Plan, sou
             callbacks=[_Stops(), *training, Writer(folder, sources, bar)], inference_mode=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        try:
-            trainer.predict(method, datamodule=data, return_predictions=False)
-            trainer.strategy.barrier()
-        except BaseException:
-            for child in _children:
-                child.kill()
-            raise
-        _children.extend(getattr(trainer.strategy.launcher, "procs", []))
+        trainer.predict(method, datamodule=data, return_predictions=False)
+        trainer.strategy.barrier()
+        children.extend(getattr(trainer.strategy.launcher, "procs", []))
     missing = {name for batch in data.batches for name in batch} - set(read_outcomes(folder, sources))
     if missing and not hidden:
         raise FacecloakError(

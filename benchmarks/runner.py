@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -23,6 +22,7 @@ from benchmarks.progress import progress, quiet
 from benchmarks.provenance import cost, describe
 from benchmarks.quality import Quality
 from benchmarks.records import SCHEMA_VERSION, success_rows
+from benchmarks.stopping import ending_together
 from benchmarks.suite import Source, file_sha256, manifest_sha256
 from benchmarks.tables import summary, write_leaderboard
 from benchmarks.training import announce
@@ -62,6 +62,7 @@ class Runner:
         self._black_boxes: dict[str, Recognizer] = {}
         self._judges: dict[tuple[str, ...], Judge] = {}
 
+    @ending_together()
     def run(self, on_judged: Callable[[Path], None] = lambda folder: None) -> pd.DataFrame:
         """Protect and judge every cell of the plan; the leaderboard of all cells in ``out`` is kept up to date.
 
@@ -69,7 +70,6 @@ class Runner:
         the plan's cells; an empty one in processes other than the first.
         """
         quiet()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # Lightning heeds it only while it trains
         cells = self.plan.cells
         current, others = [self._folder(cell) for cell in cells if self._is_judged(cell)], self._other_cells()
         if self.plan.overwrite and self.main:  # all at once: a run that is killed is resumed without --mode overwrite

@@ -17,7 +17,7 @@ PROGRAM = ["${env}", "${interpreter}", "-m", "benchmarks.trial"]  # how every tr
 ARGS = "${args}"  # W&B's: --name=value of each parameter
 METHODS = ("grid", "random", "bayes")
 KEYS = ("program", "method", "metric", "parameters", "command", "early_terminate", "name", "description")
-SPEC = ("value", "values", "min", "max", "distribution", "q")  # keys of a parameter
+SPEC = ("value", "values", "min", "max", "distribution")  # keys of a parameter
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def load_sweep(path: Path) -> Sweep:
         raise FacecloakError(f"{path}: there are no parameters to search.")
     least, eta = _early_end(path, content.get("early_terminate"))
     space = {name: _distribution(path, name, spec) for name, spec in parameters.items()}
-    open_ended = [name for name, each in space.items() if isinstance(each, FloatDistribution) and each.step is None]
+    open_ended = [name for name, each in space.items() if isinstance(each, FloatDistribution)]
     if method == "grid" and open_ended:
         raise FacecloakError(f"{path}: a grid needs values, of {open_ended[0]} too.")
     return Sweep(
@@ -87,11 +87,13 @@ def _early_end(path: Path, spec: Any) -> tuple[int | None, int]:
     """``min_iter`` and ``eta`` of hyperband; None and any if no trial is to be ended early."""
     if spec is None:
         return None, 3
-    if isinstance(spec, dict) and spec.get("type") == "hyperband":
-        least, eta = spec.get("min_iter", 1), spec.get("eta", 3)
+    if isinstance(spec, dict) and spec.get("type") == "hyperband" and set(spec) <= {"type", "min_iter", "eta"}:
+        least, eta = spec.get("min_iter"), spec.get("eta", 3)
         if isinstance(least, int) and isinstance(eta, int) and least >= 1 and eta >= 2:
             return least, eta
-    raise FacecloakError(f"{path}: early_terminate must be of type hyperband, with min_iter 1 and eta 2 at least.")
+    raise FacecloakError(
+        f"{path}: early_terminate must have type hyperband, min_iter (1 at least) and, if you like, eta (2 at least)."
+    )
 
 
 def _distribution(path: Path, name: str, spec: Any) -> BaseDistribution:
@@ -111,13 +113,13 @@ def _distribution(path: Path, name: str, spec: Any) -> BaseDistribution:
         kind = spec.get("distribution", "int_uniform" if whole else "uniform")
         if kind == "int_uniform":
             return IntDistribution(low, high)
-        if kind in ("uniform", "q_uniform"):
-            return FloatDistribution(low, high, step=spec.get("q"))
+        if kind == "uniform":
+            return FloatDistribution(low, high)
         if kind == "log_uniform_values":
             return FloatDistribution(low, high, log=True)
     except KeyError:
         raise FacecloakError(f"{path}: {name} needs value, values, or min and max.") from None
     except (ValueError, TypeError) as error:
         raise FacecloakError(f"{path}: {name}: {error}") from None
-    known = ("int_uniform", "uniform", "q_uniform", "log_uniform_values")
+    known = ("int_uniform", "uniform", "log_uniform_values")
     raise unknown_name(f"distribution of {name} in {path}", kind, known)

@@ -18,7 +18,6 @@ from threading import Thread
 from typing import Any, get_args
 
 import wandb
-
 from benchmarks.tracked import Tracked, tracked_cell
 from benchmarks.tracker import Mode
 from facecloak.errors import FacecloakError
@@ -26,7 +25,8 @@ from facecloak.guard import guarded
 
 PROJECT = "facecloak"  # but for $WANDB_PROJECT
 WRITTEN = "written"  # says that a run's files are complete
-WAIT = float(os.environ.get("WANDB_FINISH_TIMEOUT", 60))  # seconds that one cell may take to be sent
+WAIT = float(os.environ.get("WANDB_FINISH_TIMEOUT", 60))  # seconds that a cell may take to be sent, and
+RATE = 1e5  # bytes a second beside
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry holds paths
 
 
@@ -39,7 +39,7 @@ def _init(**about: Any) -> wandb.Run:
     """A run of W&B that tells neither of this machine nor of its packages."""
     quiet = wandb.Settings(
         silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
-        x_disable_machine_info=True, x_save_requirements=False, finish_timeout=WAIT,
+        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=WAIT,
     )  # fmt: skip
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT), settings=quiet, reinit="finish_previous", **about
@@ -52,12 +52,12 @@ def send(what: Tracked, mode: Mode) -> None:
     It is written to files first, whatever the mode: a server that dies in the middle gets the whole of them later.
 
     Raises:
-        FacecloakError: not everything was sent.
+        NoAnswer: not everything was sent.
     """
     written = [path.parent for path in (what.out / "wandb").glob(f"offline-run-*-{what.id}/{WRITTEN}")]
     folder = written[0] if written else _write(what)
     if mode == "online":
-        _sync(folder)
+        _sync(folder, [*folder.rglob("*"), *what.files])
 
 
 def _write(what: Tracked) -> Path:
@@ -85,21 +85,26 @@ def _write(what: Tracked) -> Path:
     return folder
 
 
-def _sync(folder: Path) -> None:
-    """Send a run's files.
+class NoAnswer(FacecloakError):
+    """The server did not take a run."""
+
+
+def _sync(folder: Path, files: list[Path]) -> None:
+    """Send a run, all of whose files these are.
 
     Raises:
-        FacecloakError: not everything was sent.
+        NoAnswer: not everything was sent.
     """
+    again = f"`wandb sync {folder}` tries again"
+    wait = WAIT + sum(path.stat().st_size for path in files) / RATE
     try:
         sent = subprocess.run(
-            [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True, timeout=WAIT
+            [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True, timeout=wait
         )
     except subprocess.TimeoutExpired:
-        raise FacecloakError(f"no answer for {WAIT:g} seconds; `wandb sync {folder}` tries again") from None
+        raise NoAnswer(f"not sent within {wait:.0f} seconds; {again}") from None
     if sent.returncode:
-        said = (sent.stderr.strip() or "no reason given").splitlines()[-1]
-        raise FacecloakError(f"{said}; `wandb sync {folder}` tries again")
+        raise NoAnswer(f"{(sent.stderr.strip() or 'no reason given').splitlines()[-1]}; {again}")
 
 
 @contextmanager
@@ -125,8 +130,8 @@ def register_sweep(content: dict[str, Any]) -> str:
     Raises:
         FacecloakError: nobody is logged in, or the server refuses.
     """
-    _logged_in()
     try:
+        _logged_in()
         name = wandb.sweep(content, project=os.environ.get("WANDB_PROJECT", PROJECT))
         api = wandb.Api()
         return f"{api.settings['entity'] or api.default_entity}/{api.settings['project']}/{name}"
@@ -140,8 +145,8 @@ def sweep_runs(path: str) -> list[dict[str, Any]]:
     Raises:
         FacecloakError: nobody is logged in, or the server does not answer.
     """
-    _logged_in()
     try:
+        _logged_in()
         runs = wandb.Api().sweep(path).runs
         found = [(run.created_at, run.name, run) for run in runs]
         return [
@@ -195,7 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{mode}: {folder.name}", flush=True)
             except Exception as error:  # the next cell may go through
                 failed += 1
-                mode = "offline"  # all that is left would wait for an answer as long
+                if isinstance(error, NoAnswer):
+                    mode = "offline"  # all that is left would wait as long
                 print(f"error: {folder.name}: {' '.join(str(error).split())[:300]}", file=sys.stderr, flush=True)
         return min(failed, 1)
 

@@ -21,8 +21,10 @@ from benchmarks.cell import read_result
 from benchmarks.leaderboard import headline_far, long_table
 from benchmarks.plan import Plan, make_plan
 from benchmarks.runner import Runner
+from benchmarks.stopping import was_terminated
 from benchmarks.suite_files import load_suite
 from facecloak import __version__
+from facecloak.arguments import positive
 from facecloak.errors import FacecloakError
 from facecloak.guard import guarded
 from facecloak.io import sha256_json
@@ -71,10 +73,10 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     parser.add_argument("suite", help="name or path of a YAML file")
     for name in ("methods", "targets", "black-box"):
         parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
-    parser.add_argument("--limit", type=int, help="photos of each group")
+    parser.add_argument("--limit", type=positive, help="photos of each group")
     parser.add_argument("--floor", type=float, default=FLOOR, help=f"dB of PSNR below which points are lost ({FLOOR})")
     parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default: 1)")
+    parser.add_argument("--devices", type=positive, default=1, help="processes or GPUs (default: 1)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
     options, rest = parser.parse_known_args(arguments)
     for text in rest:
@@ -133,7 +135,9 @@ def _agents_trial(arguments: list[str]) -> dict[str, float]:
 
         try:
             return run_trial(arguments, report)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as error:
+            if not was_terminated(error):
+                raise
             print(ENDED, flush=True)
             return {}  # no failure: an agent gives up after a few
 
@@ -146,7 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> int:
         try:
             values = _agents_trial(typed) if agent else run_trial(typed, print_report)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as error:
+            if getattr(error, "code", None) == 0:  # --help
+                return 0
             print(ENDED, flush=True)
             return 130
         if values:

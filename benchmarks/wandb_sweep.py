@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 from optuna.trial import TrialState
 
 from benchmarks.local_sweep import environments
 from benchmarks.plan import writable
+from benchmarks.stopping import heed_sigterm
 from benchmarks.sweep_files import Sweep, load_sweep
 from benchmarks.sweep_report import MEASURES, write_report
 from facecloak.config import read_yaml
@@ -24,7 +24,7 @@ from facecloak.io import read_json, write_json
 STATE = "wandb_sweep.json"  # which sweep of W&B's a folder is about
 
 
-def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> pd.DataFrame:
+def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool:
     """Register a sweep, or go on with the one of ``out``, and run agents here until ``count`` trials have ended.
 
     Args:
@@ -34,10 +34,10 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> pd.D
         jobs: agents, see `environments`.
 
     Returns:
-        ``trials.csv``, those of other machines among them.
+        whether all of them have ended, those of other machines among them.
 
     Raises:
-        FacecloakError: the file is wrong, nobody is logged in, or an agent failed.
+        FacecloakError: the file is wrong, nobody is logged in, an agent failed, or no trial has a score.
     """
     from benchmarks.tracking import register_sweep, sweep_runs
 
@@ -54,9 +54,11 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> pd.D
     if left > 0:
         _agents(known["sweep"], out, left, environments(jobs)[:left])
     table = write_report(study_of(sweep, sweep_runs(known["sweep"])), out)
+    if table.empty:
+        raise FacecloakError(f"No trial of {known['sweep']} has ended with a score; see above, or its runs at W&B.")
     if len(table) < count:
         print(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
-    return table
+    return len(table) >= count
 
 
 def _ended(run: dict[str, Any]) -> bool:
@@ -94,19 +96,19 @@ def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> 
     # what W&B calls python must be this one, whether or not its environment is active
     here = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "WANDB_DIR": str(out.resolve())}  # fmt: skip
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    heed_sigterm()
+    command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
     agents = [
-        subprocess.Popen(
-            [sys.executable, "-m", "wandb", "agent", "--count", str((count + place) // len(places)), sweep],
-            env={**environment, **here},
-        )
+        subprocess.Popen([*command, str((count + place) // len(places)), sweep], env={**environment, **here})
         for place, environment in enumerate(places)
     ]
     try:
         failed = [agent.wait() for agent in agents]
     except KeyboardInterrupt:
         for agent in agents:
-            agent.terminate()
+            agent.send_signal(signal.SIGINT)  # which it hands on; SIGTERM would look like an early end
+        for agent in agents:
+            agent.wait()
         raise
     if any(failed):
         raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to go on.")

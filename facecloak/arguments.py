@@ -27,7 +27,8 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 at least, got {number}")
@@ -51,15 +52,15 @@ def make_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
     benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
-    benchmark.add_argument("--limit", type=_positive, metavar="N", help="the first N photos of each group (default: "
+    benchmark.add_argument("--limit", type=positive, metavar="N", help="the first N photos of each group (default: "
                            "the suite's number, or all)")  # fmt: skip
     benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
     benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
     benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
     benchmark.add_argument("--config", type=Path, help="YAML of settings by method")
-    benchmark.add_argument("--batch-size", type=_positive, help="photos protected at once (default: the suite's)")
-    benchmark.add_argument("--devices", type=_positive, default=1, help="processes or GPUs of a machine (default: 1)")
-    benchmark.add_argument("--num-nodes", type=_positive, default=1, help="machines, each started by torchrun or SLURM")
+    benchmark.add_argument("--batch-size", type=positive, help="photos protected at once (default: the suite's)")
+    benchmark.add_argument("--devices", type=positive, default=1, help="processes or GPUs of a machine (default: 1)")
+    benchmark.add_argument("--num-nodes", type=positive, default=1, help="machines, each started by torchrun or SLURM")
     benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
                            help="keep finished images, or make all again")  # fmt: skip
     benchmark.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send each cell to Weights & "
@@ -97,8 +98,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     sweep = commands.add_parser("sweep", help="search settings, as a W&B sweep file says")
     sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
-    sweep.add_argument("--count", type=_positive, default=20, help="trials in all, earlier ones included (default: 20)")
-    sweep.add_argument("--jobs", type=_positive, help="trials at a time (default: one a GPU, or 1)")
+    sweep.add_argument("--count", type=positive, default=20, help="trials in all, earlier ones included (default: 20)")
+    sweep.add_argument("--jobs", type=positive, help="trials at a time (default: one a GPU, or 1)")
     sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
     sweep.add_argument("--backend", choices=("local", "wandb"), default="local", help="no server, or Weights & Biases' "
                        "sweeps and agents (default: local)")  # fmt: skip

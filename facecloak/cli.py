@@ -99,11 +99,11 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.backend == "wandb":
         if options.storage:
             raise FacecloakError("--storage is for --backend local; Weights & Biases stores its trials itself.")
-        run_wandb_sweep(options.path, out, options.count, options.jobs)
+        complete = run_wandb_sweep(options.path, out, options.count, options.jobs)
     else:
-        run_sweep(options.path, out, options.count, options.jobs, options.storage)
+        complete = run_sweep(options.path, out, options.count, options.jobs, options.storage)
     print(f"wrote trials.csv and plots below {out}")
-    return 0
+    return 0 if complete else 1
 
 
 def _leaderboard(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from tests.benchmarks.handmade import write_run
 from tests.toys import write_suite
@@ -42,3 +43,30 @@ def tables_only(monkeypatch) -> None:
     nothing = SimpleNamespace(write_plots=lambda *_: None, write_page=lambda *_: None)
     for name in ("benchmarks.plots", "benchmarks.page"):
         monkeypatch.setitem(sys.modules, name, nothing)
+
+
+@pytest.fixture
+def sweep(toys, tmp_path, monkeypatch):
+    """Writes a sweep of PGD on the toy suite."""
+
+    def write(parameters, method="random", **others) -> str:
+        command = [
+            "${env}",
+            "${interpreter}",
+            "-m",
+            "benchmarks.trial",
+            str(toys),
+            "--methods=pgd",
+            "--black-box=ada,bob",
+            "--limit=2",
+            "--floor=20",
+            "${args}",
+        ]
+        content = {
+            "program": "benchmarks.trial", "method": method, "metric": {"name": "objective", "goal": "maximize"},
+            "parameters": parameters, "command": command, **others,
+        }  # fmt: skip
+        (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))
+        return str(tmp_path / "toy_sweep.yaml")
+
+    return write

@@ -31,7 +31,7 @@ def torchrun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[
 def srun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[str, str]]:
     """The same with what SLURM tells its tasks."""
     about = {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "NTASKS": 2, "NTASKS_PER_NODE": 1, "NNODES": 2,
-             "JOB_ID": 1, "JOB_NAME": "facecloak"}  # fmt: skip
+             "STEP_NUM_TASKS": 2, "JOB_ID": 1, "JOB_NAME": "facecloak"}  # fmt: skip
     environment = {f"SLURM_{name}": str(value) for name, value in about.items()}
     return [sys.executable, "-m", *program], {**environment, "MASTER_PORT": port}
 
@@ -84,7 +84,8 @@ def test_machines_that_share_no_folder_are_told_so(toys, tmp_path, port):
     [
         ({}, "1", "torchrun or srun has to start this command"),
         ({"WORLD_SIZE": "2", "RANK": "0"}, "2", "2 processes have been started, for --devices 2 × --num-nodes 2"),
-        ({"SLURM_NTASKS": "3"}, "1", "3 processes have been started, for --devices 1 × --num-nodes 2"),
+        ({"SLURM_NTASKS": "2"}, "1", "torchrun or srun has to start this command"),
+        ({"SLURM_STEP_NUM_TASKS": "3"}, "1", "3 processes have been started, for --devices 1 × --num-nodes 2"),
     ],
 )
 def test_a_number_of_machines_that_were_not_started_is_refused(
