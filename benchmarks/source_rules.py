@@ -103,5 +103,5 @@ def _cosine_problems(name: str, folders: list[Path], told: Mapping[Path, Sources
                 yield (
                     folder,
                     f"cosine_clean of {names[place]} to {REFERENCES[side]} is {own[place, side]:g}, in most other "
-                    f"cells of {name} it is {usual[place, side]:g} ({marks.sum()} such cosines)",
+                    f"cells of {name} it is {usual[place, side]:g} ({marks.sum()} of {marks.size} cosines)",
                 )

@@ -46,10 +46,11 @@ def write_cell(out: Path, method: str, target: str, box: str, photos: int = 4, *
         "threshold_source": "made up", "source": "measured", "device": "cpu, 1 threads", "fd_network": "toy",
         "seconds_per_image": 0.5, "lpips": None,
     } | changes  # fmt: skip
+    surrogates = [name for name in row["surrogates"].split("+") if name]
     key_of = {
         "layout": 1, "suite": [row["suite"], SIZE, "mtcnn"], "method": [method, settings, None],
         "objective": row["objective"], "target": [target, None, None], "black_box": [box, row["white_box"]],
-        "surrogates": [[name, WEIGHTS[name]] for name in row["surrogates"].split("+") if name],
+        "surrogates": [[name, WEIGHTS[name]] for name in surrogates],
     }  # fmt: skip
     key = sha256_json(key_of)
     folder = out / "cells" / f"{method}-{row['preset'].rstrip('*')}_{target}_{box}_{key[:12]}"
@@ -112,6 +113,25 @@ def edit_records(folder: Path, change) -> None:
     records = [json.loads(line) for line in path.read_text().splitlines()]
     change(records)
     path.write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
+
+
+def recompute(cell: Path) -> None:
+    """Make the rows of a cell follow from its records again, as somebody would who wants the change not to show."""
+    records = []
+    edit_records(cell, records.extend)
+    made = [record for record in records if record["usable"] and record["error"] is None]
+
+    def change(rows, provenance):
+        first, fars = rows[0], [row["far"] for row in rows]
+        surrogates = first["surrogates"].split("+")
+        found = success_rows(
+            records, first["objective"], first["black_box"], surrogates, provenance["thresholds"], fars
+        )
+        for row, computed in zip(rows, found, strict=True):
+            row |= computed | {"n_images": len(records), "n_fid": len(made)}
+            row |= {name: sum(record[name] for record in made) / len(made) for name in ("psnr", "ssim")}
+
+    edit(cell, change)
 
 
 def set_row(folder: Path, far: float = 0.01, **values) -> None:

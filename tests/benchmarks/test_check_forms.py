@@ -163,15 +163,23 @@ def test_an_image_that_is_none_or_of_another_size_with_its_hash_is_named(run, ce
     assert said in findings(capsys, run, cell)
 
 
-def test_a_file_that_cannot_be_read_does_not_hide_the_other_cells(run, cell, capsys):
-    shutil.rmtree(cell / "outcomes")
-    (cell / "outcomes").symlink_to("outcomes")  # a circle
-    (cell / "images" / "p11.png").unlink()
-    (cell / "images" / "p11.png").symlink_to("p11.png")
-    other = next(run.glob("cells/pgd-default_2_cyd_*"))
-    set_row(other, psr=1.2)
+def test_a_cell_that_cannot_be_checked_does_not_hide_the_others(run, cell, capsys, monkeypatch):
+    text = (cell / "cell.json").read_text()
+    (cell / "cell.json").write_text(text.replace('"n_fid": 3', f'"n_fid": {"[" * 1000 + "]" * 1000}'))
+    unreadable, tampered = (next(run.glob(f"cells/pgd-default_2_{box}_*")) for box in ("bob", "cyd"))
+
+    def refuse(path):
+        if path.is_relative_to(unreadable):
+            raise PermissionError(13, "Permission denied", str(path))
+        return sha256(path)
+
+    monkeypatch.setattr("benchmarks.image_rules.sha256", refuse)
+    set_row(tampered, psr=1.2)
     status, lines, _ = answer(capsys, run)
-    assert status == 1 and {line.split(": ")[0] for line in lines} == {str(cell), f"{other}, FAR 0.01"}
+    assert status == 1 and len(lines) == 3
+    assert lines[0].startswith(f"{cell}: cannot be checked: maximum recursion")
+    assert lines[1].startswith(f"{unreadable}: cannot be checked: [Errno 13]")
+    assert lines[2].startswith(f"{tampered}, FAR 0.01: psr is 1.2")
 
 
 def test_what_cannot_be_printed_is_printed_in_another_way(run, cell, capsys):
