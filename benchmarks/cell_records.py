@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -15,7 +16,8 @@ from benchmarks.record_form import REFERENCES, have_form
 from facecloak.errors import FacecloakError
 
 SIDES = {"impersonation": "target", "obfuscation": "self"}  # the cosine that decides
-OF_RECORDS = ("id", "error", "usable", "detected", "identical", "reference", "psnr", "ssim", "seconds")
+PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "seconds")
+COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in REFERENCES]
 
 
 @dataclass(frozen=True)
@@ -83,27 +85,38 @@ def _read_all(files: tuple[tuple[str, str, int, int], ...]) -> list[CellRecords]
 
 def _read(path: str, black_box: str) -> CellRecords:
     try:
-        records = [orjson.loads(line) for line in Path(path).read_bytes().splitlines()]
-        columns = {field: [record.get(field) for record in records] for field in OF_RECORDS}
-        cosines = [
-            [record[column][side].get(black_box) for record in records]
-            for column in ("cosine", "cosine_clean")
-            for side in REFERENCES
-        ]
-        sound = have_form(columns, cosines)
+        lines = Path(path).read_bytes().splitlines()
+        # no list or mapping of a record is kept: many keep the garbage collector busy
+        picked = [*zip(*[_pick(orjson.loads(line), black_box) for line in lines], strict=True)]
+        names = [*PICKED, *COSINES, *REFERENCES]
+        columns = dict(zip(names, picked or [()] * len(names), strict=True))
+        sound = have_form({field: columns[field] for field in PICKED}, [columns[cosine] for cosine in COSINES])
     except (ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
         _, problems = record_form.read_records(Path(path).parent)
         problem = problems[0][1] if problems else "records.jsonl holds what is no record"
         raise FacecloakError(f"{Path(path).parent}: {problem}. Judge the cell again, or leave its folder out.")
-    numbers = [np.array(values, dtype=np.float64) for values in cosines]
-    references = columns["reference"]
+    cosines = {
+        column: {side: np.array(columns[column, side], dtype=np.float64) for side in REFERENCES}
+        for column in ("cosine", "cosine_clean")
+    }
     return CellRecords(
-        columns["id"], columns["error"],
+        [*columns["id"]], [*columns["error"]], **cosines,
         **{field: np.array(columns[field], dtype=bool) for field in ("usable", "detected", "identical")},
-        reference={side: np.array([side in each for each in references], dtype=bool) for side in REFERENCES},
-        cosine=dict(zip(REFERENCES, numbers[:2], strict=True)),
-        cosine_clean=dict(zip(REFERENCES, numbers[2:], strict=True)),
+        reference={side: np.array(columns[side], dtype=bool) for side in REFERENCES},
         **{field: np.array(columns[field], dtype=np.float64) for field in ("psnr", "ssim", "seconds")},
+    )  # fmt: skip
+
+
+def _pick(record: dict[str, Any], box: str) -> tuple:
+    """Values of `PICKED` and `COSINES`, and whether there is each of `REFERENCES`."""
+    get, now, clean, reference = record.get, record["cosine"], record["cosine_clean"], record["reference"]
+    if type(reference) is not list:
+        raise TypeError("reference")
+    return (
+        get("id"), get("error"), get("usable"), get("detected"), get("identical"),
+        get("psnr"), get("ssim"), get("seconds"),
+        now["target"].get(box), now["self"].get(box), clean["target"].get(box), clean["self"].get(box),
+        "target" in reference, "self" in reference,
     )  # fmt: skip

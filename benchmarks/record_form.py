@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from benchmarks.rules import Problem
@@ -46,17 +48,17 @@ def read_records(folder: Path) -> tuple[list[Record], list[Problem]]:
     return records, problems
 
 
-def have_form(columns: dict[str, list], cosines: list[list]) -> bool:
+def have_form(columns: Mapping[str, Sequence], cosines: Sequence[Sequence]) -> bool:
     """Whether columns of many records have the form: the same rule, at a small part of the time.
 
     Args:
-        columns: a list of values for each of some `FIELDS`, ``id`` among them.
-        cosines: lists of cosines, None for one that is not there.
+        columns: values for each of some `FIELDS`, ``id`` among them.
+        cosines: columns of cosines, None for one that is not there.
     """
     return (
         all({*map(type, values)} <= FIELDS[field][0] for field, values in columns.items())
         and all({*map(type, values)} <= NUMBER for values in cosines)
-        and all(-LARGEST <= value <= LARGEST for values in cosines for value in values if value is not None)
+        and not any((abs(np.array(values, dtype=np.float64)) > LARGEST).any() for values in cosines)
         and all(map(is_photo_name, columns["id"]))
     )
 
