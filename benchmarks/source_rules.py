@@ -83,8 +83,8 @@ def _state_problems(name: str, folders: list[Path], told: Mapping[Path, Sources]
     usual = len(counts) - 1 - counts[::-1].argmax(axis=0)  # of as many cells each, what leaves out less
     for folder, own in zip(folders, states, strict=True):
         for bit, part in enumerate(PARTS):
-            for there, verb in ((True, "not "), (False, "")):
-                wrong = np.flatnonzero((own != usual) & ((usual >> bit & 1) == there) & ((own >> bit & 1) != there))
+            for there, verb in ((1, "not "), (0, "")):
+                wrong = np.flatnonzero((usual >> bit & 1 == there) & (own >> bit & 1 != there))
                 if len(wrong):
                     these = _few([told[folder].names[place] for place in wrong])
                     yield folder, f"{these}: {verb}{part}, other than in most cells of {name}"
