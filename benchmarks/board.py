@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks.board_text import latex, markdown
 from benchmarks.cell import read_result
+from benchmarks.cell_records import read_records
 from benchmarks.leaderboard import tabulate, wide_table
 from benchmarks.reported import read_reported, reported_rows
 from benchmarks.rules import doubled, result_problems, rows_problems
@@ -44,7 +45,7 @@ def find_cells(runs: list[Path]) -> list[Path]:
 def _cells_below(folder: Path) -> list[Path]:
     children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())
     if folder / "cells" in children:
-        return sorted(child for child in (folder / "cells").iterdir() if child.is_dir())
+        return sorted(child for child in (folder / "cells").iterdir() if child.is_dir() and not child.is_symlink())
     return [cell for child in children for cell in _cells_below(child)]
 
 
@@ -83,6 +84,7 @@ def write_board(runs: list[Path], out: Path) -> None:
     reported = reported_rows(published).dropna(axis="columns", how="all")
     table = pd.concat([measured, reported], ignore_index=True)
     wide = wide_table(table)
+    read_records(table, cells)  # plots and page need them: what is wrong there must be said before a file is written
     write_bytes(out / "long.csv", table.to_csv(index=False).encode())
     write_bytes(out / "wide.csv", wide_csv(wide))
     write_bytes(out / "leaderboard.md", markdown(measured, wide, published).encode())

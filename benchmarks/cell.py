@@ -53,10 +53,15 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """Hash of what tells this cell from others, and of all that its images depend on, the sources aside."""
+        """Hash of `key_of`."""
+        return sha256_json(self.key_of)
+
+    @cached_property
+    def key_of(self) -> dict[str, Any]:
+        """What tells this cell from others, and all that its images depend on, the sources aside."""
         target = sha256(self.target.image) if self.surrogates else None
         others = [[other.name, sha256(other.image), other.box] for other in self.other_targets]
-        return sha256_json({
+        return {
             "layout": LAYOUT,
             "suite": [self.suite.name, self.suite.image_size, self.suite.crop],
             "method": [self.method, dataclasses.asdict(self.settings), self.method_weights],
@@ -64,7 +69,7 @@ class Cell:
             "target": [self.target.name, target, self.target.box, *others],
             "black_box": [self.black_box, self.white_box],
             "surrogates": [[name, self.weights[name]] for name in self.surrogates],
-        })  # fmt: skip
+        }
 
     @property
     def title(self) -> str:
@@ -125,5 +130,15 @@ def write_result(folder: Path, rows: list[dict], records: list[dict], provenance
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The content of cell.json, or None while the cell is not complete."""
-    return read_json(folder / "cell.json") if (folder / "cell.json").is_file() else None
+    """The content of cell.json, or None while the cell is not complete.
+
+    Raises:
+        FacecloakError: it is there and holds no result.
+    """
+    path = folder / "cell.json"
+    if not path.exists():
+        return None
+    result = read_json(path)
+    if not isinstance(result, dict):
+        raise FacecloakError(f"{path} holds no rows. Delete it and run the benchmark again, or leave its folder out.")
+    return result

@@ -11,9 +11,13 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from benchmarks import record_form
+from benchmarks.record_form import REFERENCES, have_form
 from facecloak.errors import FacecloakError
 
 SIDES = {"impersonation": "target", "obfuscation": "self"}  # the cosine that decides
+PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "seconds")
+COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in REFERENCES]
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def read_records(table: pd.DataFrame, cells: dict[str, Path]) -> dict[str, CellR
         cells: run_id → folder.
 
     Raises:
-        FacecloakError: a file is missing or a line of it is not a record; both are named.
+        FacecloakError: a file is missing or a line of it has not the form of a record; both are named.
     """
     boxes = table[table["source"] == "measured"].drop_duplicates("run_id").set_index("run_id")["black_box"]
     files = []
@@ -80,34 +84,39 @@ def _read_all(files: tuple[tuple[str, str, int, int], ...]) -> list[CellRecords]
 
 
 def _read(path: str, black_box: str) -> CellRecords:
-    records = []
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
-        try:
-            records.append(_pick(orjson.loads(line), black_box))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FacecloakError(
-                f"{path}, line {number}: not a record of a judged image ({type(error).__name__}: {error}). Judge the "
-                "cell again, or leave its folder out."
-            ) from None
-    columns = list(zip(*records, strict=True)) or [()] * 14
-    ids, errors, *flags = columns[:5]
-    references, numbers = columns[5:7], [np.array(column, dtype=np.float64) for column in columns[7:]]
-    usable, detected, identical = (np.array(flag, dtype=bool) for flag in flags)
-    reference, cosine, clean = (
-        dict(zip(("target", "self"), pair, strict=True))
-        for pair in ([np.array(flag, dtype=bool) for flag in references], numbers[:2], numbers[2:4])
-    )
-    return CellRecords([*ids], [*errors], usable, detected, identical, reference, cosine, clean, *numbers[4:])
+    try:
+        lines = Path(path).read_bytes().splitlines()
+        # no list or mapping of a record is kept: many keep the garbage collector busy
+        picked = [*zip(*[_pick(orjson.loads(line), black_box) for line in lines], strict=True)]
+        names = [*PICKED, *COSINES, *REFERENCES]
+        columns = dict(zip(names, picked or [()] * len(names), strict=True))
+        sound = have_form({field: columns[field] for field in PICKED}, [columns[cosine] for cosine in COSINES])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        _, problems = record_form.read_records(Path(path).parent)
+        problem = problems[0][1] if problems else "records.jsonl holds what is no record"
+        raise FacecloakError(f"{Path(path).parent}: {problem}. Judge the cell again, or leave its folder out.")
+    cosines = {
+        column: {side: np.array(columns[column, side], dtype=np.float64) for side in REFERENCES}
+        for column in ("cosine", "cosine_clean")
+    }
+    return CellRecords(
+        [*columns["id"]], [*columns["error"]], **cosines,
+        **{field: np.array(columns[field], dtype=bool) for field in ("usable", "detected", "identical")},
+        reference={side: np.array(columns[side], dtype=bool) for side in REFERENCES},
+        **{field: np.array(columns[field], dtype=np.float64) for field in ("psnr", "ssim", "seconds")},
+    )  # fmt: skip
 
 
 def _pick(record: dict[str, Any], box: str) -> tuple:
-    now, clean, reference = record["cosine"], record["cosine_clean"], record["reference"]
-    if "/" in record["id"] or "\\" in record["id"]:  # pictures are found by it, below the cell's folder only
-        raise ValueError(f"id {record['id']!r} is no file name")
+    """Values of `PICKED` and `COSINES`, and whether there is each of `REFERENCES`."""
+    get, now, clean, reference = record.get, record["cosine"], record["cosine_clean"], record["reference"]
+    if type(reference) is not list:
+        raise TypeError("reference")
     return (
-        record["id"], record["error"], record["usable"], record["detected"], record.get("identical", False),
+        get("id"), get("error"), get("usable"), get("detected"), get("identical"),
+        get("psnr"), get("ssim"), get("seconds"),
+        now["target"].get(box), now["self"].get(box), clean["target"].get(box), clean["self"].get(box),
         "target" in reference, "self" in reference,
-        now.get("target", {}).get(box), now.get("self", {}).get(box),
-        clean.get("target", {}).get(box), clean.get("self", {}).get(box),
-        record.get("psnr"), record.get("ssim"), record.get("seconds"),
     )  # fmt: skip

@@ -13,10 +13,13 @@ from tqdm import tqdm
 from benchmarks.board import find_cells
 from benchmarks.cell import read_result
 from benchmarks.image_rules import image_problems
+from benchmarks.key_rules import key_problems
 from benchmarks.leaderboard import mixed
 from benchmarks.progress import progress
-from benchmarks.record_rules import read_records, record_problems
-from benchmarks.rules import Problem, doubled, result_problems, rows_problems
+from benchmarks.record_form import read_records
+from benchmarks.record_rules import record_problems
+from benchmarks.rules import Problem, doubled, far_problems, result_problems, rows_problems
+from benchmarks.source_rules import Sources, describe_sources, source_problems
 from facecloak.errors import FacecloakError
 
 
@@ -29,7 +32,9 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         where = "" if self.far is None else f", FAR {self.far:g}"
-        return f"{self.folder}{where}: {self.text}"
+        text = f"{self.folder}{where}: {self.text}"
+        # files of others may hold what moves a terminal's cursor, or cannot be printed at all
+        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def check(runs: list[Path]) -> int:
@@ -56,31 +61,43 @@ def check(runs: list[Path]) -> int:
 def findings(folders: list[Path]) -> Iterator[Finding]:
     """What is wrong in each cell, then between them."""
     sound: dict[Path, dict[str, Any]] = {}
+    told: dict[Path, Sources] = {}
     for folder in progress(folders, desc="checking", unit="cell"):
         try:
-            result = read_result(folder)
-        except (FacecloakError, OSError) as error:
-            yield Finding(folder, None, str(error))
-            continue
-        if result is None:
-            yield Finding(folder, None, "not complete: there is no cell.json")
-            continue
-        problems = [*result_problems(result, folder.name)]
-        yield from (Finding(folder, *problem) for problem in problems)
-        if not problems:  # what else reads it relies on its form
-            sound[folder] = result
-            yield from (Finding(folder, *problem) for problem in _cell_problems(folder, result))
+            for problem in _cell_problems(folder, sound, told):
+                yield Finding(folder, *problem)
+        except (FacecloakError, OSError, RecursionError) as error:  # the others are checked all the same
+            yield Finding(folder, None, f"cannot be checked: {error}")
     yield from (Finding(*each) for each in doubled(sound))
     yield from _mixed(sound)
+    yield from (Finding(*each) for each in far_problems(sound))
+    rows = {folder: sound[folder]["rows"][0] for folder in told}
+    yield from (Finding(folder, None, problem) for folder, problem in source_problems(rows, told))
+    older = sum("key_of" not in result["provenance"] for result in sound.values())
+    if older:
+        print(f"{older} cells are of an earlier version and do not say what their key was made of.", file=sys.stderr)
 
 
-def _cell_problems(folder: Path, result: dict[str, Any]) -> Iterator[Problem]:
+def _cell_problems(folder: Path, sound: dict[Path, dict[str, Any]], told: dict[Path, Sources]) -> Iterator[Problem]:
+    """Adds the cell to ``sound`` if its rows, and to ``told`` if its records too have the right form."""
+    result = read_result(folder)
+    if result is None:
+        yield None, "not complete: there is no cell.json"
+        return
+    problems = [*result_problems(result, folder.name)]
+    yield from problems
+    if problems:  # what else reads it relies on its form
+        return
+    sound[folder] = result
     yield from rows_problems(result)
+    yield from key_problems(result)
     records, problems = read_records(folder)
     yield from problems
     if not problems:
+        row = result["rows"][0]
+        told[folder] = describe_sources(records, row["black_box"])
         yield from record_problems(result, records)
-        yield from image_problems(folder, records)
+        yield from image_problems(folder, records, row["image_size"])
 
 
 def _mixed(sound: dict[Path, dict[str, Any]]) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from benchmarks.record_rules import Record, was_made
+from benchmarks.record_form import Record
+from benchmarks.record_rules import was_made
 from benchmarks.rules import Problem
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image, read_json, sha256
@@ -18,10 +20,13 @@ from facecloak.metrics.quality import psnr, ssim
 TOLERANCE = 1e-6  # dB, and of SSIM: another machine may round another way
 
 
-def image_problems(folder: Path, records: list[Record]) -> Iterator[Problem]:
+def image_problems(folder: Path, records: list[Record], side: int) -> Iterator[Problem]:
     """Every image that the records tell of is there, as its outcome says, and no other.
 
     PSNR and SSIM are computed again where the run kept the source.
+
+    Args:
+        side: of the square that every image must be, in pixels.
     """
     made = {record["id"]: record for record in records if was_made(record)}
     finished = {record["id"] for record in records if record["usable"]}  # a failed image has an outcome and no picture
@@ -34,10 +39,10 @@ def image_problems(folder: Path, records: list[Record]) -> Iterator[Problem]:
             yield None, f"{kind}/{name} is there, and no record tells of it"
     for name, record in made.items():
         if (folder / "images" / f"{name}.png").is_file() and (folder / "outcomes" / f"{name}.json").is_file():
-            yield from ((None, problem) for problem in _picture_problems(folder, record))
+            yield from ((None, problem) for problem in _picture_problems(folder, record, side))
 
 
-def _picture_problems(folder: Path, record: Record) -> Iterator[str]:
+def _picture_problems(folder: Path, record: Record, side: int) -> Iterator[str]:
     name = record["id"]
     picture, source = folder / "images" / f"{name}.png", folder.parents[1] / "sources" / f"{name}.png"
     try:
@@ -51,17 +56,23 @@ def _picture_problems(folder: Path, record: Record) -> Iterator[str]:
     if outcome.get("png_sha256") != found:
         yield f"images/{name}.png has SHA-256 {found}, outcomes/{name}.json says {outcome.get('png_sha256')}"
         return
-    if source.is_file():
-        yield from _quality_problems(record, picture, source)
+    pixels = []
+    for path in (picture, source) if source.is_file() else (picture,):
+        try:
+            pixels.append(read_image(path))
+        except FacecloakError as error:
+            yield str(error)
+            return
+        if pixels[-1].shape != (side, side, 3):
+            yield f"{path} has {pixels[-1].shape[1]}×{pixels[-1].shape[0]} pixels, image_size is {side}"
+            return
+    if len(pixels) == 2:
+        yield from _quality_problems(record, *pixels, source)
 
 
-def _quality_problems(record: Record, picture: Path, source: Path) -> Iterator[str]:
-    try:
-        pair = [torch.tensor(read_image(path)).permute(2, 0, 1)[None] for path in (picture, source)]
-        values = {"psnr": float(psnr(*pair)), "ssim": float(ssim(*pair))}
-    except FacecloakError as error:
-        yield f"images/{record['id']}.png: {error}"
-        return
+def _quality_problems(record: Record, picture: np.ndarray, photo: np.ndarray, source: Path) -> Iterator[str]:
+    pair = [torch.tensor(image).permute(2, 0, 1)[None] for image in (picture, photo)]
+    values = {"psnr": float(psnr(*pair)), "ssim": float(ssim(*pair))}
     for name, value in values.items():
         stored = math.inf if record.get(name) is None else record[name]  # the PSNR of identical images
         if value != stored and not abs(value - stored) <= TOLERANCE:

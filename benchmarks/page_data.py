@@ -21,11 +21,8 @@ from benchmarks.averages import (
 from benchmarks.cell import read_result
 from benchmarks.cell_records import CellRecords
 from benchmarks.leaderboard import headline_far
-from benchmarks.records import COLUMNS
+from benchmarks.records import BY_FAR, COLUMNS
 
-# what differs between the rows of a cell; all else is the same in each
-ENDS = ("", "_low", "_high", "_clean")
-BY_FAR = ["threshold", "n_psr", "n_dodging", *(f"{rate}{end}" for rate in ("psr", "dodging", "joint") for end in ENDS)]
 OF_CELL = [column for column in COLUMNS if column not in (*BY_FAR, "far")]
 PROVENANCE = ("settings", "thresholds", "weights", "torch")
 

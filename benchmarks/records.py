@@ -82,6 +82,9 @@ COLUMNS = {
     "note": "what could not be measured, and why",
 }
 
+# what differs between the rows of a cell beside their FAR; all else is the same in each
+ENDS = ("", "_low", "_high", "_clean")
+BY_FAR = ["threshold", "n_psr", "n_dodging", *(f"{rate}{end}" for rate in ("psr", "dodging", "joint") for end in ENDS)]
 
 # which other photo a kind of success is decided from
 NEEDED = {"impersonation": ["target"], "obfuscation": ["self"], "joint": ["target", "self"]}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import COLUMNS, SCHEMA_VERSION
+from benchmarks.records import BY_FAR, COLUMNS, SCHEMA_VERSION
 from facecloak.config import settings_hash
 from facecloak.recognizers.calibration import far_key
 
@@ -34,18 +35,16 @@ RANGES = dict.fromkeys(RATES, (0, 1)) | dict.fromkeys(WHOLE, (0, math.inf)) | {
     "fd": (-1e-3, math.inf), "seconds_per_image": (0, math.inf), "training_seconds": (0, math.inf),
     "amortised_seconds_per_image": (0, math.inf), "peak_memory_mb": (0, math.inf), "unet_passes": (0, math.inf),
 }  # fmt: skip
-# what differs between the rows of a cell, which are of several FARs
-BY_FAR = {"far", "threshold", *(column for column in RATES if not column.startswith("rank")), "n_psr", "n_dodging"}
 KEY = ("suite", "method", "settings_hash", "objective", "target", "black_box", "white_box", "far")
 
 
-def result_problems(result: Any, name: str) -> Iterator[Problem]:
+def result_problems(result: dict[str, Any], name: str) -> Iterator[Problem]:
     """Whether the content of a cell.json has the form and the ranges of `COLUMNS`; what else reads it relies on that.
 
     Args:
         name: of the cell's folder.
     """
-    if not isinstance(result, dict) or not isinstance(result.get("rows"), list) or not result["rows"]:
+    if not isinstance(result.get("rows"), list) or not result["rows"]:
         yield None, "cell.json holds no rows"
         return
     if not isinstance(result.get("provenance"), dict):
@@ -110,7 +109,7 @@ def rows_problems(result: dict[str, Any]) -> Iterator[Problem]:
         yield far, f"{fars.count(far)} rows of this FAR"
     for row in result["rows"]:
         for column in COLUMNS:
-            if column not in BY_FAR and row.get(column) != first.get(column):
+            if column not in ("far", *BY_FAR) and row.get(column) != first.get(column):
                 yield row["far"], f"{column} is {row.get(column)!r}, in the cell's first row {first.get(column)!r}"
         yield from ((row["far"], problem) for problem in [*_orders(row), *_counts(row)])
     yield from _provenance_problems(result["rows"], result["provenance"])
@@ -190,3 +189,18 @@ def doubled(results: Mapping[Path, dict[str, Any]]) -> Iterator[tuple[Path, floa
                     same = "run_id" if key[0] == "run_id" else "method, settings, objective, target and black box"
                     yield folder, far, f"doubled: {first} has a row of the same {same}"
                     break
+
+
+def far_problems(results: Mapping[Path, dict[str, Any]]) -> Iterator[tuple[Path, None, str]]:
+    """(folder, None, what is wrong) of each cell whose FARs are not those of most others on its board."""
+    boards: dict[tuple[str, str], dict[Path, tuple[float, ...]]] = {}
+    for folder, result in results.items():
+        board = boards.setdefault((result["rows"][0]["suite"], result["rows"][0]["objective"]), {})
+        board[folder] = tuple(sorted({row["far"] for row in result["rows"]}, reverse=True))
+    for name, board in sorted(boards.items()):
+        counts = Counter(board.values())
+        usual = max(counts, key=lambda fars: (counts[fars], len(fars)))
+        for folder, fars in board.items():
+            if fars != usual:
+                found, wanted = (", ".join(f"{far:g}" for far in each) for each in (fars, usual))
+                yield folder, None, f"has rows of FAR {found}, most other cells of {' '.join(name)} of {wanted}"

@@ -215,6 +215,6 @@ class Runner:
             records, cell.objective, cell.black_box, self._surrogates_of(cell), thresholds, self.suite.fars
         )
         write_result(folder, [constant | row for row in rows], records, {
-            "fingerprint": self._fingerprint(cell), "key": cell.key, "weights": cell.weights,
+            "fingerprint": self._fingerprint(cell), "key": cell.key, "key_of": cell.key_of, "weights": cell.weights,
             "settings": vars(cell.settings), "thresholds": thresholds, "torch": torch.__version__,
         })  # fmt: skip

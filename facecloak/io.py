@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from PIL import Image, UnidentifiedImageError
 
 from facecloak.errors import FacecloakError
@@ -143,9 +144,9 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; `FacecloakError` names the file when it is missing or damaged."""
+    """Read JSON; `FacecloakError` names the file when it is missing, damaged, or holds NaN, which is no JSON."""
     try:
-        return json.loads(Path(path).read_text())
+        return orjson.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise FacecloakError(f"{path}: no such file.") from None
     except IsADirectoryError:

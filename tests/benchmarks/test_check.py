@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facecloak.cli import main
-from facecloak.io import read_image, read_json, write_json, write_png
+from facecloak.io import read_image, read_json, sha256_json, write_json, write_png
 from facecloak.metrics import wilson_interval
 from tests.benchmarks.handmade import WEIGHTS, answer, edit, findings, set_row, set_rows, write_run
 
@@ -82,13 +82,13 @@ def test_a_cell_in_two_runs_is_named(run, cell, tmp_path, capsys):
     assert "doubled" in capsys.readouterr().err and not (tmp_path / "board").exists()
 
 
-def test_the_same_settings_under_another_key_are_doubled(run, cell, tmp_path, capsys):
-    twin = cell.rename(tmp_path / "twin")
-    other = cell.with_name(cell.name[:-12] + "0" * 12)
-    shutil.copytree(twin, cell)
-    shutil.copytree(twin, other)
+def test_the_same_settings_under_another_key_are_doubled(run, cell, capsys):
+    key_of = read_json(cell / "cell.json")["provenance"]["key_of"]
+    key_of["target"][1] = "0" * 64  # another photo of the target
+    key = sha256_json(key_of)
+    other = shutil.copytree(cell, cell.with_name(cell.name[:-12] + key[:12]))
     set_rows(other, run_id=other.name)
-    edit(other, lambda _, provenance: provenance.update(key="0" * 64))
+    edit(other, lambda _, provenance: provenance.update(key=key, key_of=key_of))
     status, lines, _ = answer(capsys, run)
     assert status == 1 and len(lines) == 2 and all("same method, settings" in line for line in lines)
 

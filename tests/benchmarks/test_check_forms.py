@@ -1,16 +1,22 @@
 """What has not even the form of results, or leaves something out, is a finding of the check and never a traceback."""
 
+import shutil
+
+import numpy as np
 import pytest
 
+from benchmarks.check import Finding
 from facecloak.cli import main
-from facecloak.io import read_json, sha256, write_json
+from facecloak.config import settings_hash
+from facecloak.io import read_json, sha256, write_json, write_png
 from tests.benchmarks.handmade import answer, edit, edit_records, findings, set_row, set_rows
 
 
 @pytest.mark.parametrize(
     ("garbage", "said"),
     [("{", "not valid JSON"), ("[]", "holds no rows"), ('{"rows": [3], "provenance": {}}', "a row is 3"),
-     ('{"rows": []}', "holds no rows"), ('{"rows": [{}]}', "holds no provenance")],
+     ('{"rows": []}', "holds no rows"), ('{"rows": [{}]}', "holds no provenance"), ("null", "holds no rows"),
+     ("[" * 200_000, "not valid JSON"), ('{"rows": "\\ud800"}', "not valid JSON")],
 )  # fmt: skip
 def test_garbage_in_cell_json_is_a_finding(run, cell, capsys, tmp_path, garbage, said):
     (cell / "cell.json").write_text(garbage)
@@ -25,8 +31,9 @@ def test_garbage_in_cell_json_is_a_finding(run, cell, capsys, tmp_path, garbage,
         ({"schema_version": 2}, "schema_version is 2, this facecloak reads 3"),
         ({"psr": 1.2}, "psr is 1.2, not in 0 to 1"),
         ({"psr": "0.5"}, "psr is '0.5', not a finite number"),
-        ({"psr": float("nan")}, "psr is nan, not a finite number"),
-        ({"psnr": 10**400}, "not a finite number"),
+        ({"psr": float("nan")}, "not valid JSON"),
+        ({"psnr": 10**400}, "not valid JSON"),
+        ({"psnr": 1e305}, "psnr is 1e+305, not a finite number"),
         ({"psr": True}, "psr is True, not a finite number"),
         ({"psr_low": None}, "either all or none"),
         ({"psr_low": 0.9, "psr": 0.5}, "outside of its interval"),
@@ -63,6 +70,32 @@ def test_a_renamed_folder_is_named(run, cell, capsys):
 def test_provenance_that_lacks_something_is_named(run, cell, capsys):
     edit(cell, lambda _, provenance: provenance.pop("weights"))
     assert "provenance lacks weights" in findings(capsys, run, cell)
+
+
+def test_a_cell_json_that_is_a_folder_is_named(run, cell, capsys, tmp_path):
+    (cell / "cell.json").unlink()
+    (cell / "cell.json").mkdir()
+    assert "cell.json: a folder" in findings(capsys, run, cell)
+    assert main(["leaderboard", str(run), "--out", str(tmp_path / "board")]) == 2
+    assert "cell.json: a folder" in capsys.readouterr().err and not (tmp_path / "board").exists()
+
+
+def test_a_setting_that_is_infinite_is_named(run, cell, capsys, tmp_path):
+    def change(rows, provenance):
+        provenance["settings"]["strength"] = float("inf")
+        for row in rows:
+            row["settings_hash"] = settings_hash(provenance["settings"])
+
+    edit(cell, change)
+    assert "not valid JSON" in findings(capsys, run, cell)
+    assert main(["leaderboard", str(run), "--out", str(tmp_path / "board")]) == 2
+    assert "not valid JSON" in capsys.readouterr().err
+
+
+def test_a_link_to_a_cell_elsewhere_is_no_cell(run, cell, capsys, tmp_path):
+    cell.symlink_to(cell.rename(tmp_path / "elsewhere"))
+    status, lines, _ = answer(capsys, run)
+    assert status == 0 and lines[0].startswith("11 cells")
 
 
 @pytest.mark.usefixtures("tables_only")
@@ -115,11 +148,45 @@ def test_outcomes_that_are_damaged_or_missing_are_named(run, cell, capsys):
     assert "outcomes/p13.json is missing" in found
 
 
-def test_a_damaged_image_whose_hash_was_adapted_is_named(run, cell, capsys):
-    (cell / "images" / "p11.png").write_bytes(b"no picture")
-    outcome = read_json(cell / "outcomes" / "p11.json") | {"png_sha256": sha256(cell / "images" / "p11.png")}
+@pytest.mark.parametrize("sources", [True, False])
+@pytest.mark.parametrize(
+    ("side", "said"), [(None, "not a readable image"), (4, "images/p11.png has 4×4 pixels, image_size is 16")]
+)
+def test_an_image_that_is_none_or_of_another_size_with_its_hash_is_named(run, cell, capsys, sources, side, said):
+    """Whether the run kept its source or not."""
+    picture = cell / "images" / "p11.png"
+    write_png(picture, np.zeros((side, side, 3), np.uint8)) if side else picture.write_bytes(b"")
+    outcome = read_json(cell / "outcomes" / "p11.json") | {"png_sha256": sha256(picture)}
     write_json(cell / "outcomes" / "p11.json", outcome)
-    assert "not a readable image" in findings(capsys, run, cell)
+    if not sources:
+        shutil.rmtree(run / "sources")
+    assert said in findings(capsys, run, cell)
+
+
+def test_a_cell_that_cannot_be_checked_does_not_hide_the_others(run, cell, capsys, monkeypatch):
+    text = (cell / "cell.json").read_text()
+    (cell / "cell.json").write_text(text.replace('"n_fid": 3', f'"n_fid": {"[" * 1000 + "]" * 1000}'))
+    unreadable, tampered = (next(run.glob(f"cells/pgd-default_2_{box}_*")) for box in ("bob", "cyd"))
+
+    def refuse(path):
+        if path.is_relative_to(unreadable):
+            raise PermissionError(13, "Permission denied", str(path))
+        return sha256(path)
+
+    monkeypatch.setattr("benchmarks.image_rules.sha256", refuse)
+    set_row(tampered, psr=1.2)
+    status, lines, _ = answer(capsys, run)
+    assert status == 1 and len(lines) == 3
+    assert lines[0].startswith(f"{cell}: cannot be checked: maximum recursion")
+    assert lines[1].startswith(f"{unreadable}: cannot be checked: [Errno 13]")
+    assert lines[2].startswith(f"{tampered}, FAR 0.01: psr is 1.2")
+
+
+def test_what_cannot_be_printed_is_printed_in_another_way(run, cell, capsys):
+    outcome = read_json(cell / "outcomes" / "p11.json") | {"error": "a\x1b[2J\nb é"}
+    write_json(cell / "outcomes" / "p11.json", outcome)
+    assert "tells of an error (a\\x1b[2J\\nb é)" in findings(capsys, run, cell)
+    assert str(Finding(cell, None, "\udc80")).endswith("\\udc80")
 
 
 @pytest.mark.parametrize("content", [None, "nothing"])
