@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,15 +91,16 @@ def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, CellRecord
     objective = board["objective"].iloc[0]
     for method, cells in board.groupby([*METHOD, "name"], sort=True, dropna=False):
         shared = dict(zip([*METHOD, "name"], method, strict=True)) | sizes
-        shared["photos"], dodging = (count_photos(cells, records, kind) for kind in (objective, "obfuscation"))
         by_box = [(box, cells[cells["black_box"] == box]) for box in boxes]
-        judged = [(box, own, count_photos(own, records, objective)) for box, own in by_box]
+        judged = [(box, own, photo_ids(own, records, objective)) for box, own in by_box]
+        shared["photos"] = len(set().union(*(ids for *_, ids in judged)))
+        dodging = len(photo_ids(cells, records, "obfuscation"))
         for far in fars:
             line = shared | {"far": far} | _means(cells[cells["far"] == far], shared["expected"])
             for rate, photos in (("psr", shared["photos"]), ("dodging", dodging)):
                 mean = _rate(cells.loc[cells["far"] == far, rate], shared["expected"], photos)
                 line |= {rate: mean.value, f"{rate}_low": mean.low, f"{rate}_high": mean.high}
-            rates = {box: _rate(own.loc[own["far"] == far, "psr"], targets, photos) for box, own, photos in judged}
+            rates = {box: _rate(own.loc[own["far"] == far, "psr"], targets, len(ids)) for box, own, ids in judged}
             yield line | {"boxes": rates}
 
 
@@ -127,14 +129,14 @@ def complete_mean(values: pd.Series, expected: int) -> float:
     return float(numbers.mean()) if expected and len(numbers) == expected and numbers.notna().all() else math.nan
 
 
-def count_photos(cells: pd.DataFrame, records: dict[str, CellRecords] | None, objective: str) -> int:
-    """How many different photos are in the rates of an objective in these rows' cells; 0 without records."""
+def photo_ids(cells: pd.DataFrame, records: dict[str, CellRecords] | None, objective: str) -> set[str]:
+    """The different photos that are in the rates of an objective in these rows' cells; none without records."""
     photos: set[str] = set()
     for run_id in cells["run_id"].unique() if records else []:
         record = records[run_id]
         counted = ~np.isnan(record.outcomes(objective, 0.0))
-        photos.update(name for name, each in zip(record.ids, counted, strict=True) if each)
-    return len(photos)
+        photos.update(compress(record.ids, counted))
+    return photos
 
 
 def distance_name(board: pd.DataFrame) -> str:
