@@ -59,7 +59,7 @@ def irregular(tmp_path):
         for each in seen[:2] if box == "bob" else seen[:1]:  # p0 is in no cell's rate, p1 in ada's alone
             each.update(detected=False, cosine={"target": {}, "self": {}})
         seen[3]["reference"] = ["target"]
-        del seen[3]["cosine"]["self"], seen[3]["cosine_clean"]["self"]
+        seen[3]["cosine"]["self"] = seen[3]["cosine_clean"]["self"] = {}
         write_cell(run, "strong", target, box, seen, fd_network="other", **shared)
         write_cell(run, "none", target, box, **shared)
         if (target, box) != ("2", "bob"):
