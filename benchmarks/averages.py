@@ -1,137 +1,156 @@
-"""What a method achieves over the cells of a board, and how sure that is."""
+"""What a method achieves over the cells of a board, and how sure that is: of tables, plots and page the one source."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import compress
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.cell_records import CellRecords
-from benchmarks.leaderboard import method_names
+from benchmarks.leaderboard import BOARD, METHOD, TASK, method_names
 from facecloak.metrics import wilson_interval
 
-BOARD = ["suite", "objective"]
-METHOD = ["method", "preset", "settings_hash"]
 INTERVAL = (
     "95 % Wilson interval, with one result a photo: recognizers and targets judge the same photos, so that more "
     "results are not more photos"
 )
-COUNTS = ("n_images", "n_undetected", "n_failed", "n_unusable", "n_identical")
-MEANS = ("psr_clean", "dodging", "dodging_clean", "joint", "ssim", "lpips", "seconds_per_image",
+COUNTS = ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable")
+MEANS = ("psr_clean", "dodging_clean", "joint", "ssim", "lpips", "distance", "seconds_per_image",
          "amortised_seconds_per_image")  # fmt: skip
-RATE = ["psr", "psr_low", "psr_high"]
-NUMBERS = [*RATE, *MEANS, "psnr", "distance"]
-AVERAGES = [*BOARD, "white_box", *METHOD, "name", "far", *NUMBERS, *COUNTS, "photos", "cells", "expected"]
-BOXES = [*BOARD, "white_box", "name", "black_box", "far", *RATE, "photos", "cells", "expected"]
+NUMBERS = [*(f"{rate}{end}" for rate in ("psr", "dodging") for end in ("", "_low", "_high")), *MEANS, "psnr"]
+SIZES = ("photos", "cells", "n_targets", "n_boxes", "expected")
+AVERAGES = ["source", *BOARD, *METHOD, "name", "far", *NUMBERS, "distance_name", "device", *COUNTS, *SIZES, "boxes"]
 
 
-def boards(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Suite and objective of each board, sorted."""
-    return sorted({(suite, objective) for suite, objective in table[BOARD].itertuples(index=False)})
+class Rate(NamedTuple):
+    """A mean rate with its interval (see `INTERVAL`), fractions; NaN unless all ``expected`` cells are there."""
+
+    value: float
+    low: float
+    high: float
+    cells: int
+    expected: int
+
+
+def tasks(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The different pairs of suite and objective, sorted."""
+    return sorted({*table[TASK].itertuples(index=False, name=None)})
 
 
 def name_methods(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a column ``name``: what a line of the board is called, by suite and objective."""
-    lines = table.drop_duplicates([*BOARD, *METHOD, "source"])[[*BOARD, *METHOD, "source"]].fillna("")
+    lines = table.drop_duplicates([*TASK, *METHOD, "source"])[[*TASK, *METHOD, "source"]].fillna("")
     named = []
-    for _, part in lines.groupby([*BOARD, "source"]):
+    for _, part in lines.groupby([*TASK, "source"]):
         if part["source"].iloc[0] == "measured":
             names = method_names(part.assign(white_box=False))
         else:
             names = part["method"]
         named.append(part.assign(name=[*names]))
-    keyed = pd.concat(named).set_index([*BOARD, *METHOD, "source"])["name"]
-    keys = pd.MultiIndex.from_frame(table[[*BOARD, *METHOD, "source"]].fillna(""))
+    keyed = pd.concat(named).set_index([*TASK, *METHOD, "source"])["name"]
+    keys = pd.MultiIndex.from_frame(table[[*TASK, *METHOD, "source"]].fillna(""))
     return table.assign(name=keyed.reindex(keys).to_numpy())
 
 
-def average_methods(table: pd.DataFrame, records: dict[str, CellRecords]) -> pd.DataFrame:
-    """A line for each method and FAR of measured rows, black box and white box apart.
+def average_methods(table: pd.DataFrame, records: dict[str, CellRecords] | None = None) -> pd.DataFrame:
+    """A line for each method and FAR, measured and published rows and black and white boxes each apart.
 
-    Nothing is averaged over what is there alone: ``psr`` and all other means are NaN unless the method has every cell
-    (target × black box) that some method of its board has, and the value in each.
+    Nothing is averaged over what is there alone: all means are NaN unless the method has every cell of its board (each
+    target × each black box that some row has) and the value in each. A method without a row of a FAR that others of its
+    suite and objective have gets a line of that FAR all the same, with 0 cells.
 
     Args:
         table: with `name_methods`' column.
-        records: run_id → what `read_records` gives.
+        records: run_id → what `read_records` gives; without it there are no ``photos`` and no intervals.
 
     Returns:
-        suite, objective, white_box, name, method, preset, settings_hash, far; ``psr`` with ``psr_low`` and ``psr_high``
-        (see `INTERVAL`) and the means (fractions, as in the rows); ``psnr`` in dB, infinite where all images are
-        identical; ``distance``; sums of the counts; ``photos`` in the rates, ``cells`` and ``expected`` cells.
+        columns `AVERAGES`: means as in the rows, ``psr`` and ``dodging`` with the ends of their intervals; ``psnr``
+        (dB) over the cells with images that differ from their source, infinite where no cell has one; ``distance`` with
+        the network of ``distance_name`` (see there); sums of the counts, empty where there are none; ``photos``,
+        different ones in ``psr``, at whatever FAR; ``expected`` = n_targets × n_boxes cells; ``boxes``, black box →
+        `Rate`, its PSR over the board's targets.
     """
-    measured, lines = table[table["source"] == "measured"], []
-    for kind, board in measured.groupby([*BOARD, "white_box"], sort=True):
-        expected = len(board[["target", "black_box"]].drop_duplicates())
-        for method, cells in board.groupby([*METHOD, "name"], sort=True):
-            photos = count_photos(cells, records)
-            for far, rows in cells.groupby("far", sort=True):
-                line = dict(zip([*BOARD, "white_box", *METHOD, "name"], (*kind, *method), strict=True))
-                lines.append(line | {"far": far, "photos": photos} | _line(rows, expected, photos))
-    return pd.DataFrame(lines, columns=AVERAGES).astype(dict.fromkeys(NUMBERS, "float64") | {"white_box": bool})
+    lines = []
+    for (source, *_), part in table.groupby(["source", *TASK], sort=True):
+        fars, seen = sorted(part["far"].unique()), records if source == "measured" else None
+        for kind, board in part.groupby(BOARD, sort=True):
+            shared = {"source": source, **dict(zip(BOARD, kind, strict=True)), "distance_name": distance_name(board)}
+            lines += [shared | line for line in _lines(board, fars, seen)]
+    types = dict.fromkeys(NUMBERS, "float64") | dict.fromkeys((*COUNTS, *SIZES), "Int64") | {"white_box": bool}
+    return pd.DataFrame(lines, columns=AVERAGES).astype(types)
 
 
-def _line(rows: pd.DataFrame, expected: int, photos: int) -> dict[str, float]:
-    psr = complete_mean(rows["psr"], expected)
-    low, high = interval(psr, photos)
-    distance = rows["fid"] if rows["fid"].notna().any() else rows["fd"]
-    identical = pd.to_numeric(rows["n_identical"]).fillna(0)
-    psnr = pd.to_numeric(rows["psnr"]).where(~(rows["psnr"].isna() & (identical > 0)), math.inf)
+def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, CellRecords] | None) -> Iterator[dict[str, Any]]:
+    board = board.assign(distance=_distances(board))
+    boxes, targets = sorted(board["black_box"].unique()), board["target"].nunique()
+    sizes = {"n_targets": targets, "n_boxes": len(boxes), "expected": targets * len(boxes)}
+    objective = board["objective"].iloc[0]
+    for method, cells in board.groupby([*METHOD, "name"], sort=True, dropna=False):
+        shared = dict(zip([*METHOD, "name"], method, strict=True)) | sizes
+        by_box = [(box, cells[cells["black_box"] == box]) for box in boxes]
+        judged = [(box, own, photo_ids(own, records, objective)) for box, own in by_box]
+        shared["photos"] = len(set().union(*(ids for *_, ids in judged)))
+        dodging = len(photo_ids(cells, records, "obfuscation"))
+        for far in fars:
+            line = shared | {"far": far} | _means(cells[cells["far"] == far], shared["expected"])
+            for rate, photos in (("psr", shared["photos"]), ("dodging", dodging)):
+                mean = _rate(cells.loc[cells["far"] == far, rate], shared["expected"], photos)
+                line |= {rate: mean.value, f"{rate}_low": mean.low, f"{rate}_high": mean.high}
+            rates = {box: _rate(own.loc[own["far"] == far, "psr"], targets, len(ids)) for box, own, ids in judged}
+            yield line | {"boxes": rates}
+
+
+def _means(rows: pd.DataFrame, expected: int) -> dict[str, Any]:
+    """Means, sums of counts and devices of a method's rows at one FAR."""
+    numbers = {column: pd.to_numeric(rows[column]).dropna() for column in COUNTS}
+    identical = rows["psnr"].isna() & (pd.to_numeric(rows["n_identical"]).fillna(0) > 0)
     return (
-        {"psr": psr, "psr_low": low, "psr_high": high}
-        | {column: complete_mean(rows[column], expected) for column in MEANS}
-        | {"psnr": complete_mean(psnr, expected), "distance": complete_mean(distance, expected)}
-        | {column: int(pd.to_numeric(rows[column]).fillna(0).sum()) for column in COUNTS}
-        | {"cells": len(rows), "expected": expected}
+        {column: complete_mean(rows[column], expected) for column in MEANS}
+        | {"psnr": complete_mean(rows.loc[~identical, "psnr"], expected - int(identical.sum()))}
+        | ({"psnr": math.inf} if identical.sum() == expected else {})
+        | {column: int(counts.sum()) if len(counts) else pd.NA for column, counts in numbers.items()}
+        | {"cells": len(rows), "device": "; ".join(sorted({*rows["device"].dropna()}))}
     )
 
 
-def average_boxes(table: pd.DataFrame, records: dict[str, CellRecords]) -> pd.DataFrame:
-    """The same for each method and black box: PSR over its targets, NaN unless there are all of them.
-
-    Returns:
-        suite, objective, white_box, name, black_box, far, psr, psr_low, psr_high, photos, cells, expected.
-    """
-    measured, lines = table[table["source"] == "measured"], []
-    for kind, board in measured.groupby([*BOARD, "white_box"], sort=True):
-        for box, judged in board.groupby("black_box", sort=True):
-            expected = judged["target"].nunique()
-            for name, cells in judged.groupby("name", sort=True):
-                photos = count_photos(cells, records)
-                for far, rows in cells.groupby("far", sort=True):
-                    psr = complete_mean(rows["psr"], expected)
-                    low, high = interval(psr, photos)
-                    line = dict(zip([*BOARD, "white_box"], kind, strict=True))
-                    line |= {"name": name, "black_box": box, "far": far, "psr": psr, "psr_low": low, "psr_high": high}
-                    lines.append(line | {"photos": photos, "cells": len(rows), "expected": expected})
-    return pd.DataFrame(lines, columns=BOXES).astype(dict.fromkeys(RATE, "float64") | {"white_box": bool})
+def _rate(values: pd.Series, expected: int, photos: int) -> Rate:
+    rate = complete_mean(values, expected)
+    known = photos and not math.isnan(rate)
+    return Rate(rate, *(wilson_interval(rate * photos, photos) if known else (math.nan,) * 2), len(values), expected)
 
 
 def complete_mean(values: pd.Series, expected: int) -> float:
     """The mean, or NaN unless there are ``expected`` values and each was measured."""
     numbers = pd.to_numeric(values)
-    return float(numbers.mean()) if len(numbers) == expected and numbers.notna().all() else math.nan
+    return float(numbers.mean()) if expected and len(numbers) == expected and numbers.notna().all() else math.nan
 
 
-def interval(rate: float, photos: int) -> tuple[float, float]:
-    """The 95 % interval of a rate of so many photos, as fractions; NaN for a rate that is NaN."""
-    return (math.nan, math.nan) if math.isnan(rate) else wilson_interval(rate * photos, photos)
-
-
-def count_photos(cells: pd.DataFrame, records: dict[str, CellRecords]) -> int:
-    """How many different photos are in the rates of these rows' cells."""
+def photo_ids(cells: pd.DataFrame, records: dict[str, CellRecords] | None, objective: str) -> set[str]:
+    """The different photos that are in the rates of an objective in these rows' cells; none without records."""
     photos: set[str] = set()
-    for run_id, objective in {*cells[["run_id", "objective"]].itertuples(index=False)}:
+    for run_id in cells["run_id"].unique() if records else []:
         record = records[run_id]
         counted = ~np.isnan(record.outcomes(objective, 0.0))
-        photos.update(name for name, each in zip(record.ids, counted, strict=True) if each)
-    return len(photos)
+        photos.update(compress(record.ids, counted))
+    return photos
 
 
-def distance_name(table: pd.DataFrame) -> str:
-    """FID only if it is FID; fd_NAME with another network, fd where there are several."""
-    networks = set(table["fd_network"].dropna())
-    if table["fid"].notna().any():
+def distance_name(board: pd.DataFrame) -> str:
+    """The Fréchet distance that a board's rows are compared by: FID where there is one, else fd_NAME.
+
+    A distance with another network stands in no column beside it; with several networks, none of which is FID's, it is
+    fd and nobody has one.
+    """
+    if board["fid"].notna().any():
         return "FID"
+    networks = {*board["fd_network"].dropna()}
     return f"fd_{networks.pop()}" if len(networks) == 1 else "fd"
+
+
+def _distances(board: pd.DataFrame) -> pd.Series:
+    name = distance_name(board)
+    return board["fid"] if name == "FID" else board["fd"].where("fd_" + board["fd_network"].astype(str) == name)

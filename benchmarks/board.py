@@ -10,10 +10,11 @@ import pandas as pd
 from benchmarks.board_text import latex, markdown
 from benchmarks.cell import read_result
 from benchmarks.cell_records import read_records
-from benchmarks.leaderboard import tabulate, wide_table
+from benchmarks.leaderboard import tabulate
 from benchmarks.reported import read_reported, reported_rows
 from benchmarks.rules import doubled, result_problems, rows_problems
 from benchmarks.tables import wide_csv
+from benchmarks.wide import wide_table
 from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
@@ -83,8 +84,7 @@ def write_board(runs: list[Path], out: Path) -> None:
     # without the empty columns, which would take away the type that the measured rows give them
     reported = reported_rows(published).dropna(axis="columns", how="all")
     table = pd.concat([measured, reported], ignore_index=True)
-    wide = wide_table(table)
-    read_records(table, cells)  # plots and page need them: what is wrong there must be said before a file is written
+    wide = wide_table(table, read_records(table, cells))
     write_bytes(out / "long.csv", table.to_csv(index=False).encode())
     write_bytes(out / "wide.csv", wide_csv(wide))
     write_bytes(out / "leaderboard.md", markdown(measured, wide, published).encode())

@@ -32,7 +32,7 @@ def markdown(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame
     sections = ["# Leaderboard\n"]
     for kind, part in measured.groupby(BOARD, sort=True):
         lines = _lines(wide, kind, "measured")
-        head = f"## {title(part)}{', white box' if kind[2] else ''}\n"
+        head = f"## {title(part, lines['far'].iloc[0])}{', white box' if kind[2] else ''}\n"
         notes = _notes(part, lines) + ([WHITE] if kind[2] else [])
         sections += [head, markdown_table(*lines_of(_columns(lines))), " ".join(notes) + "\n"]
     for kind, part in published.groupby(BOARD, sort=True):
@@ -57,8 +57,8 @@ def latex(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame) -
         notes = _notes(own, lines[lines["source"] == "measured"]) if len(own) else []
         notes += [WHITE] if kind[2] else []
         notes += [f"† {REPORTED}", *_papers(others)] if len(others) else []
-        caption = f"{title(own if len(own) else others)}{', white box' if kind[2] else ''}. {' '.join(notes)}"
-        tables.append(_tabular(lines, caption))
+        head = title(own if len(own) else others, lines["far"].iloc[0])
+        tables.append(_tabular(lines, f"{head}{', white box' if kind[2] else ''}. {' '.join(notes)}"))
     return "\n".join(tables)
 
 

@@ -8,16 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.averages import (
-    BOARD,
-    COUNTS,
-    INTERVAL,
-    MEANS,
-    average_boxes,
-    average_methods,
-    boards,
-    distance_name,
-)
+from benchmarks.averages import COUNTS, INTERVAL, MEANS, average_methods, tasks
 from benchmarks.cell import read_result
 from benchmarks.cell_records import CellRecords
 from benchmarks.leaderboard import headline_far
@@ -33,9 +24,10 @@ def describe_boards(table: pd.DataFrame, records: dict[str, CellRecords]) -> lis
     Args:
         table: with `name_methods`' column.
     """
-    averages, boxes = average_methods(table, records), average_boxes(table, records)
+    averages = average_methods(table, records)
+    averages = averages[averages["source"] == "measured"]
     found = []
-    for suite, objective in boards(table):
+    for suite, objective in tasks(table):
         own = table[(table["suite"] == suite) & (table["objective"] == objective)]
         measured, reported = (own[own["source"] == source] for source in ("measured", "reported"))
         fars = sorted({float(far) for far in own["far"]}, reverse=True)
@@ -43,28 +35,21 @@ def describe_boards(table: pd.DataFrame, records: dict[str, CellRecords]) -> lis
         found.append({
             "suite": suite, "objective": objective, "fars": fars,
             "headline": headline_far((measured if len(measured) else reported)["far"]),
-            "distance": distance_name(measured) if len(measured) else "FID",
             "interval": INTERVAL,
-            "lines": [_line(line, boxes) for _, line in lines.iterrows()],
+            "lines": [_line(line) for line in lines.to_dict("records")],
             "reported": [_reported(name, rows) for name, rows in reported.groupby("name", sort=True)],
         })  # fmt: skip
     return found
 
 
-def _line(line: pd.Series, boxes: pd.DataFrame) -> dict[str, Any]:
-    own = boxes
-    for column in (*BOARD, "white_box", "name", "far"):
-        own = own[own[column] == line[column]]
+def _line(line: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": line["name"], "white": line["white_box"], "far": float(line["far"]),
         "psr": [number(line[column]) for column in ("psr", "psr_low", "psr_high")],
-        "boxes": {
-            row["black_box"]: [*(number(row[c]) for c in ("psr", "psr_low", "psr_high")), row["cells"], row["expected"]]
-            for _, row in own.iterrows()
-        },
-        "psnr": "identical" if line["psnr"] == math.inf else number(line["psnr"]), "distance": number(line["distance"]),
-        **{column: number(line[column]) for column in MEANS},
-        **{column: int(line[column]) for column in (*COUNTS, "photos", "cells", "expected")},
+        "boxes": {box: [number(part) for part in rate] for box, rate in line["boxes"].items()},
+        "psnr": "identical" if line["psnr"] == math.inf else number(line["psnr"]),
+        **{column: number(line[column]) for column in ("dodging", *MEANS, "distance_name")},
+        **{column: number(line[column]) for column in (*COUNTS, "photos", "cells", "expected")},
     }  # fmt: skip
 
 

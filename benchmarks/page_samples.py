@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks.averages import BOARD
 from benchmarks.cell_records import CellRecords
 from benchmarks.grid import difference, read_pictures
+from benchmarks.leaderboard import TASK
 
 BUDGET = 2_000_000  # bytes in all boards together
 SIDE = 256  # pixels at most
@@ -35,7 +35,7 @@ def describe_samples(
     """
     measured = table[(table["source"] == "measured") & ~table["white_box"].fillna(False).astype(bool)]
     wanted = []
-    for kind, board in measured.groupby(BOARD, sort=True):
+    for kind, board in measured.groupby(TASK, sort=True):
         box = board["black_box"].min()
         for target, judged in board[board["black_box"] == box].groupby("target", sort=True):
             runs = judged.drop_duplicates("run_id").sort_values("run_id").set_index("name")["run_id"]

@@ -53,16 +53,16 @@ def rate_curve(records: CellRecords, objective: str, thresholds: np.ndarray) -> 
 
 
 def box_curves(rows: pd.DataFrame, records: dict[str, CellRecords]) -> dict[str, dict[str, tuple]]:
-    """Black box → method → (FARs, PSR over its targets); a method that lacks one of the targets is not in it.
+    """Black box → method → (FARs, PSR over its targets); a method that lacks one of the board's is not in it.
 
     Args:
         rows: of one board's black-box cells, all FARs.
     """
     curves: dict[str, dict[str, tuple]] = {}
+    targets = rows["target"].nunique()
     for box, judged in rows.groupby("black_box", sort=True):
         stored = judged.drop_duplicates("far")
         points, thresholds = threshold_curve(stored["far"].to_numpy(float), stored["threshold"].to_numpy(float))
-        targets = judged["target"].nunique()
         for name, cells in judged.groupby("name", sort=True):
             runs = cells["run_id"].unique()
             rates = [rate_curve(records[run], cells["objective"].iloc[0], thresholds) for run in runs]

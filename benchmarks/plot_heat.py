@@ -13,19 +13,21 @@ from matplotlib.patches import Rectangle
 from benchmarks.plot_style import add_note, method_looks, shorten
 
 
-def heat_cells(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+def heat_cells(rows: pd.DataFrame, name: str, far: float) -> pd.DataFrame:
     """PSR in % of a method, recognizers × targets of the whole board; NaN for a cell that is missing.
 
     Args:
-        rows: of one board's black-box cells at one FAR, one row a cell.
+        rows: of one board's black-box cells, all FARs.
     """
-    own = rows[rows["name"] == name].assign(percent=lambda part: 100 * pd.to_numeric(part["psr"]))
+    own = rows[(rows["name"] == name) & (rows["far"] == far)].assign(
+        percent=lambda part: 100 * pd.to_numeric(part["psr"])
+    )
     cells = own.pivot(index="black_box", columns="target", values="percent")
     targets = sorted(rows["target"].unique(), key=lambda name: (not name.isdigit(), name.zfill(9)))  # 2 before 10
     return cells.reindex(index=sorted(rows["black_box"].unique()), columns=targets)
 
 
-def draw_heat(rows: pd.DataFrame, title: str) -> Figure:
+def draw_heat(rows: pd.DataFrame, far: float, title: str) -> Figure:
     """A panel for each method, in colour and in numbers; missing cells are hatched."""
     names = [*method_looks(rows["name"].unique())]
     boxes, targets = rows["black_box"].unique(), rows["target"].unique()
@@ -37,7 +39,7 @@ def draw_heat(rows: pd.DataFrame, title: str) -> Figure:
     figure = Figure(size, layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, name in zip(panels, names, strict=False):
-        image = _draw_panel(axes, heat_cells(rows, name))
+        image = _draw_panel(axes, heat_cells(rows, name, far))
         axes.set_title(shorten(name), loc="left", fontsize=9)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
@@ -46,7 +48,7 @@ def draw_heat(rows: pd.DataFrame, title: str) -> Figure:
         axes.set_xlabel("target")
     figure.colorbar(image, ax=panels, label="PSR, %", shrink=min(1.0, 3 / size[1]), aspect=25, pad=0.01)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    photos = sorted({int(n) for n in pd.to_numeric(rows["n_psr"]).dropna()})
+    photos = sorted({int(n) for n in pd.to_numeric(rows.loc[rows["far"] == far, "n_psr"]).dropna()})
     count = f"{photos[0]}" if len(photos) == 1 else f"{photos[0]} to {photos[-1]}" if photos else "no"
     add_note(figure, f"Of {count} photos a cell. Hatched: missing or not measured.")
     return figure

@@ -17,28 +17,14 @@ from benchmarks.plot_style import Look, add_note, is_none, method_looks, shorten
 LEGEND = 20  # lines that fit beside the plot
 
 
-def average_reported(table: pd.DataFrame) -> pd.DataFrame:
-    """The published methods of a board: name, psr (mean over the black boxes, if all are published), distance, psnr."""
-    boxes = table["black_box"].nunique()
-    lines = []
-    for name, rows in table.groupby("name", sort=True):
-        rates, psnr, fid = (pd.to_numeric(rows[column]).dropna() for column in ("psr", "psnr", "fid"))
-        whole = rows.loc[rates.index, "black_box"].nunique() == boxes
-        lines.append({
-            "name": name, "psr": rates.mean() if whole else math.nan,
-            "psnr": psnr.mean() if len(psnr) else math.nan, "distance": fid.mean() if len(fid) else math.nan,
-        })  # fmt: skip
-    found = pd.DataFrame(lines, columns=["name", "psr", "psnr", "distance"])
-    return found.astype(dict.fromkeys(("psr", "psnr", "distance"), "float64"))
-
-
-def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, distance: str, title: str) -> Figure:
+def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, title: str) -> Figure:
     """Average PSR against the Fréchet distance and against PSNR.
 
     Args:
         averages: of one board's black-box cells at one FAR, from `average_methods`.
-        reported: from `average_reported`; drawn hollow, in no front.
+        reported: the same of published rows; drawn hollow, in no front.
     """
+    distance = averages["distance_name"].iloc[0] if len(averages) else "FID"
     columns = math.ceil((len(averages) + len(reported) + 1) / LEGEND)
     figure = Figure((8.0 + 1.6 * columns, 4.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from benchmarks.averages import average_methods, boards, distance_name, name_methods
+from benchmarks.averages import average_methods, name_methods, tasks
 from benchmarks.board_grid import write_grids
 from benchmarks.cell_records import CellRecords, read_records
 from benchmarks.leaderboard import headline_far
 from benchmarks.plot_far import draw_far
 from benchmarks.plot_heat import draw_heat
-from benchmarks.plot_pareto import average_reported, draw_pareto
+from benchmarks.plot_pareto import draw_pareto
 from benchmarks.plot_similarity import draw_similarity
 from benchmarks.plot_style import write_figure
 from facecloak.io import sha256_json
@@ -44,7 +44,7 @@ class Plot(NamedTuple):
 def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
     """The plots that `write_plots` makes of a table, grids aside."""
     plots = []
-    for suite, objective in boards(table):
+    for suite, objective in tasks(table):
         rows = _black_box(table, suite, objective)
         published = table[
             (table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == "reported")
@@ -71,7 +71,7 @@ def write_plots(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
     for plot in list_plots(table, out):
         _write_plot(plot, table, averages, records)
         files += [plot.path.with_name(f"{plot.path.name}.{kind}") for kind in ("png", "svg")]
-    for suite, objective in boards(table):
+    for suite, objective in tasks(table):
         rows = _black_box(table, suite, objective)
         if len(rows):
             files += write_grids(out / FOLDER / f"{board_name(suite, objective)}_grid", rows, cells, records)
@@ -103,13 +103,11 @@ def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records
     at_far = rows[rows["far"] == far]
     title = f"{suite}, {objective}"
     if family == "pareto":
-        published = average_reported(reported[reported["far"] == far])
-        lines = averages[(averages["suite"] == suite) & (averages["objective"] == objective)
-                         & ~averages["white_box"] & (averages["far"] == far)]  # fmt: skip
-        distance = distance_name(rows) if len(rows) else "FID"
-        write_figure(path, draw_pareto, lines, published, distance, f"{title}: average PSR at FAR {far:g}")
+        lines = averages[~averages["white_box"] & (averages["far"] == far)]
+        own, published = (_rows(lines, suite, objective, source) for source in ("measured", "reported"))
+        write_figure(path, draw_pareto, own, published, f"{title}: average PSR at FAR {far:g}")
     elif family == "heat":
-        write_figure(path, draw_heat, at_far, f"{title}: PSR in % at FAR {far:g}")
+        write_figure(path, draw_heat, rows, far, f"{title}: PSR in % at FAR {far:g}")
     elif family == "far":
         write_figure(path, draw_far, rows, records, f"{title}: PSR by false accept rate")
     else:

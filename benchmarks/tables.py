@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.leaderboard import HEADLINE_FAR, RATES, headline_far, long_table, method_names, wide_table
+from benchmarks.leaderboard import HEADLINE_FAR, RATES, TASK, long_table, method_names
+from benchmarks.wide import wide_table
 from facecloak.io import write_bytes
 
 HEADS = dict(zip(RATES, ("average", "(clean)", "dodging", "(clean)"), strict=True))
@@ -48,15 +50,15 @@ def columns(wide: pd.DataFrame, detailed: bool = False) -> list[Column]:
         better = 0 if rate.endswith("clean") else 1
         wanted = wide["n_targets"] * wide["n_boxes"]
         found.append(_rate(head, wide, names, wide["n_cells"], wanted, better, detailed))
-    touched = ~(wide["psnr"].isna() & (wide["n_identical"].fillna(0) > 0))  # none is no rival in quality or cost
-    psnr = [_digits(value, 1) if changed else "identical" for value, changed in zip(wide["psnr"], touched, strict=True)]
-    found.append(Column("PSNR dB", psnr, wide["psnr"], 1))
-    for head, name, digits, better in (
-        ("SSIM", "ssim", 3, 1), (*_distance(wide), 2, -1), ("no face", "n_undetected", 0, 0),
-        ("failed", "n_failed", 0, 0), ("s/image", "seconds_per_image", 2, 0),  # seconds of several machines are no race
+    touched = wide["psnr"] != math.inf  # none is no rival in quality or cost
+    distance = _distance_head(wide)
+    for head, values, digits, better in (
+        ("PSNR dB", wide["psnr"], 1, 1), ("SSIM", wide["ssim"], 3, 1),
+        (distance, wide["distance"].where(wide["distance_name"] == distance), 2, -1),
+        ("no face", wide["n_undetected"], 0, 0), ("failed", wide["n_failed"], 0, 0),
+        ("s/image", wide["seconds_per_image"], 2, 0),  # seconds of several machines are no race
     ):  # fmt: skip
-        texts = [_digits(value, digits) for value in wide[name]]
-        found.append(Column(head, texts, wide[name].where(touched), better))
+        found.append(Column(head, [_digits(value, digits) for value in values], values.where(touched), better))
     return found
 
 
@@ -77,18 +79,16 @@ def _rate(
     return Column(head, texts, wide[names[0]], better)
 
 
-def _distance(wide: pd.DataFrame) -> tuple[str, str]:
-    """Head and name of the Fréchet distance: FID only if it is FID."""
-    networks = set(wide["fd_network"]) - {""}
-    if wide["fid"].notna().any():
-        return "FID", "fid"
-    return f"fd_{networks.pop()}" if len(networks) == 1 else "fd", "fd"
+def _distance_head(wide: pd.DataFrame) -> str:
+    """Of measured lines, if one of them has a distance: published ones then have none beside them."""
+    known = wide[wide["distance"].notna()].sort_values("source", kind="stable")
+    return [*known["distance_name"], *wide["distance_name"]][0]
 
 
-def title(table: pd.DataFrame) -> str:
-    """What rows of one suite and objective show."""
+def title(table: pd.DataFrame, far: float) -> str:
+    """What rows of one suite and objective show at a FAR."""
     first, number = table.iloc[0], f", n = {table['n_images'].max()} a cell" if "n_images" in table else ""
-    return f"{first['suite']}, {first['objective']}: PSR in % at FAR {headline_far(table['far']):g}{number}"
+    return f"{first['suite']}, {first['objective']}: PSR in % at FAR {far:g}{number}"
 
 
 def lines_of(found: list[Column]) -> tuple[list[str], list[list[str]]]:
@@ -97,12 +97,15 @@ def lines_of(found: list[Column]) -> tuple[list[str], list[list[str]]]:
 
 
 def write_leaderboard(out: Path, folders: list[Path]) -> None:
-    """Write these cells below ``out``: ``leaderboard.csv`` (long), ``leaderboard_wide.csv`` and ``leaderboard.md``."""
+    """Write these cells below ``out``: ``leaderboard.csv`` (long), ``leaderboard_wide.csv`` and ``leaderboard.md``.
+
+    Without intervals, which would need the records of every image: a run writes its tables again and again.
+    """
     table = long_table(folders)
-    pages = [
-        f"{title(part)}\n\n{markdown_table(*lines_of(columns(wide_table(part))))}"
-        for _, part in table.groupby(["suite", "objective"], sort=True)
-    ]
+    pages = []
+    for _, part in table.groupby(TASK, sort=True):
+        wide = wide_table(part)
+        pages.append(f"{title(part, wide['far'].iloc[0])}\n\n{markdown_table(*lines_of(columns(wide)))}")
     write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
     write_bytes(out / "leaderboard_wide.csv", wide_csv(wide_table(table)))
     write_bytes(out / "leaderboard.md", "\n".join(pages).encode())
@@ -110,14 +113,14 @@ def write_leaderboard(out: Path, folders: list[Path]) -> None:
 
 def wide_csv(wide: pd.DataFrame) -> bytes:
     """Equal images have no finite PSNR: it says so in a word."""
-    identical = wide["psnr"].isna() & (wide["n_identical"].fillna(0) > 0)
-    return wide.assign(psnr=wide["psnr"].astype(object).mask(identical, "identical")).to_csv(index=False).encode()
+    return wide.replace({"psnr": {math.inf: "identical"}}).to_csv(index=False).encode()
 
 
 def print_leaderboard(table: pd.DataFrame) -> None:
-    """The wide table of a run, for people."""
-    (first, *others), lines = lines_of(columns(wide_table(table)))
-    view = Table(title=title(table), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """The wide table of a run, for people; without intervals, as in `write_leaderboard`."""
+    wide = wide_table(table)
+    (first, *others), lines = lines_of(columns(wide))
+    view = Table(title=title(table, wide["far"].iloc[0]), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     view.add_column(first, no_wrap=True)
     for head in others:
         view.add_column(head, justify="right", overflow="fold")
@@ -130,7 +133,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
     """A cell in one line, at the headline FAR or, without it, the first."""
     row = next((row for row in rows if row["far"] == HEADLINE_FAR), rows[0])
     rates = {name: "–" if row[name] is None else f"{100 * row[name]:.0f} %" for name in RATES}
-    quality = "identical" if row.get("psnr") is None else f"{row['psnr']:.1f} dB"
+    no_psnr = "identical" if row.get("n_identical") else "PSNR –"  # no image was made, or each is equal to its source
+    quality = no_psnr if row.get("psnr") is None else f"{row['psnr']:.1f} dB"
     seconds = f", {row['seconds_per_image']:.1f} s an image" if row.get("seconds_per_image") else ""
     psr = f"PSR {rates['psr']} (clean {rates['psr_clean']})"
     return (
@@ -151,4 +155,6 @@ def wide_console() -> Console:
 
 
 def _digits(value: float, digits: int) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+    if pd.isna(value):
+        return "–"
+    return "identical" if value == math.inf else f"{value:.{digits}f}"

@@ -1,12 +1,12 @@
 // The board: methods × black boxes at one false accept rate; reported and white-box lines apart.
 
-/** The columns of method × black box; boxes: names of those shown. */
-function boardColumns(board, boxes, all) {
+/** The columns of method × black box; boxes: names of those shown, distance: what the lines are compared by. */
+function boardColumns(distance, boxes, all) {
   const rate = (key, label, hint) => ({
     key, label, hint, number: true, value: (line) => line[key], show: (line) => percent(line[key]),
   });
   const count = (key, label, hint) => ({
-    key, label, hint, number: true, value: (line) => line[key], show: (line) => String(line[key]),
+    key, label, hint, number: true, value: (line) => line[key], show: (line) => fixed(line[key], 0),
   });
   return [
     { key: "name", label: "method", value: (line) => line.name, show: nameView },
@@ -29,7 +29,7 @@ function boardColumns(board, boxes, all) {
     },
     { key: "ssim", label: "SSIM", number: true, value: (line) => line.ssim, show: (line) => fixed(line.ssim, 3) },
     {
-      key: "distance", label: board.distance, number: true, hint: "Fréchet distance, lower is better",
+      key: "distance", label: distance, number: true, hint: "Fréchet distance, lower is better",
       value: (line) => line.distance, show: (line) => fixed(line.distance, 2),
     },
     {
@@ -108,7 +108,7 @@ function showBoard(parent, board, view, open) {
     const all = boxesOf(lines);
     const boxes = all.filter((box) => !view.hiddenBoxes.has(box));
     const rows = lines.filter((line) => passes(line, view));
-    const columns = kind === "reported" ? reportedColumns(boxes) : boardColumns(board, boxes, all);
+    const columns = kind === "reported" ? reportedColumns(boxes) : boardColumns(lines[0].distance_name, boxes, all);
     const holder = make("div", { className: `board ${kind}` });
     showTable(holder, {
       caption, columns, rows, sort: view.sorts[kind], rowClass: (line) => (line.name.startsWith("none:") ? "none" : ""),

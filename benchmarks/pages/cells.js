@@ -67,9 +67,30 @@ function showCells(section, data, board, line, view, back) {
   showTable(holder, {
     caption: `Cells of ${line.name} at FAR ${view.far}`, columns: shown, rows: cellsOf(data, board, line),
     sort: { key: "cell", direction: 1 },
-    open: (place, button) => showCell(byId("cell"), data, place, view, () => button.focus()),
+    open: (place, button) => openCell(data, place, view, button), opened: (place) => view.openedCell === place,
   });
   heading.focus();
+}
+
+/** What a cell's button does: open it, or close it again. */
+function openCell(data, place, view, button) {
+  const again = view.openedCell === place;
+  closeCell(view);
+  if (again) return;
+  view.openedCell = place;
+  button.setAttribute("aria-expanded", "true");
+  showCell(byId("cell"), data, place, view, () => {
+    // sorting draws other buttons, and the cell's may be on another page of the table
+    const current = document.querySelector('#cells .open[aria-expanded="true"]') ?? byId("cells-title");
+    closeCell(view);
+    current.focus();
+  });
+}
+
+function closeCell(view) {
+  view.openedCell = null;
+  byId("cell").hidden = true;
+  for (const each of document.querySelectorAll("#cells .open")) each.setAttribute("aria-expanded", "false");
 }
 
 /** Rows of names and values; nested values are indented. */

@@ -3,7 +3,8 @@
 const data = JSON.parse(byId("data").textContent);
 
 const view = {
-  far: null, find: "", hiddenMethods: new Set(), hiddenBoxes: new Set(), opened: null, openedWhite: false, sorts: {},
+  far: null, find: "", hiddenMethods: new Set(), hiddenBoxes: new Set(), opened: null, openedWhite: false,
+  openedCell: null, sorts: {},
 };
 let board = null;
 
@@ -64,7 +65,7 @@ function chooseBoard(place) {
 function closeDetails() {
   view.opened = null;
   byId("cells").hidden = true;
-  byId("cell").hidden = true;
+  closeCell(view);
 }
 
 function showPlots() {

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.leaderboard import long_table, method_names, wide_table
+from benchmarks.cell_records import read_records
+from benchmarks.leaderboard import long_table, method_names
 from benchmarks.records import COLUMNS
+from benchmarks.wide import wide_table
 from facecloak.cli import main
 from facecloak.metrics import wilson_interval
 from tests.benchmarks.handmade import BOXES, write_cell, write_run
@@ -30,7 +32,9 @@ def section(text: str, head: str) -> list[list[str]]:
 
 
 def wide_of(*folders) -> pd.DataFrame:
-    return wide_table(long_table([cell for run in folders for cell in sorted(run.glob("cells/*"))]))
+    cells = [cell for run in folders for cell in sorted(run.glob("cells/*"))]
+    table = long_table(cells)
+    return wide_table(table, read_records(table, {cell.name: cell for cell in cells}))
 
 
 def test_long_holds_every_row_in_full_precision_then_the_reported_ones(sound, tmp_path):
@@ -76,7 +80,7 @@ def test_a_missing_target_makes_its_black_box_and_the_average_missing(sound, run
     shutil.rmtree(cell)
     line, whole = (wide_of(each).set_index("method").loc["pgd"] for each in (run, sound))
     assert np.isnan(line["psr ada"]) and line["psr bob"] == whole["psr bob"]
-    assert line[["average psr", "average dodging", "psnr", "ssim", "fd", "seconds_per_image"]].isna().all()
+    assert line[["average psr", "average dodging", "psnr", "ssim", "distance", "seconds_per_image"]].isna().all()
     assert (line["n_cells ada"], line["n_cells bob"], line["n_cells"], line["n_targets"], line["n_boxes"]) == (
         1,
         2,
@@ -96,18 +100,20 @@ def test_a_missing_target_makes_its_black_box_and_the_average_missing(sound, run
 def test_a_rate_that_was_not_measured_is_in_no_mean(sound):
     table = long_table(sorted(sound.glob("cells/*")))
     table.loc[(table["black_box"] == "ada") & (table["target"] == "1"), ["psr", "psr_low", "psr_high"]] = None
-    assert wide_table(table)[["psr ada", "average psr", "average psr_low"]].isna().all(axis=None)
+    wide = wide_table(table, read_records(table, {cell.name: cell for cell in sound.glob("cells/*")}))
+    assert wide[["psr ada", "average psr", "average psr_low"]].isna().all(axis=None)
+    assert wide[["psr bob", "psr_low bob", "average dodging_low"]].notna().all(axis=None)
 
 
 def test_intervals_count_photos_and_not_results(sound):
-    """4 photos of each of 2 targets, judged by 3 recognizers: 8 photos, or 4 where the targets share them."""
-    table = long_table(sorted(sound.glob("cells/*")))
-    for dataset, photos in (("photos/1+photos/2", 8), ("photos", 4), (None, 4)):
-        wide = wide_table(table.assign(dataset=dataset)).set_index("method").loc["none"]
+    """4 photos of each of 2 targets, judged by 3 recognizers: 8 photos, of which p23 has no face in any."""
+    wide = wide_of(sound).set_index("method")
+    for method, photos in (("none", 8), ("pgd", 7)):
         for name in ("psr ada", "average psr", "average dodging"):
-            ends = wilson_interval(wide[name] / 100 * photos, photos)
+            rate = wide.loc[method, name]
             low = name.replace("psr", "psr_low") if name == "psr ada" else f"{name}_low"
-            assert [wide[low], wide[low.replace("low", "high")]] == pytest.approx([100 * end for end in ends])
+            ends = [100 * end for end in wilson_interval(rate / 100 * photos, photos)]
+            assert [*wide.loc[method, [low, low.replace("low", "high")]]] == pytest.approx(ends)
 
 
 def test_white_boxes_are_a_table_of_their_own(sound, tmp_path):
@@ -152,6 +158,9 @@ def test_latex_is_escaped_bold_where_best_and_keeps_published_numbers_apart(tmp_
         bold = [name for name, line in lines.items() if line[place.index(head)].startswith(r"\textbf{")]
         assert best in bold and len(bold) < 3, (head, bold)
     assert "%" not in text.replace(r"\%", "").replace("% needs", "")
+    distance = place.index(r"fd\_toy")  # of the measured lines; published FIDs have no place beside it
+    assert {line[distance].strip("}").removeprefix(r"\textbf{") for line in lines.values()} == {"0.50"}
+    assert {line.split(" & ")[distance] for line in below.splitlines() if "dag" in line} == {"--"}
 
 
 def test_methods_of_one_name_and_other_settings_are_told_apart(sound):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.leaderboard import long_table, wide_table
+from benchmarks.leaderboard import long_table
+from benchmarks.wide import wide_table
 from facecloak.cli import main
 from tests.toys import write_photo, write_recognizer
 

@@ -42,7 +42,7 @@ def test_missing_cells_say_so_and_how_many(visit):
     texts = dict(zip(column(page, "name"), column(page, "average"), strict=True))
     assert texts["bad:default"] == "missing (3 of 4 cells)"
     boxes = dict(zip(column(page, "name"), column(page, "box bob"), strict=True))
-    assert boxes["bad:default"] == "missing (1 of 2 targets)" and boxes["many:default"] == "missing"
+    assert boxes["bad:default"] == "missing (1 of 2 targets)" and boxes["many:default"] == "missing (0 of 2 targets)"
     assert re.fullmatch(r"75\.0\s*30–95\s*", texts["strong:default"])
     assert "identical" in column(page, "psnr")
 
@@ -133,3 +133,30 @@ def test_what_a_cell_says_is_text(visit):
     page.locator("#cells .open").first.click()
     assert EVIL in column(page, "error", ".images")
     assert page.title() == "facecloak leaderboard" and page.locator("script:not([type])").count() == 1
+
+
+def test_a_cell_says_that_it_is_open_and_closes_where_it_was_opened(visit):
+    page = visit()
+    page.locator(".board.measured .open", has_text="strong:default").click()
+    button = page.locator("#cells .open").first
+    for opened in (True, False, True):
+        button.focus()
+        page.keyboard.press("Enter")
+        assert button.get_attribute("aria-expanded") == str(opened).lower()
+        assert page.locator("#cell").is_visible() == opened
+    name = button.inner_text()
+    for _ in range(2):  # descending: another cell comes first
+        head(page, "cell", "#cells").locator("button").click()
+        open_ones = page.locator('#cells .open[aria-expanded="true"]')
+        assert open_ones.all_inner_texts() == [name]
+    page.locator("#cells .open").last.click()
+    assert page.locator('#cells .open[aria-expanded="true"]').count() == 1
+    last = page.locator("#cells .open").last.inner_text()
+    head(page, "psr", "#cells").locator("button").click()
+    page.locator("#cell .close").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.innerText") == last and page.locator("#cell").is_hidden()
+    assert page.locator('#cells .open[aria-expanded="true"]').count() == 0
+    page.locator("#cells .open").first.click()
+    page.locator(".board.measured .open", has_text="weak:default").click()
+    assert page.locator("#cell").is_hidden() and page.locator('#cells .open[aria-expanded="true"]').count() == 0

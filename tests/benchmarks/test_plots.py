@@ -8,13 +8,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import cell_records
-from benchmarks.averages import average_boxes, average_methods, name_methods
+from benchmarks.averages import average_methods, name_methods
 from benchmarks.cell_records import read_records
-from benchmarks.leaderboard import wide_table
 from benchmarks.pareto import front
 from benchmarks.plot_far import average_curves, box_curves, threshold_curve
-from benchmarks.plot_heat import heat_cells
-from benchmarks.plot_pareto import average_reported
+from benchmarks.plot_heat import draw_heat, heat_cells
 from benchmarks.plot_similarity import similarities
 from benchmarks.plots import board_name, write_plots
 from facecloak.errors import FacecloakError
@@ -44,22 +42,12 @@ def test_nobody_on_the_front_is_beaten():
 def test_a_method_that_lacks_a_cell_has_no_average(board):
     table, cells = board
     averages = average_methods(table, read_records(table, cells))
-    at = averages[(averages["far"] == 0.01) & ~averages["white_box"]].set_index("name")
+    at = averages.query("far == 0.01 and not white_box and source == 'measured'").set_index("name")
     assert at["psr"].drop("bad:default").to_dict() == {"none:default": 0, "strong:default": 0.75, "weak:default": 0.25}
     assert math.isnan(at.loc["bad:default", "psr"]) and tuple(at.loc["bad:default", ["cells", "expected"]]) == (3, 4)
     assert at.loc["none:default", "psnr"] == math.inf and at.loc["weak:default", "psnr"] == 40
-    boxes = average_boxes(table, read_records(table, cells)).query("far == 0.01 and name == 'bad:default'")
-    assert boxes.set_index("black_box")["psr"].isna().to_dict() == {"ada": False, "bob": True}
-
-
-def test_averages_are_those_of_the_tables(board):
-    table, cells = board
-    measured = table[(table["source"] == "measured") & ~table["white_box"].astype(bool)]
-    wide = wide_table(measured).set_index("method")
-    averages = average_methods(table, read_records(table, cells)).query("far == 0.01 and not white_box")
-    for line in averages.itertuples():
-        assert 100 * line.psr == pytest.approx(wide.loc[line.method, "average psr"], nan_ok=True)
-        assert 100 * line.dodging == pytest.approx(wide.loc[line.method, "average dodging"], nan_ok=True)
+    rates = {box: (rate.value, rate.cells, rate.expected) for box, rate in at.loc["bad:default", "boxes"].items()}
+    assert rates["ada"] == (0.25, 2, 2) and math.isnan(rates["bob"][0]) and rates["bob"][1:] == (1, 2)
 
 
 def test_intervals_count_a_photo_once(board):
@@ -118,13 +106,20 @@ def test_a_method_that_lacks_a_target_has_no_line(board):
     curves = box_curves(black_box(table), read_records(table, cells))
     assert "bad:default" in curves["ada"] and "bad:default" not in curves["bob"]
     assert set(average_curves(curves, ["ada", "bob"])) == {"none:default", "weak:default", "strong:default"}
+    rows = black_box(table)  # a target that bob has judged of nobody is missing as well
+    curves = box_curves(rows[~((rows["black_box"] == "bob") & (rows["target"] == "2"))], read_records(table, cells))
+    assert len(curves["ada"]) == 4 and "bob" not in curves and not average_curves(curves, ["ada", "bob"])
 
 
 def test_missing_cells_are_missing_in_the_heat_map(board):
-    rows = black_box(board[0]).query("far == 0.01")
-    cells = heat_cells(rows, "bad:default")
+    rows = black_box(board[0])
+    cells = heat_cells(rows, "bad:default", 0.01)
     assert math.isnan(cells.loc["bob", "2"]) and cells.notna().to_numpy().sum() == 3
-    assert (heat_cells(rows, "strong:default") == 75).all(axis=None)
+    assert (heat_cells(rows, "strong:default", 0.01) == 75).all(axis=None)
+    rest = rows[~((rows["name"] == "weak:default") & (rows["far"] == 0.01))]  # it is drawn all the same, hatched
+    assert heat_cells(rest, "weak:default", 0.01).isna().all(axis=None) and len(heat_cells(rest, "weak:default", 0.1))
+    titles = [axes.get_title(loc="left") for axes in draw_heat(rest, 0.01, "a board").axes]
+    assert {"weak", "strong"} <= set(titles)
 
 
 def test_similarities_are_the_cosines_that_decide(board):
@@ -137,10 +132,10 @@ def test_similarities_are_the_cosines_that_decide(board):
 def test_a_published_average_needs_every_black_box(board):
     table = board[0]
     reported = table[table["source"] == "reported"]
-    line = average_reported(reported).iloc[0]
-    assert line["psr"] == pytest.approx(0.7) and line["distance"] == 12.5
-    other = reported.iloc[:1].assign(name="Half")
-    assert average_reported(pd.concat([reported, other])).set_index("name")["psr"].isna()["Half"]
+    line = average_methods(reported).iloc[0]
+    assert line["psr"] == pytest.approx(0.7) and line["distance"] == 12.5 and line["distance_name"] == "FID"
+    other = reported.iloc[:1].assign(name="Half", method="Half")
+    assert average_methods(pd.concat([reported, other])).set_index("name")["psr"].isna()["Half"]
 
 
 def test_the_same_cells_give_the_same_bytes(board, tmp_path):
