@@ -137,6 +137,7 @@ def _agents_trial(arguments: list[str]) -> dict[str, float]:
             return run_trial(arguments, report)
         except (KeyboardInterrupt, SystemExit) as error:
             if not was_terminated(error):
+                run.finish(exit_code=1)
                 raise
             print(ENDED, flush=True)
             return {}  # no failure: an agent gives up after a few
