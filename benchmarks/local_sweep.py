@@ -20,7 +20,6 @@ from benchmarks.stopping import heed_sigterm
 from benchmarks.sweep_files import Sweep, load_sweep
 from benchmarks.sweep_report import write_report
 from benchmarks.sweep_study import (
-    PROCESSES,
     ask,
     counted,
     is_over,
@@ -55,7 +54,7 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str 
         FacecloakError: the file is wrong, or a trial failed.
     """
     sweep = load_sweep(path)
-    (out / PROCESSES).mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     url = storage or f"sqlite:///{(out / 'study.db').resolve()}"
     study = open_study(sweep, url)
     process, alive = sign_on(out)

@@ -134,9 +134,9 @@ def _choices(each: BaseDistribution) -> list[Any]:
 def sign_on(out: Path) -> tuple[str, FileLock]:
     """A name for this process, and a lock that says, as long as it is held, that the process lives."""
     name = uuid.uuid4().hex
-    lock = FileLock(out / PROCESSES / name)
-    lock.acquire()
-    return name, lock
+    (out / PROCESSES).mkdir(parents=True, exist_ok=True)
+    (out / PROCESSES / name).touch()
+    return name, FileLock(out / PROCESSES / f"{name}.lock")
 
 
 def take_up(study: optuna.Study, out: Path, shared: bool) -> None:
@@ -147,17 +147,17 @@ def take_up(study: optuna.Study, out: Path, shared: bool) -> None:
     """
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         name = trial.user_attrs.get(PROCESS)
-        if not shared if name is None else _is_dead(out / PROCESSES / name):
+        if not shared if name is None else _is_dead(out, name):
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 _queue(study, trial.params)
 
 
-def _is_dead(lock: Path) -> bool:
-    if not lock.exists():  # of another machine
+def _is_dead(out: Path, name: str) -> bool:
+    if not (out / PROCESSES / name).exists():  # of another machine
         return False
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(out / PROCESSES / f"{name}.lock", timeout=0):
             return True
     except Timeout:
         return False

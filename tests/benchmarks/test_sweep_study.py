@@ -57,8 +57,9 @@ def test_machines_on_one_database_run_each_place_of_a_grid_once(sweep, tmp_path)
 def test_a_trial_of_a_process_that_is_no_more_is_taken_up_and_no_other(sweep, tmp_path):
     found, url = load_sweep(Path(sweep(EPSILON))), f"sqlite:///{tmp_path / 'study.db'}"
     study = open_study(found, url)
-    (tmp_path / "processes").mkdir()
     (alive, lock), (dead, gone) = sign_on(tmp_path), sign_on(tmp_path)
+    lock.acquire()
+    gone.acquire()
     trials = {name: ask(study, found, url, name) for name in (alive, dead, "of-another-machine")}
     gone.release()
     take_up(study, tmp_path, shared=True)
