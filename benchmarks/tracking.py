@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any, get_args
 
 import wandb
+
 from benchmarks.tracked import Tracked, tracked_cell
 from benchmarks.tracker import Mode
 from facecloak.errors import FacecloakError
