@@ -121,8 +121,8 @@ def _check_devices(devices: int, accelerator: str, num_nodes: int) -> None:
         raise FacecloakError(f"--num-nodes {num_nodes}: torchrun or srun has to start this command on every machine.")
     if processes not in (1, devices * num_nodes):
         raise FacecloakError(
-            f"{processes} processes have been started, for --devices {devices} × --num-nodes {num_nodes}: these must "
-            "be the GPUs or processes of a machine, and the machines."
+            f"{processes} processes have been started, for --devices {devices} × --num-nodes {num_nodes}: give the "
+            f"processes of a machine and the machines, whose product must be {processes}."
         )
     found = torch.cuda.device_count()
     if accelerator == "gpu" and found == 0:

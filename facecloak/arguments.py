@@ -80,7 +80,8 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--originals", type=Path, required=True, help="folder of the unprotected photos")
     evaluate.add_argument("--protected", type=Path, required=True, help="folder of the same names, protected")
     evaluate.add_argument("--others", type=Path, help="folder of the same names: another photo of each person")
-    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="where recognizers and target come from")
+    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="where recognizers and target come from (default: "
+                          "celeba_hq_pairs)")  # fmt: skip
     evaluate.add_argument("--target", help="name of the target (default: the suite's first)")
     evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
     evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))
@@ -98,7 +99,12 @@ def make_parser() -> argparse.ArgumentParser:
 
     sweep = commands.add_parser("sweep", help="search settings, as a W&B sweep file says")
     sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
-    sweep.add_argument("--count", type=positive, default=20, help="trials in all, earlier ones included (default: 20)")
+    sweep.add_argument(
+        "--count",
+        type=positive,
+        default=20,
+        help="trials in all, earlier ones included; a grid ends where it has no more (default: 20)",
+    )
     sweep.add_argument("--jobs", type=positive, help="trials at a time (default: one a GPU, or 1)")
     sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
     sweep.add_argument("--backend", choices=("local", "wandb"), default="local", help="no server, or Weights & Biases' "

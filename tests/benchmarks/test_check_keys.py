@@ -62,7 +62,7 @@ def test_other_columns_than_the_key_says_are_named(run, cell, capsys, change, sa
 def test_cells_of_earlier_versions_pass_and_are_counted(run, cell, capsys):
     edit(cell, lambda _, provenance: provenance.pop("key_of"))
     status, _, err = answer(capsys, run)
-    assert status == 0 and "1 cells are of an earlier version" in err
+    assert status == 0 and "1 cells were made before `key_of` was kept" in err
 
 
 def test_a_benchmark_stores_what_its_keys_are_made_of(toys, tmp_path, capsys):
@@ -72,4 +72,4 @@ def test_a_benchmark_stores_what_its_keys_are_made_of(toys, tmp_path, capsys):
         assert sha256_json(provenance["key_of"]) == provenance["key"] and folder.name.endswith(provenance["key"][:12])
     capsys.readouterr()
     status, lines, err = answer(capsys, tmp_path / "run")
-    assert status == 0 and "earlier version" not in err, lines
+    assert status == 0 and "before `key_of`" not in err, lines
