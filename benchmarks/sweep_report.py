@@ -49,7 +49,7 @@ def _history(trials: pd.DataFrame, path: Path) -> None:
     figure = Figure((6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(trials["number"], trials["objective"], "o", label="trial")
-    axes.plot(trials["number"], trials["objective"].cummax(), "-", label="best so far")
+    axes.step(trials["number"], trials["objective"].cummax(), where="post", label="best so far")
     axes.set(xlabel="trial", ylabel="objective")
     axes.legend()
     _save(figure, path)
