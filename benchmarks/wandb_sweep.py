@@ -49,7 +49,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
         write_json(out / STATE, known)
     if known["file"] != sweep.sha256:
         raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; give another --out.")
-    print(f"sweep {known['sweep']}; on other machines: wandb agent {known['sweep']}", flush=True)
+    print(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}", flush=True)
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
     if left > 0:
         _agents(known["sweep"], out, left, environments(jobs)[:left])
@@ -62,7 +62,8 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
 
 
 def _ended(run: dict[str, Any]) -> bool:
-    return run["state"] not in ("running", "pending") and "objective" in run["summary"]
+    """Whether it came to its end or was ended early by the server; what failed or was interrupted did not."""
+    return run["state"] == "finished" and "objective" in run["summary"]
 
 
 def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:

@@ -8,8 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from optuna.trial import TrialState
 from sweeps.config import schema_violations_from_proposed_config
 
+from benchmarks.sweep_files import load_sweep
+from benchmarks.wandb_sweep import study_of
 from facecloak.cli import main as facecloak
 from tests.benchmarks.wandb_server import Server
 
@@ -131,6 +134,14 @@ def test_an_agent_gets_parameters_runs_trials_that_report_and_stops(server, file
     again = apart("facecloak.cli", *command, cwd=tmp_path)  # all have ended: nothing is registered or run again
     assert list(server.sweeps) == ["sweep1"] and list(server.runs) == ["trial1", "trial2"]
     assert again.returncode == 0 and "team/facecloak/sweep1" in again.stdout
+
+
+def test_an_interrupted_trial_is_none_of_those_that_have_ended(file):
+    """Though it has a score: another has to be run in its place."""
+    scored = {"config": {"pgd.epsilon": 4, "pgd.iterations": 2}, "summary": {"objective": 1.0, "cells": 1, "of": 2}}
+    runs = [{"name": state, "state": state, **scored} for state in ("finished", "failed", "crashed", "running")]
+    study = study_of(load_sweep(file), runs)
+    assert [(trial.user_attrs["run"], trial.state) for trial in study.trials] == [("finished", TrialState.PRUNED)]
 
 
 def test_without_an_account_the_backend_is_refused_with_a_hint(file, tmp_path, monkeypatch):
