@@ -164,3 +164,18 @@ def sha256(path: str | Path) -> str:
 def sha256_json(value: Any) -> str:
     """Hex SHA-256 of a value's canonical JSON (sorted keys, no spaces)."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def writable(out: Path) -> None:
+    """Check now what would otherwise fail after hours.
+
+    Raises:
+        FacecloakError: files cannot be written there.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out) as file:
+            file.write(b"x" * 4096)
+            file.flush()
+    except OSError as error:
+        raise FacecloakError(f"{out}: cannot write there ({error.strerror}). Choose another --out.") from None

@@ -38,10 +38,12 @@ def test_the_wheel_and_the_sdist_hold_every_asset_and_suite(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
     package = ROOT / "facecloak"
-    published = {"benchmarks/reported.csv"}
+    published = {"benchmarks/leaderboard/reported.csv"}
     assets = {f"facecloak/{path.relative_to(package)}" for path in pocket_dir().rglob("*") if path.is_file()}
     assets |= {f"benchmarks/suites/{path.name}" for path in (ROOT / "benchmarks" / "suites").glob("*.yaml")}
-    assets |= {f"benchmarks/pages/{path.name}" for path in (ROOT / "benchmarks" / "pages").iterdir()}
+    assets |= {
+        f"benchmarks/leaderboard/page/{path.name}" for path in (ROOT / "benchmarks" / "leaderboard" / "page").iterdir()
+    }
     assert len(assets) > 60
     assert assets | published <= in_wheel
     assert assets | published <= in_sdist

@@ -10,7 +10,9 @@ from typing import Any
 _EXPORTS = {
     "ProtectionSuccessRate": "psr",
     "successes": "psr",
-    "wilson_interval": "psr",
+    "wilson_interval": "statistics",
+    "bootstrap_mean": "statistics",
+    "pareto_front": "statistics",
     "Identification": "identification",
     "rank_of": "identification",
     "PSNR": "quality",

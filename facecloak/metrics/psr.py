@@ -10,9 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from facecloak.errors import FacecloakError
+from facecloak.metrics.statistics import wilson_interval
 from facecloak.registry import unknown_name
-
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 # kind of success → the cosines it is decided from
 KINDS = {
@@ -20,25 +19,6 @@ KINDS = {
     "obfuscation": ("to_self",),
     "joint": ("to_target", "to_self"),
 }
-
-
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a proportion (Wilson, JASA 1927), without continuity correction.
-
-    Args:
-        successes: number of successes, 0..n.
-        n: number of trials.
-
-    Returns:
-        (low, high) as fractions in [0, 1]; (nan, nan) for n = 0.
-    """
-    if n == 0:
-        return math.nan, math.nan
-    share, z2 = successes / n, Z95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    # exact at the ends, where rounding would leave 1e-17
-    return 0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half
 
 
 def successes(to_target: Tensor | None, to_self: Tensor | None, threshold: float, kind: str) -> Tensor:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 
 from facecloak.io import write_png
-from facecloak.pocket import eyes, face, hair, mouth, scene
-from facecloak.pocket.canvas import REGIONS, Canvas, normals
-from facecloak.pocket.captions import captions
-from facecloak.pocket.geometry import SIZE, Frame, frame, landmarks, outline
-from facecloak.pocket.identity import Identity, identities
-from facecloak.pocket.nuisance import Nuisance, nuisances
-from facecloak.pocket.shading import develop
-from facecloak.pocket.surface import height
+from facecloak.pocket.drawing import eyes, face, hair, mouth, scene
+from facecloak.pocket.drawing.canvas import REGIONS, Canvas, normals
+from facecloak.pocket.drawing.captions import captions
+from facecloak.pocket.drawing.geometry import SIZE, Frame, frame, landmarks, outline
+from facecloak.pocket.drawing.identity import Identity, identities
+from facecloak.pocket.drawing.nuisance import Nuisance, nuisances
+from facecloak.pocket.drawing.shading import develop
+from facecloak.pocket.drawing.surface import height
 
 CHUNK = 4  # portraits at once on a CPU, whose cache holds no more
 GAP = 4  # pixels between the portraits of a sheet

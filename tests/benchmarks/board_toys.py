@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.cell import write_result
-from benchmarks.leaderboard import long_table
-from benchmarks.records import COLUMNS, success_rows
+from benchmarks.results.schema import COLUMNS
+from benchmarks.results.scoring import success_rows
+from benchmarks.results.store import write_result
+from benchmarks.results.table import long_table
 from facecloak.io import sha256_json, write_png
 
 THRESHOLDS = {"0.1": 0.2, "0.01": 0.4, "0.001": 0.6}

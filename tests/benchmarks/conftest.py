@@ -41,7 +41,7 @@ def cell(run) -> Path:
 def tables_only(monkeypatch) -> None:
     """Boards without plots and page, which take seconds each."""
     nothing = SimpleNamespace(write_plots=lambda *_: None, write_page=lambda *_: None)
-    for name in ("benchmarks.plots", "benchmarks.page"):
+    for name in ("benchmarks.leaderboard.plots.families", "benchmarks.leaderboard.page.document"):
         monkeypatch.setitem(sys.modules, name, nothing)
 
 
@@ -54,7 +54,7 @@ def sweep(toys, tmp_path, monkeypatch):
             "${env}",
             "${interpreter}",
             "-m",
-            "benchmarks.trial",
+            "benchmarks.sweep.trial",
             str(toys),
             "--methods=pgd",
             "--black-box=ada,bob",
@@ -63,7 +63,7 @@ def sweep(toys, tmp_path, monkeypatch):
             "${args}",
         ]
         content = {
-            "program": "benchmarks.trial", "method": method, "metric": {"name": "objective", "goal": "maximize"},
+            "program": "benchmarks.sweep.trial", "method": method, "metric": {"name": "objective", "goal": "maximize"},
             "parameters": parameters, "command": command, **others,
         }  # fmt: skip
         (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.cell import write_outcome, write_result
-from benchmarks.records import SCHEMA_VERSION, none_if_nan, success_rows
-from facecloak.cli import main
+from benchmarks.results.schema import SCHEMA_VERSION, none_if_nan
+from benchmarks.results.scoring import success_rows
+from benchmarks.results.store import write_outcome, write_result
+from facecloak.cli.main import main
 from facecloak.config import settings_hash
 from facecloak.io import read_json, sha256_json, write_json, write_png
 from facecloak.metrics.quality import psnr, ssim

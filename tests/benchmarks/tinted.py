@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmarks import METHODS
-from facecloak.cli import main
+from facecloak.cli.main import main
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.method import Protected, ProtectionMethod, Stage

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from benchmarks.memory import peak_mb, reset_peak
-from benchmarks.progress import progress
+from benchmarks.console import progress
+from benchmarks.harness.devices import peak_mb, reset_peak
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import invert

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facecloak.pocket.drawing.identity import identities
+from facecloak.pocket.drawing.nuisance import nuisances
 from facecloak.pocket.features import network
-from facecloak.pocket.identity import identities
-from facecloak.pocket.nuisance import nuisances
 from facecloak.pocket.training.corpus import SHOTS, Corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 

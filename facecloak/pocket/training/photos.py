@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from facecloak.io import write_bytes, write_png
-from facecloak.pocket.identity import identities
-from facecloak.pocket.nuisance import nuisances
+from facecloak.pocket.drawing.identity import identities
+from facecloak.pocket.drawing.nuisance import nuisances
 from facecloak.pocket.portraits import portraits
 from facecloak.pocket.training.corpus import SHOTS
 

@@ -1,0 +1,1 @@
+"""Makes protected pictures and judges them from their files."""

@@ -1,0 +1,99 @@
+"""`facecloak calibrate`: thresholds of a suite's recognizers from impostor pairs, as a data file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.table import Table
+
+from benchmarks.console import progress, wide_console
+from benchmarks.harness.judge import embed
+from benchmarks.suites.suite import Suite, load_suite
+from facecloak.data import Photo, list_images
+from facecloak.errors import FacecloakError
+from facecloak.io import read_json, write_json
+from facecloak.recognizers import load_recognizer
+from facecloak.recognizers.calibration import Side, calibrate
+
+
+def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | None, crop: str | None, out: Path) -> int:
+    """Measure thresholds under the suite's crop, and merge them into ``out``.
+
+    Pairs are every source with every other person's second photo of the suite; with ``photos``, a folder with a
+    folder per person, every person's first photo with every other person's second one.
+
+    Args:
+        crop: instead of the suite's: mtcnn, or four pixel numbers in a square of the suite's image size (no face
+            is looked for then). The suite refuses thresholds of another crop than its own.
+    """
+    suite = load_suite(name)
+    if crop:
+        suite = replace(suite, crop=_crop(crop), detect=crop == "mtcnn")
+    label = f"{photos.name if photos else suite.name}, first × second photos"
+    sides = _read_pairs(suite, photos)
+    table = read_json(out) if out.exists() else {}
+    view = Table("recognizer", "FAR", "threshold", "95 %", "true accepts", title=label)
+    for recognizer_name in recognizers or suite.recognizers:
+        recognizer = load_recognizer(recognizer_name, differentiable=False)
+        embedded = [
+            Side(embed(recognizer, [photo for _, _, photo in side]).numpy(), [person for person, _, _ in side],
+                 [photo_id for _, photo_id, _ in side])
+            for side in sides
+        ]  # fmt: skip
+        entry = calibrate(
+            recognizer, embedded[0], embedded[-1],
+            pairs=label, crop=suite.crop, date=datetime.now(UTC).date().isoformat(), fars=suite.fars,
+        )  # fmt: skip
+        table[recognizer_name] = entry
+        write_json(out, table)
+        for far, point in entry["fars"].items():
+            interval = f"{point['low']:.3f} – {point['high']:.3f}"
+            tar = f"{100 * point['tar']:.1f} %" if "tar" in point else "–"
+            view.add_row(recognizer_name, far, f"{point['threshold']:.4f}", interval, tar)
+    console = wide_console()
+    console.print(view)
+    console.print(f"{entry['n_pairs']} impostor pairs of {entry['n_identities']} people, pair list "
+                  f"{entry['pairs_sha256'][:12]}; wrote {out}")  # fmt: skip
+    return 0
+
+
+def _crop(text: str) -> str | list[float]:
+    try:
+        box = [float(number) for number in text.split(",")]
+    except ValueError:
+        box = []
+    if text != "mtcnn" and len(box) != 4:
+        raise FacecloakError(f"--crop must be mtcnn or x0,y0,x1,y1, got {text!r}.")
+    return text if text == "mtcnn" else box
+
+
+def _read_pairs(suite: Suite, photos: Path | None) -> list[list[tuple[str, str, Photo]]]:
+    """Two sides of (person, photo id, photo): first photos and second photos, those with a face."""
+    people = _people_of_folder(photos) if photos else _people_of_suite(suite)
+    if not people:
+        where = photos or f"suite {suite.name}"
+        raise FacecloakError(
+            f"{where}: no person with two photos. Give a folder with a folder per person: --photos DIR."
+        )
+    find_face = suite.find_face()
+    sides: list[list[tuple[str, str, Photo]]] = [[], []]
+    for person, paths in progress(people.items(), desc="finding faces", unit="person", total=len(people)):
+        for side, path in zip(sides, paths, strict=True):
+            photo = suite.read(path, find_face)
+            if not photo.error:
+                side.append((person, f"{path.parent.name}/{path.name}", photo))
+    return sides
+
+
+def _people_of_suite(suite: Suite) -> dict[str, tuple[Path, Path]]:
+    return {source.name: (source.path, source.second) for source in suite.load_sources() if source.second}
+
+
+def _people_of_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
+    if not folder.is_dir():
+        raise FacecloakError(f"{folder}: no such folder.")
+    people = [person for person in sorted(folder.iterdir()) if person.is_dir() and any(person.iterdir())]
+    photos = {person.name: list_images(person) for person in people}
+    return {person: (paths[0], paths[1]) for person, paths in photos.items() if len(paths) > 1}

@@ -1,0 +1,205 @@
+"""Trains what methods need before they can protect: each stage once, found again by its hash, resumed after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities import move_data_to_device
+from pytorch_lightning.callbacks import ModelCheckpoint
+from safetensors.torch import load_file, save
+from tqdm import tqdm
+
+from benchmarks import METHODS
+from benchmarks.console import progress
+from benchmarks.harness.cell import Cell
+from benchmarks.harness.devices import device_name
+from facecloak.errors import FacecloakError
+from facecloak.io import pocket_dir, read_json, sha256, sha256_json, write_bytes, write_json
+from facecloak.method import ProtectionMethod, Stage
+
+LAYOUT = 1  # raise it when what a checkpoint depends on changes
+SHIPPED = "trained"  # folder of the embedded suite's assets
+
+
+def checkpoint_name(cell: Cell, stage: Stage) -> str:
+    """``METHOD-STAGE-HASH``, the hash being that of all that the trained weights depend on."""
+    key: dict[str, Any] = {
+        "layout": LAYOUT, "weights": cell.method_weights, "settings": stage.settings, "passes": stage.passes,
+    }  # fmt: skip
+    surrogates = [cell.weights[name] for name in cell.surrogates]
+    if stage.depends == "surrogate":
+        key["surrogate"] = surrogates[0]
+    elif stage.depends == "objective":
+        targets = [cell.target, *cell.other_targets]
+        key["objective"] = [cell.objective, *([sha256(target.image), target.box] for target in targets)]
+        key["suite"] = [cell.suite.image_size, cell.suite.crop]  # where the targets' faces are
+        key["surrogates"] = surrogates
+    return f"{cell.method}-{stage.name}-{sha256_json(key)[:16]}"
+
+
+def find_checkpoint(out: Path, name: str) -> Path | None:
+    """A trained stage of this run's folder, or one that ships with the embedded suite; None if there is none.
+
+    Raises:
+        FacecloakError: the file is not the one that was written.
+    """
+    for folder in (out / "checkpoints", pocket_dir() / SHIPPED):
+        file = folder / f"{name}.safetensors"
+        if file.is_file():
+            if sha256(file) != _about(file)["sha256"]:
+                raise FacecloakError(f"{file} has changed since it was trained; delete it, and it is trained anew.")
+            return file
+    return None
+
+
+class Training(pl.Callback):
+    """Hands a cell's method its trained weights before it protects, and fits what is missing.
+
+    In the first process; the others wait. What a cell needed is written to its ``training.json``.
+    """
+
+    def __init__(self, cell: Cell, out: Path, accelerator: str) -> None:
+        self.cell, self.out, self.accelerator = cell, out, accelerator
+
+    def setup(self, trainer: pl.Trainer, pl_module: ProtectionMethod, stage: str) -> None:
+        """Called by the Trainer in every process, with the method still in main memory.
+
+        Raises:
+            FacecloakError: training failed; in every process, since the others would wait for ever.
+        """
+        stages = pl_module.stages(self.cell.settings)
+        names = [checkpoint_name(self.cell, stage) for stage in stages]
+        problem = None
+        if trainer.is_global_zero:
+            try:
+                self._train_missing(pl_module, stages, names)
+            except FacecloakError as error:
+                problem = str(error)
+        problem = trainer.strategy.broadcast(problem)
+        if problem:
+            raise FacecloakError(problem)
+        pl_module.use(stages[-1].name, load_file(find_checkpoint(self.out, names[-1])))
+
+    def _train_missing(self, method: ProtectionMethod, stages: list[Stage], names: list[str]) -> None:
+        """Fit what has no checkpoint, in order; nothing where the last stage has one, since it alone protects."""
+        last, spent = find_checkpoint(self.out, names[-1]), 0.0
+        for stage, name in zip(stages, names, strict=True) if last is None else ():
+            last = find_checkpoint(self.out, name)
+            if last is None:
+                last = _fit(lambda name=stage.name: method.build(name), stage, name, spent, self.out, self.accelerator)
+            method.use(stage.name, load_file(last))
+            spent += _about(last)["seconds"]
+        write_json(self.cell.folder(self.out) / "training.json", _about(last))
+
+
+def announce(cells: Iterable[Cell], out: Path, accelerator: str, load: Callable[[Cell], ProtectionMethod]) -> None:
+    """Say what must be trained for these cells and how long it will take, from a timed step of each kind of stage.
+
+    Args:
+        cells: of methods that have stages.
+        load: makes a cell's method.
+    """
+    missing: dict[str, tuple[Cell, Stage]] = {}
+    for cell in cells:
+        stages = METHODS[cell.method].stages(cell.settings)
+        names = [checkpoint_name(cell, stage) for stage in stages]
+        if not find_checkpoint(out, names[-1]):
+            for stage, name in zip(stages, names, strict=True):
+                if not find_checkpoint(out, name):
+                    missing.setdefault(name, (cell, stage))
+    timed: dict[str, float] = {}
+    total: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for cell, stage in missing.values():
+        kind = sha256_json([cell.method, stage.name, stage.settings, stage.passes])
+        if kind not in timed:
+            timed[kind] = fit_seconds(load(cell).build(stage.name), stage.passes, accelerator)
+        total[cell.method, stage.name].append(timed[kind])
+    for (method, stage), seconds in total.items():
+        minutes = sum(seconds) / 60
+        tqdm.write(f"{method}: {len(seconds)} × {stage} to train, about {minutes:.0f} min; run again to resume")
+
+
+def fit_seconds(module: pl.LightningModule, passes: int, accelerator: str) -> float:
+    """Seconds that a fit will take, from its first batch.
+
+    The batch is used twice: what costs more the first time (data that is prepared once, kernels that are loaded) is
+    taken to cost so for each batch of the first pass.
+    """
+    cuda = accelerator != "cpu" and torch.cuda.is_available()
+    module.to("cuda" if cuda else "cpu")
+    loader, taken = module.train_dataloader(), []
+    for _ in range(2):
+        began = time.perf_counter()
+        batch = move_data_to_device(next(iter(loader)), module.device)
+        module.training_step(batch, 0).backward()
+        if cuda:
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - began)
+    module.cpu()
+    return len(loader) * (taken[0] + (passes - 1) * taken[1])
+
+
+def _fit(
+    build: Callable[[], pl.LightningModule], stage: Stage, name: str, spent: float, out: Path, accelerator: str
+) -> Path:
+    """Fit a stage from where an earlier fit stopped; ``spent`` are the seconds of the stages before."""
+    work, file = out / "checkpoints" / name, out / "checkpoints" / f"{name}.safetensors"
+    last = work / "last.ckpt"
+    with progress(desc=f"  train {stage.name}", unit="step") as bar:
+        clock = _Clock(bar)
+        module = build()
+        trainer = pl.Trainer(
+            max_epochs=stage.passes, accelerator=accelerator, devices=1, logger=False, num_sanity_val_steps=0,
+            callbacks=[clock, ModelCheckpoint(work, save_last=True, save_on_train_epoch_end=True)],
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
+    weights = save({key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()})
+    write_json(file.with_suffix(".json"), {
+        "seconds": clock.seconds, "total_seconds": spent + clock.seconds,
+        "device": device_name(trainer.strategy.root_device), "sha256": hashlib.sha256(weights).hexdigest(),
+    })  # fmt: skip
+    write_bytes(file, weights)  # last, since it says that the stage is trained
+    shutil.rmtree(work)
+    return file
+
+
+def _about(file: Path) -> dict[str, Any]:
+    return read_json(file.with_suffix(".json"))
+
+
+class _Clock(pl.Callback):
+    """Adds up the seconds of the passes, over all interruptions, and moves a bar."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar, self.seconds, self.since = bar, 0.0, time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Called when data and weights are ready."""
+        self.bar.total = trainer.max_epochs * trainer.num_training_batches
+        self.bar.update(trainer.current_epoch * trainer.num_training_batches)
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        """Called after a step."""
+        self.bar.update()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Called after a pass, before the checkpoint is written."""
+        now = time.perf_counter()
+        self.seconds, self.since = self.seconds + now - self.since, now
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Take up what a checkpoint kept."""
+        self.seconds = state_dict["seconds"]

@@ -1,0 +1,199 @@
+"""What a method achieves over the cells of a board, and how sure that is: of tables, plots and page the one source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import compress
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.results.records import CellRecords
+from benchmarks.results.table import BOARD, METHOD, RATES, TASK, headline_far, method_names
+from facecloak.metrics.statistics import wilson_interval
+
+INTERVAL = (
+    "95 % Wilson interval, with one result a photo: recognizers and targets judge the same photos, so that more "
+    "results are not more photos"
+)
+COUNTS = ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable")
+MEANS = ("psr_clean", "dodging_clean", "joint", "ssim", "lpips", "distance", "seconds_per_image",
+         "amortised_seconds_per_image")  # fmt: skip
+NUMBERS = [*(f"{rate}{end}" for rate in ("psr", "dodging") for end in ("", "_low", "_high")), *MEANS, "psnr"]
+SIZES = ("photos", "cells", "n_targets", "n_boxes", "expected")
+AVERAGES = ["source", *BOARD, *METHOD, "name", "far", *NUMBERS, "distance_name", "device", *COUNTS, *SIZES, "boxes"]
+
+
+class Rate(NamedTuple):
+    """A mean rate with its interval (see `INTERVAL`), fractions; NaN unless all ``expected`` cells are there."""
+
+    value: float
+    low: float
+    high: float
+    cells: int
+    expected: int
+
+
+def tasks(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The different pairs of suite and objective, sorted."""
+    return sorted({*table[TASK].itertuples(index=False, name=None)})
+
+
+def name_methods(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column ``name``: what a line of the board is called, by suite and objective."""
+    lines = table.drop_duplicates([*TASK, *METHOD, "source"])[[*TASK, *METHOD, "source"]].fillna("")
+    named = []
+    for _, part in lines.groupby([*TASK, "source"]):
+        if part["source"].iloc[0] == "measured":
+            names = method_names(part.assign(white_box=False))
+        else:
+            names = part["method"]
+        named.append(part.assign(name=[*names]))
+    keyed = pd.concat(named).set_index([*TASK, *METHOD, "source"])["name"]
+    keys = pd.MultiIndex.from_frame(table[[*TASK, *METHOD, "source"]].fillna(""))
+    return table.assign(name=keyed.reindex(keys).to_numpy())
+
+
+def average_methods(table: pd.DataFrame, records: dict[str, CellRecords] | None = None) -> pd.DataFrame:
+    """A line for each method and FAR, measured and published rows and black and white boxes each apart.
+
+    Nothing is averaged over what is there alone: all means are NaN unless the method has every cell of its board (each
+    target × each black box that some row has) and the value in each. A method without a row of a FAR that others of its
+    suite and objective have gets a line of that FAR all the same, with 0 cells.
+
+    Args:
+        table: with `name_methods`' column.
+        records: run_id → what `read_records` gives; without it there are no ``photos`` and no intervals.
+
+    Returns:
+        columns `AVERAGES`: means as in the rows, ``psr`` and ``dodging`` with the ends of their intervals; ``psnr``
+        (dB) over the cells with images that differ from their source, infinite where no cell has one; ``distance`` with
+        the network of ``distance_name`` (see there); sums of the counts, empty where there are none; ``photos``,
+        different ones in ``psr``, at whatever FAR; ``expected`` = n_targets × n_boxes cells; ``boxes``, black box →
+        `Rate`, its PSR over the board's targets.
+    """
+    lines = []
+    for (source, *_), part in table.groupby(["source", *TASK], sort=True):
+        fars, seen = sorted(part["far"].unique()), records if source == "measured" else None
+        for kind, board in part.groupby(BOARD, sort=True):
+            shared = {"source": source, **dict(zip(BOARD, kind, strict=True)), "distance_name": distance_name(board)}
+            lines += [shared | line for line in _lines(board, fars, seen)]
+    types = dict.fromkeys(NUMBERS, "float64") | dict.fromkeys((*COUNTS, *SIZES), "Int64") | {"white_box": bool}
+    return pd.DataFrame(lines, columns=AVERAGES).astype(types)
+
+
+def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, CellRecords] | None) -> Iterator[dict[str, Any]]:
+    board = board.assign(distance=_distances(board))
+    boxes, targets = sorted(board["black_box"].unique()), board["target"].nunique()
+    sizes = {"n_targets": targets, "n_boxes": len(boxes), "expected": targets * len(boxes)}
+    objective = board["objective"].iloc[0]
+    for method, cells in board.groupby([*METHOD, "name"], sort=True, dropna=False):
+        shared = dict(zip([*METHOD, "name"], method, strict=True)) | sizes
+        by_box = [(box, cells[cells["black_box"] == box]) for box in boxes]
+        judged = [(box, own, photo_ids(own, records, objective)) for box, own in by_box]
+        shared["photos"] = len(set().union(*(ids for *_, ids in judged)))
+        dodging = len(photo_ids(cells, records, "obfuscation"))
+        for far in fars:
+            line = shared | {"far": far} | _means(cells[cells["far"] == far], shared["expected"])
+            for rate, photos in (("psr", shared["photos"]), ("dodging", dodging)):
+                mean = _rate(cells.loc[cells["far"] == far, rate], shared["expected"], photos)
+                line |= {rate: mean.value, f"{rate}_low": mean.low, f"{rate}_high": mean.high}
+            rates = {box: _rate(own.loc[own["far"] == far, "psr"], targets, len(ids)) for box, own, ids in judged}
+            yield line | {"boxes": rates}
+
+
+def _means(rows: pd.DataFrame, expected: int) -> dict[str, Any]:
+    """Means, sums of counts and devices of a method's rows at one FAR."""
+    numbers = {column: pd.to_numeric(rows[column]).dropna() for column in COUNTS}
+    identical = rows["psnr"].isna() & (pd.to_numeric(rows["n_identical"]).fillna(0) > 0)
+    return (
+        {column: complete_mean(rows[column], expected) for column in MEANS}
+        | {"psnr": complete_mean(rows.loc[~identical, "psnr"], expected - int(identical.sum()))}
+        | ({"psnr": math.inf} if identical.sum() == expected else {})
+        | {column: int(counts.sum()) if len(counts) else pd.NA for column, counts in numbers.items()}
+        | {"cells": len(rows), "device": "; ".join(sorted({*rows["device"].dropna()}))}
+    )
+
+
+def _rate(values: pd.Series, expected: int, photos: int) -> Rate:
+    rate = complete_mean(values, expected)
+    known = photos and not math.isnan(rate)
+    return Rate(rate, *(wilson_interval(rate * photos, photos) if known else (math.nan,) * 2), len(values), expected)
+
+
+def complete_mean(values: pd.Series, expected: int) -> float:
+    """The mean, or NaN unless there are ``expected`` values and each was measured."""
+    numbers = pd.to_numeric(values)
+    return float(numbers.mean()) if expected and len(numbers) == expected and numbers.notna().all() else math.nan
+
+
+def photo_ids(cells: pd.DataFrame, records: dict[str, CellRecords] | None, objective: str) -> set[str]:
+    """The different photos that are in the rates of an objective in these rows' cells; none without records."""
+    photos: set[str] = set()
+    for run_id in cells["run_id"].unique() if records else []:
+        record = records[run_id]
+        counted = ~np.isnan(record.outcomes(objective, 0.0))
+        photos.update(compress(record.ids, counted))
+    return photos
+
+
+def distance_name(board: pd.DataFrame) -> str:
+    """The Fréchet distance that a board's rows are compared by: FID where there is one, else fd_NAME.
+
+    A distance with another network stands in no column beside it; with several networks, none of which is FID's, it is
+    fd and nobody has one.
+    """
+    if board["fid"].notna().any():
+        return "FID"
+    networks = {*board["fd_network"].dropna()}
+    return f"fd_{networks.pop()}" if len(networks) == 1 else "fd"
+
+
+def _distances(board: pd.DataFrame) -> pd.Series:
+    name = distance_name(board)
+    return board["fid"] if name == "FID" else board["fd"].where("fd_" + board["fd_network"].astype(str) == name)
+
+
+FIRST = ["source", *BOARD, *METHOD]
+SAME = ("psnr", "ssim", "lpips", "distance", "distance_name", "seconds_per_image", "device", "n_images", "n_identical",
+        "n_undetected", "n_failed", "n_unusable", "n_targets", "n_boxes")  # fmt: skip
+
+
+def wide_table(table: pd.DataFrame, records: dict[str, CellRecords] | None = None) -> pd.DataFrame:
+    """Method × black box at the headline FAR: PSR in per cent, over targets; averages, quality, cost; white box apart.
+
+    Means, counts and intervals (``psr_low BOX``, ``average psr_low`` …) are those of `average_methods`: missing cells
+    are never averaged away. ``n_cells`` and ``n_cells BOX`` say how many there are, ``n_targets`` × ``n_boxes`` how
+    many there should be. The FAR is the headline of its suite and objective. An infinite ``psnr`` is that of a method
+    all of whose images are equal to their sources.
+
+    Args:
+        table: a long table.
+        records: run_id → what `read_records` gives; without it there are no columns of intervals.
+    """
+    averages, lines = average_methods(name_methods(table), records), []
+    for _, part in averages.groupby(["source", *TASK], sort=True):
+        shown = part[part["far"] == headline_far(part["far"])]
+        lines += [_line(line, ("", "_low", "_high") if records else ("",)) for line in shown.to_dict("records")]
+    wide = pd.DataFrame(lines)
+    counts = [column for column in wide if column.startswith("n_")]
+    wide[counts] = wide[counts].astype("Int64")
+    by_box = [column for column in wide if " " in column and not column.startswith("average ")]
+    by_box.sort(key=lambda column: column.split(" ", 1)[1])  # boxes of several suites, each with its columns together
+    first = [*BOARD, *METHOD, "source", "far"]
+    rest = [column for column in wide if column not in {*first, *by_box}]
+    return wide[[*first, *by_box, *rest]].sort_values(FIRST, ignore_index=True)
+
+
+def _line(line: dict[str, Any], ends: tuple[str, ...]) -> dict[str, Any]:
+    """A line of `average_methods`, its rates in per cent and in a column each; ``ends``: which parts of an interval."""
+    wide = {column: line[column] for column in (*FIRST, "far")}
+    for box, rate in line["boxes"].items():
+        numbers = zip(ends, (rate.value, rate.low, rate.high), strict=False)
+        wide |= {f"psr{end} {box}": 100 * number for end, number in numbers} | {f"n_cells {box}": rate.cells}
+    for rate in RATES:
+        parts = ("",) if rate.endswith("clean") else ends
+        wide |= {f"average {rate}{end}": 100 * line[f"{rate}{end}"] for end in parts}
+    return wide | {column: line[column] for column in SAME} | {"n_cells": line["cells"]}

@@ -1,0 +1,1 @@
+"""The leaderboard's page: one HTML file that makes no network requests."""

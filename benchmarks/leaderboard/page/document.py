@@ -1,0 +1,82 @@
+"""The leaderboard's page: one file that needs nothing beside it and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.leaderboard.averages import name_methods
+from benchmarks.leaderboard.page.data import describe_boards, describe_cells
+from benchmarks.leaderboard.page.records import describe_records
+from benchmarks.leaderboard.page.samples import describe_samples
+from benchmarks.leaderboard.plots.families import FAMILIES, list_plots
+from benchmarks.results.records import read_records
+from facecloak.errors import FacecloakError
+from facecloak.io import write_bytes
+
+PARTS = Path(__file__).parent
+SCRIPTS = ("values.js", "table.js", "board.js", "cells.js", "samples.js", "page.js")  # in the order of their use
+TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+
+
+def write_page(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
+    """Write ``index.html`` below ``out``, with the plots that `write_plots` has written there.
+
+    Everything that comes from cells stands in two JSON blocks, in which no tag can be closed, and is shown as text.
+    The policy lets nothing run but the page's own script, and nothing be loaded but pictures that are in the page.
+
+    Args:
+        table: long table, measured and reported rows.
+        cells: run_id → folder of each measured cell.
+
+    Raises:
+        FacecloakError: records or plots are missing or cannot be read.
+    """
+    records, named = read_records(table, cells), name_methods(table)
+    data = {
+        "boards": describe_boards(named, records),
+        "cells": describe_cells(named, cells),
+        "samples": describe_samples(named, cells, records),
+        "plots": [
+            {"suite": plot.suite, "objective": plot.objective, "family": plot.family, "alt": FAMILIES[plot.family],
+             "source": _plot_uri(plot.path)}
+            for plot in list_plots(table, out)
+        ],
+    }  # fmt: skip
+    style = (PARTS / "page.css").read_text()
+    script = "".join((PARTS / name).read_text() for name in SCRIPTS)
+    page = _fill((PARTS / "page.html").read_text(), {
+        "policy": f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+                  "base-uri 'none'; form-action 'none'",
+        "style": style, "script": script, "data": to_json(data),
+        "records": to_json(describe_records(named, records)),
+    })  # fmt: skip
+    write_bytes(out / "index.html", page.encode())
+
+
+def _fill(template: str, parts: dict[str, str]) -> str:
+    """Put each part in its {{place}}, in one pass: a place that a part brings along stays text."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def to_json(value: Any) -> str:
+    """Compact ASCII JSON that can stand in a script element, whatever its texts are."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _plot_uri(path: Path) -> str:
+    files = [path.with_name(f"{path.name}{suffix}") for suffix in TYPES]
+    if missing := [file for file in files if not file.is_file()]:
+        raise FacecloakError(f"{missing[0]}: no such plot. The plots are written before the page.")
+    smallest = min(files, key=lambda file: file.stat().st_size)
+    return f"data:{TYPES[smallest.suffix]};base64,{base64.b64encode(smallest.read_bytes()).decode()}"

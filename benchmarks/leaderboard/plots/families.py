@@ -1,0 +1,114 @@
+"""The plots of a leaderboard: one set for each suite and objective, from its black-box cells."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from benchmarks.leaderboard.averages import average_methods, name_methods, tasks
+from benchmarks.leaderboard.plots.far import draw_far
+from benchmarks.leaderboard.plots.grid import write_grids
+from benchmarks.leaderboard.plots.heat import draw_heat
+from benchmarks.leaderboard.plots.pareto import draw_pareto
+from benchmarks.leaderboard.plots.similarity import draw_similarity
+from benchmarks.leaderboard.plots.style import write_figure
+from benchmarks.results.records import CellRecords, read_records
+from benchmarks.results.table import headline_far
+from facecloak.io import sha256_json
+
+FOLDER = "plots"
+# family → what it shows, for people who do not see it
+FAMILIES = {
+    "pareto": "Average black-box protection success rate against Fréchet distance and against PSNR",
+    "heat": "Protection success rate of each method by recognizer and target",
+    "far": "Protection success rate against false accept rate, by recognizer",
+    "similarity": "Histograms of the similarities before and after protection, by recognizer and method",
+}
+
+
+OURS = rf".+_({'|'.join(FAMILIES)})\.(png|svg)|.+_grid(_\d+)?\.png"  # names of files of this module
+
+
+class Plot(NamedTuple):
+    """A plot of a board; its files are ``path`` with .png and .svg."""
+
+    suite: str
+    objective: str
+    family: str
+    path: Path
+
+
+def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
+    """The plots that `write_plots` makes of a table, grids aside."""
+    plots = []
+    for suite, objective in tasks(table):
+        rows = _black_box(table, suite, objective)
+        published = table[
+            (table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == "reported")
+        ]
+        drawable = published["psr"].notna().any() and published[["fid", "psnr"]].notna().any(axis=None)
+        for family in FAMILIES:
+            if len(rows) or (family == "pareto" and drawable):
+                plots.append(Plot(suite, objective, family, out / FOLDER / f"{board_name(suite, objective)}_{family}"))
+    return plots
+
+
+def write_plots(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
+    """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``; remove earlier ones.
+
+    Args:
+        table: long table, measured and reported rows.
+        cells: run_id → folder of each measured cell.
+
+    Raises:
+        FacecloakError: a cell's records cannot be read.
+    """
+    records, table = read_records(table, cells), name_methods(table)
+    averages, files = average_methods(table, records), []
+    for plot in list_plots(table, out):
+        _write_plot(plot, table, averages, records)
+        files += [plot.path.with_name(f"{plot.path.name}.{kind}") for kind in ("png", "svg")]
+    for suite, objective in tasks(table):
+        rows = _black_box(table, suite, objective)
+        if len(rows):
+            files += write_grids(out / FOLDER / f"{board_name(suite, objective)}_grid", rows, cells, records)
+    for path in (out / FOLDER).glob("*"):  # those of an earlier board, which had other suites or methods
+        if path not in files and re.fullmatch(OURS, path.name):
+            path.unlink()
+
+
+def board_name(suite: str, objective: str) -> str:
+    """What a board's files are called; other characters than letters, digits, dots, _ and - do not get into it."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", suite).lstrip(".")
+    return f"{name if name == suite else f'{name}-{sha256_json(suite)[:6]}'}_{objective}".replace("/", "-")
+
+
+def _black_box(table: pd.DataFrame, suite: str, objective: str) -> pd.DataFrame:
+    board = _rows(table, suite, objective, "measured")
+    return board[~board["white_box"].astype(bool)]
+
+
+def _rows(table: pd.DataFrame, suite: str, objective: str, source: str) -> pd.DataFrame:
+    return table[(table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == source)]
+
+
+def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records: dict[str, CellRecords]) -> None:
+    suite, objective, family, path = plot
+    rows = _black_box(table, suite, objective)
+    reported = _rows(table, suite, objective, "reported")
+    far = headline_far(rows["far"] if len(rows) else reported["far"])
+    at_far = rows[rows["far"] == far]
+    title = f"{suite}, {objective}"
+    if family == "pareto":
+        lines = averages[~averages["white_box"] & (averages["far"] == far)]
+        own, published = (_rows(lines, suite, objective, source) for source in ("measured", "reported"))
+        write_figure(path, draw_pareto, own, published, f"{title}: average PSR at FAR {far:g}")
+    elif family == "heat":
+        write_figure(path, draw_heat, rows, far, f"{title}: PSR in % at FAR {far:g}")
+    elif family == "far":
+        write_figure(path, draw_far, rows, records, f"{title}: PSR by false accept rate")
+    else:
+        write_figure(path, draw_similarity, at_far, records, objective, f"{title}: similarity before and after")

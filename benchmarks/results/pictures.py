@@ -1,0 +1,119 @@
+"""Pictures in rows and columns: what methods did to the same photos, and how much they changed."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.results.store import read_result
+from benchmarks.results.table import method_names
+from facecloak.errors import FacecloakError
+from facecloak.io import read_image, write_bytes, write_png
+
+ROWS = 6  # sources in a grid
+GAIN = 10  # of the difference; written with an x, since the font that comes with Pillow has no ×
+SIDE, GAP, HEADING = 256, 4, 28  # of a picture, between two, above a column; pixels of the grid
+
+Row = list[np.ndarray | str | None]
+
+
+def write_sources(out: Path, photos: dict[str, np.ndarray | None]) -> None:
+    """Keep the unprotected photos that a grid shows, at the suite's size, since cells hold protected ones only.
+
+    Args:
+        photos: source name → uint8 S×S×3; None for one that cannot be read, whose earlier picture is removed.
+    """
+    for name, image in photos.items():
+        if image is None:
+            (out / "sources" / f"{name}.png").unlink(missing_ok=True)
+        else:
+            write_png(out / "sources" / f"{name}.png", image)
+
+
+def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -> None:
+    """Write ``grid.png``: the first sources in rows, each beside what every method made of it and its difference.
+
+    Args:
+        out: where to.
+        folders: of complete cells; those of the first one's target and black box are shown.
+        names: what the cells shown are called; by default method and preset.
+    """
+    cells = pd.DataFrame([read_result(folder)["rows"][0] for folder in folders]).assign(folder=folders)
+    shown = cells[(cells[["target", "black_box"]] == cells.loc[0, ["target", "black_box"]]).all(axis=1)]
+    records = (shown.iloc[0]["folder"] / "records.jsonl").read_text().splitlines()[:ROWS]
+    rows = []
+    for name in (json.loads(record)["id"] for record in records):
+        original, made = read_pictures([*shown["folder"]], name)
+        rows.append([original, *(picture for image in made for picture in (image, difference(image, original)))])
+    heads = [head for name in names or method_names(shown) for head in (name, f"difference x{GAIN}")]
+    write_picture(out / "grid.png", ["original", *heads], rows)
+
+
+def read_pictures(folders: list[Path], name: str) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """The unprotected photo of that name, and what each of these cells made of it; None where there is no picture.
+
+    Args:
+        folders: of cells of any runs: the photo is that of the first run that kept it (see `write_sources`).
+    """
+    kept = (_read(folder.parents[1] / "sources" / f"{name}.png") for folder in folders)
+    original = next((photo for photo in kept if photo is not None), None)
+    return original, [_read(folder / "images" / f"{name}.png") for folder in folders]
+
+
+def _read(path: Path) -> np.ndarray | None:
+    try:
+        return read_image(path)
+    except FacecloakError:  # shown as such, and the tables count it
+        return None
+
+
+def difference(protected: np.ndarray | None, original: np.ndarray | None) -> np.ndarray | None:
+    """The change, ×10 around mid-grey: uint8 S×S×3, or None if one is missing or they differ in size."""
+    if protected is None or original is None or protected.shape != original.shape:
+        return None
+    change = protected.astype(np.int32) - original
+    return (128 + GAIN * change).clip(0, 255).astype(np.uint8)
+
+
+def write_picture(path: Path, heads: list[str], rows: list[Row]) -> None:
+    """Write pictures as PNG, in rows, under a head for each column; a missing one is an empty place, "failed".
+
+    Args:
+        rows: uint8 S×S×3 each, shown at 256×256; a text is an empty place that says it.
+    """
+    size = (len(heads) * (SIDE + GAP) - GAP, HEADING + len(rows) * (SIDE + GAP) - GAP)
+    page = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(page)
+    for column, head in enumerate(heads):
+        left = column * (SIDE + GAP)
+        _write(draw, head, left + SIDE / 2, HEADING / 2)
+        for number, row in enumerate(rows):
+            top = HEADING + number * (SIDE + GAP)
+            if row[column] is None or isinstance(row[column], str):
+                draw.rectangle((left, top, left + SIDE - 1, top + SIDE - 1), outline="grey")
+                _write(draw, row[column] or "failed", left + SIDE / 2, top + SIDE / 2)
+            else:
+                page.paste(_scaled(row[column]), (left, top))
+    buffer = io.BytesIO()
+    page.save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def _scaled(image: np.ndarray) -> Image.Image:
+    """Whole multiples keep their pixels, so that a change of one stays a square to look at."""
+    whole = SIDE % len(image) == 0
+    resample = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
+    return Image.fromarray(image).resize((SIDE, SIDE), resample)
+
+
+def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float) -> None:
+    """Centre a text, small enough for a column."""
+    size = 18
+    while size > 8 and ImageFont.load_default(size).getlength(text) > SIDE:
+        size -= 1
+    draw.text((x, y), text, fill="black", font=ImageFont.load_default(size), anchor="mm")

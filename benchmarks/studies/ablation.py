@@ -1,0 +1,207 @@
+"""`python -m benchmarks.studies.ablation`: what the method's two ideas are worth, each against the method without it.
+
+Learned unconditional embeddings are to raise the black-box success, the structure term the quality (Salar et al.,
+CVPR 2025). Everything else is equal; differences are taken image by image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from benchmarks.console import markdown_table
+from benchmarks.harness.plan import Plan, make_plan
+from benchmarks.harness.runner import Runner
+from benchmarks.results.pictures import write_grid
+from benchmarks.results.table import headline_far
+from benchmarks.suites.suite import load_suite
+from facecloak.cli.guard import guarded
+from facecloak.config import settings_hash
+from facecloak.errors import FacecloakError
+from facecloak.io import write_bytes
+from facecloak.metrics.statistics import Estimate, bootstrap_mean, wilson_interval
+
+FULL, PLAIN, LOOSE = "full", "plain embedding", "no structure term"
+VARIANTS = {
+    FULL: [],
+    PLAIN: ["facecloak.embedding_iterations=0"],
+    LOOSE: ["facecloak.lambda_attn=0"],
+    "neither": ["facecloak.embedding_iterations=0", "facecloak.lambda_attn=0"],
+}
+# column of `measure` → what it is called, and its digits
+MEASURES = {"psr": ("black-box PSR, %", 1), "rise": ("black-box cosine rise", 3), "psnr": ("PSNR, dB", 2),
+            "ssim": ("SSIM", 4)}  # fmt: skip
+CLAIMS = [(PLAIN, "psr"), (PLAIN, "rise"), (LOOSE, "ssim"), (LOOSE, "psnr")]
+CELL = ["source", "target", "black_box"]
+FEW = 10  # photos, below which a bootstrap interval cannot be trusted
+
+
+def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> dict[str, Plan]:
+    """A plan for each variant, over all targets and judges of the suite; ``overrides`` change all of them.
+
+    Raises:
+        FacecloakError: two variants come to the same settings, or what `make_plan` raises.
+    """
+    suite, variants, plans = load_suite(suite_name), {}, {}
+    for name, variant in VARIANTS.items():
+        plans[name] = make_plan(
+            suite, out, ["facecloak"], [*overrides, *variant],
+            objective="impersonation", targets=suite.target_names(),
+            limit=limit or len(suite.load_sources()),
+        )  # fmt: skip
+        twin = variants.setdefault(settings_hash(plans[name].cells[0].settings), name)
+        if twin != name:
+            raise FacecloakError(
+                f"Suite {suite.name}: {twin} and {name} come to the same settings, so that nothing can be compared. "
+                "Its settings of facecloak must have embedding_iterations and lambda_attn above 0."
+            )
+    return plans
+
+
+def measure(out: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """What each image of a run is worth, from its cells' records.
+
+    Args:
+        table: the run's long table.
+
+    Returns:
+        a line for each usable source and cell: source, target, black_box; ``psr`` (100 or 0, in per cent), ``rise``
+        of the black box's cosine to the target's test photo, ``psnr``, ``ssim``; NaN where there is none.
+    """
+    lines = []
+    for _, row in table[table["far"] == headline_far(table["far"])].iterrows():
+        records = (out / "cells" / row["run_id"] / "records.jsonl").read_text().splitlines()
+        for record in map(json.loads, records):
+            if record["usable"]:
+                cell = dict(zip(CELL, (record["id"], row["target"], row["black_box"]), strict=True))
+                lines.append(cell | _values(record, row["black_box"], row["threshold"]))
+    return pd.DataFrame(lines).astype(dict.fromkeys(MEASURES, "float64"))
+
+
+def _values(record: dict[str, Any], black_box: str, threshold: float) -> dict[str, float | None]:
+    before, after = (record[column]["target"].get(black_box) for column in ("cosine_clean", "cosine"))
+    success = None if after is None else 100.0 * (after > threshold)
+    return {
+        "psr": 0.0 if record["error"] else success,  # a failed image protects nobody
+        "rise": None if after is None else after - before,
+        "psnr": record.get("psnr"),
+        "ssim": record.get("ssim"),
+    }
+
+
+def estimates(measured: dict[str, pd.DataFrame]) -> list[tuple[str, str, Estimate]]:
+    """(variant or difference, measure, estimate), from `measure` of each variant.
+
+    The interval of a PSR is Wilson's, as if a photo had one result: it has several, which are not independent. All
+    others come from resampling photos, with all results of each.
+    """
+    found = []
+    for name, lines in measured.items():
+        for column in MEASURES:
+            estimate = bootstrap_mean(lines[column], lines["source"])
+            if column == "psr":
+                low, high = wilson_interval(estimate.mean / 100 * estimate.n, estimate.n)
+                estimate = estimate._replace(low=100 * low, high=100 * high)
+            found.append((name, column, estimate))
+    full = measured[FULL].set_index(CELL)
+    for name, column in CLAIMS:
+        change = full[column] - measured[name].set_index(CELL)[column]
+        found.append((f"{FULL} − {name}", column, bootstrap_mean(change, change.index.get_level_values("source"))))
+    return found
+
+
+def report(found: list[tuple[str, str, Estimate]], title: str) -> str:
+    """Both tables as Markdown, under a title."""
+    by_name = {(name, column): estimate for name, column, estimate in found}
+    heads = ["variant", MEASURES["psr"][0], "95 %", *(MEASURES[column][0] for column in ("rise", "psnr", "ssim"))]
+    variants = []
+    for name in VARIANTS:
+        psr, *others = (_number(by_name[name, column].mean, column) for column in MEASURES)
+        variants.append([name, psr, _interval(by_name[name, "psr"], "psr"), *others])
+    differences = [
+        [f"{FULL} − {name}", MEASURES[column][0], _number(estimate.mean, column, "+"),
+         _interval(estimate, column, "+"), verdict(estimate)]
+        for name, column in CLAIMS
+        for estimate in [by_name[f"{FULL} − {name}", column]]
+    ]  # fmt: skip
+    photos = by_name[FULL, "psr"].n
+    notes = "Intervals are over photos (for PSR, Wilson's with one result a photo); targets and recognizers are fixed."
+    if photos < FEW:
+        notes += f" {photos} photos are too few to trust those of the differences."
+    tables = [
+        markdown_table(heads, variants),
+        markdown_table(["difference", "of", "mean", "95 %", "in words"], differences),
+    ]
+    return "\n".join([f"{title}, {photos} photos\n", *tables, f"{notes}\n"])
+
+
+def verdict(estimate: Estimate) -> str:
+    """What a difference's interval says, in words."""
+    if pd.isna(estimate.low):
+        return "too few photos for an interval"
+    if not estimate.excludes_zero:
+        return "the interval includes 0: no difference shown"
+    return f"the interval excludes 0: {'higher' if estimate.mean > 0 else 'lower'}"
+
+
+def _number(value: float, column: str, sign: str = "") -> str:
+    return "–" if pd.isna(value) else f"{value:{sign}.{MEASURES[column][1]}f}"
+
+
+def _interval(estimate: Estimate, column: str, sign: str = "") -> str:
+    return f"{_number(estimate.low, column, sign)} to {_number(estimate.high, column, sign)}"
+
+
+def run_claims(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> int:
+    """Run what is missing of all variants, print and write ``claims.md`` and ``claims.csv`` below ``out``.
+
+    Returns:
+        0, or 1 if an image failed or a source was unusable.
+    """
+    plans = make_plans(suite_name, out, limit, overrides)
+    measured, problems = {}, 0
+    for name, plan in plans.items():
+        tqdm.write(f"{name}:")
+        table = Runner(plan).run()
+        measured[name] = measure(out, table)
+        problems += int(table[["n_failed", "n_unusable"]].sum().sum())
+    write_grid(out, [cell.folder(out) for plan in plans.values() for cell in plan.cells], [*VARIANTS])
+    found = estimates(measured)
+    cells = plans[FULL].cells
+    counts = f"{len({c.target.name for c in cells})} targets, {len({c.black_box for c in cells})} black boxes"
+    far = headline_far(table["far"])
+    changed = f" with {', '.join(overrides)}" if overrides else ""
+    text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
+    lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
+    write_bytes(out / "claims.md", text.encode())
+    write_bytes(out / "claims.csv", pd.DataFrame(lines).to_csv(index=False).encode())
+    print(f"\n{text}\nwrote claims.md, claims.csv and grid.png below {out}")
+    if problems:
+        print("Images failed or sources were unusable; `error` in records.jsonl says why.", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.ablation", description=__doc__.splitlines()[0],
+        epilog="Settings of all variants are given as --facecloak.field=value.",
+    )  # fmt: skip
+    parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos of each group only (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="run again to resume (runs/claims)")
+    options, overrides = parser.parse_known_args(arguments)
+    if options.limit is not None and options.limit < 1:
+        parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
+    overrides = [text.removeprefix("--") for text in overrides]
+    return guarded(lambda: run_claims(options.suite, options.out, options.limit, overrides))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""`python -m benchmarks.studies.pocket_checkpoints RUN…`: ship trained stages that the embedded suite needs."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from benchmarks.harness.plan import Plan, make_plan
+from benchmarks.harness.training import SHIPPED, checkpoint_name, find_checkpoint
+from benchmarks.studies.makeup import make_plans
+from benchmarks.suites.suite import load_suite
+from facecloak.cli.guard import guarded
+from facecloak.errors import FacecloakError
+from facecloak.io import pocket_dir, read_json, write_bytes, write_json
+from facecloak.pocket.training.assets import write_manifest
+
+
+def needed(out: Path) -> set[str]:
+    """Names of the checkpoints that the suite's default run and `benchmarks.studies.makeup`'s need.
+
+    Args:
+        out: folder of any run, where nothing is written.
+    """
+    plans: list[Plan] = [make_plan(load_suite("pocket"), out), *make_plans(out, "pocket_dense", None, 1, [])]
+    cells = [(plan.methods[cell.method], cell) for plan in plans for cell in plan.cells]
+    return {checkpoint_name(cell, stage) for cls, cell in cells for stage in cls.stages(cell.settings)}
+
+
+def ship(runs: list[Path]) -> int:
+    """Take what is needed from the checkpoints of runs, or from what is shipped; the rest is deleted.
+
+    Returns:
+        how many there are.
+
+    Raises:
+        FacecloakError: one is in none of them or has changed, or the assets cannot be written; nothing is done then.
+    """
+    folder, found = pocket_dir() / SHIPPED, {}
+    if not os.access(pocket_dir(), os.W_OK):
+        raise FacecloakError(f"{pocket_dir()} cannot be written; let $FACECLOAK_POCKET name a copy of it.")
+    for name in sorted(needed(runs[0])):
+        files = [file for run in runs if (file := find_checkpoint(run, name))]
+        if not files:
+            raise FacecloakError(
+                f"{name} is in none of these runs: train with `facecloak benchmark pocket` and "
+                "`python -m benchmarks.studies.makeup` first."
+            )
+        halves = save({key: weight.half() for key, weight in load_file(files[0]).items()})
+        about: dict[str, Any] = read_json(files[0].with_suffix(".json"))
+        found[name] = halves, about | {"sha256": hashlib.sha256(halves).hexdigest()}
+    for name, (halves, about) in found.items():
+        write_json(folder / f"{name}.json", about)
+        write_bytes(folder / f"{name}.safetensors", halves)
+    for old in folder.iterdir():
+        if old.stem not in found:
+            old.unlink()
+    write_manifest(pocket_dir())
+    return len(found)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, copy, say how many."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.pocket_checkpoints", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run (--out of a benchmark)")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        print(f"{ship(options.runs)} trained stages in {pocket_dir() / SHIPPED}")
+        return 0
+
+    return guarded(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

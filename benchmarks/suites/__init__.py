@@ -1,0 +1,1 @@
+"""What is measured: suites, as YAML, and their thresholds."""

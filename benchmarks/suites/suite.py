@@ -1,0 +1,256 @@
+"""Suites: which photos, targets, recognizers and thresholds; read from YAML and checked before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facecloak.config import parse_settings, read_yaml
+from facecloak.data import Box, FindFace, Photo, list_images, read_photo, to_tensor
+from facecloak.errors import FacecloakError
+from facecloak.faces import AlignedCrop, FaceDetector
+from facecloak.io import expand, sha256, sha256_json
+from facecloak.metrics import FEATURES
+from facecloak.objectives import Goal, Objective
+from facecloak.recognizers import Recognizer
+from facecloak.recognizers.calibration import load_thresholds, lookup
+from facecloak.registry import unknown_name
+
+FOLDER = Path(__file__).parent
+CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photo to protect: its name in results, its file, another photo of the person, the target's group."""
+
+    name: str
+    path: Path
+    second: Path | None
+    group: str | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """An identity to impersonate. ``test`` is another photo of it, which alone is used to judge."""
+
+    name: str
+    image: Path
+    box: Box | None
+    test: Path | None = None
+    test_box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite file. CONTRIBUTING.md says what each key means; paths may start with $FACECLOAK_SHARED."""
+
+    name: str
+    description: str
+    image_size: int
+    sources: dict[str, Any]
+    targets: dict[str, Any]
+    recognizers: list[str]
+    thresholds: str
+    methods: dict[str, dict[str, Any]]
+    crop: str | list[float] = "mtcnn"
+    detect: bool = True
+    objective: Goal = "impersonation"
+    default_targets: list[str] = field(default_factory=list)
+    default_limit: int | None = None
+    surrogates: list[str] | None = None
+    held_out: list[str] = field(default_factory=list)
+    fars: list[float] = field(default_factory=lambda: [0.1, 0.01, 0.001])
+    features: str = "mtcnn"
+    batch_size: int = 1
+
+    def find_face(self, device: str = "cpu") -> FindFace:
+        """What finds the part of a photo that recognizers see: MTCNN's box, or one crop for an aligned set."""
+        detector = FaceDetector(device) if self.detect else None
+        return detector if self.crop == "mtcnn" else AlignedCrop(self.crop, detector)
+
+    def load_sources(self, limit: int | None = None) -> list[Source]:
+        """The first ``limit`` sources of each group, sorted by name.
+
+        Raises:
+            FacecloakError: a folder is missing or empty, or a name stands twice.
+        """
+        groups = self.sources.get("groups") or {None: self.sources.get("folder")}
+        second: dict[str, Path] = {}
+        if self.sources.get("second"):
+            second = {path.stem: path for path in list_images(self._folder(self.sources["second"]))}
+        sources = []
+        for group, folder in groups.items():
+            for path in list_images(self._folder(folder))[:limit]:
+                group_name = None if group is None else str(group)
+                sources.append(Source(path.stem, path, second.get(path.stem), group_name))
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise FacecloakError(f"Suite {self.name}: the source {twice!r} stands in two groups.")
+        return sources
+
+    def load_target(self, name: str | None, objective: str) -> Target:
+        """A target of an objective, the first one for None; obfuscation has one synthetic target and no test photo.
+
+        Raises:
+            FacecloakError: no such target, or its file is missing.
+        """
+        folder = self._folder(self.targets["folder"])
+        if objective == "obfuscation":
+            if "synthetic" not in self.targets:
+                raise FacecloakError(f"Suite {self.name} has no synthetic target, which obfuscation needs.")
+            target = Target("synthetic", folder / self.targets["synthetic"], None)
+        else:
+            names = self.target_names()
+            name = name or next(iter(self.default_targets or names), None)
+            if name not in names:
+                raise unknown_name(f"target of suite {self.name}", name or "", names)
+            entry = self.targets["pairs"][names.index(name)]
+            target = Target(
+                name, folder / entry["image"], entry.get("box"), folder / entry["test"], entry.get("test_box")
+            )
+        for path in (target.image, target.test):
+            if path is not None and not path.is_file():
+                raise FacecloakError(f"Suite {self.name}: {path}: no such file.")
+        return target
+
+    def read_face(self, path: Path, find_face: FindFace, box: Box | None) -> Photo:
+        """`read` a target's photo, which must be usable."""
+        photo = self.read(path, find_face, box)
+        if photo.error:
+            raise FacecloakError(f"Suite {self.name}, target: {photo.error}.")
+        return photo
+
+    def read_second(self, find_face: FindFace) -> dict[str, Photo]:
+        """The second photos of the whole suite by source name, those with a face: the gallery."""
+        paths = {source.name: source.second for source in self.load_sources() if source.second}
+        photos = {name: self.read(path, find_face) for name, path in paths.items()}
+        return {name: photo for name, photo in photos.items() if not photo.error}
+
+    def read_tests(self, find_face: FindFace) -> dict[str, Photo]:
+        """The test photos of all targets by name; `FacecloakError` if one has no face."""
+        targets = [self.load_target(name, "impersonation") for name in self.target_names()]
+        return {target.name: self.read_face(target.test, find_face, target.test_box) for target in targets}
+
+    def _folder(self, text: str) -> Path:
+        folder, variable = expand(text), re.match(r"\$(\w+)", text)
+        if not folder.is_dir():
+            hint = f" Set ${variable[1]} to the folder that holds it." if variable else ""
+            raise FacecloakError(f"Suite {self.name} needs {folder}: no such folder.{hint}")
+        return folder
+
+    def target_names(self) -> list[str]:
+        """The targets of the impersonation objective."""
+        pairs = self.targets.get("pairs") or []
+        return [str(pair["name"]) if {"name", "image", "test"} <= set(pair) else None for pair in pairs]
+
+    def read(self, path: Path, find_face: FindFace, box: Box | None = None) -> Photo:
+        """A photo at this suite's size with its face; ``box`` is MTCNN's in the file's pixels, if known."""
+        return read_photo(path, self.image_size, find_face, box if self.crop == "mtcnn" else None)
+
+    def surrogates_for(self, black_boxes: Collection[str]) -> list[str]:
+        """What is attacked when ``black_boxes`` judge: the suite's surrogates, or all others that are not held out."""
+        if self.surrogates:
+            return self.surrogates
+        return [name for name in self.recognizers if name not in (*black_boxes, *self.held_out)]
+
+    def target_set(self, target: Target) -> list[Target]:
+        """What an attack on a set of targets may choose from: the target itself, then all others with a test photo."""
+        others = [self.load_target(name, "impersonation") for name in self.target_names() if name != target.name]
+        return [target, *others]
+
+    def build_objective(
+        self, goal: Goal, targets: Sequence[Target], surrogates: list[Recognizer], find_face: FindFace
+    ) -> Objective:
+        """What an attack minimises; `FacecloakError` if no face is found in a target's photo."""
+        photos = [self.read_face(target.image, find_face, target.box) for target in targets]
+        boxes = torch.tensor([photo.box for photo in photos])
+        return Objective(goal, surrogates, to_tensor(photo.image for photo in photos), boxes)
+
+    def load_thresholds(self, recognizer: str, weights_sha256: str | None) -> dict[str, Any]:
+        """The threshold entry of a recognizer, checked against its weights and this suite's crop."""
+        entry = lookup(load_thresholds(self.thresholds_file()), recognizer, weights_sha256, self.fars, CALIBRATION)
+        if entry.get("crop", self.crop) != self.crop:
+            raise FacecloakError(
+                f"{self.thresholds_file()}: {recognizer} was calibrated under the crop {entry['crop']}, but suite "
+                f"{self.name} uses {self.crop}. Run `facecloak calibrate {CALIBRATION}`."
+            )
+        return entry
+
+    def thresholds_file(self) -> Path:
+        """Where the thresholds lie: a path, or the name of a file that ships with the suites."""
+        path = expand(self.thresholds)
+        return path if path.is_absolute() or path.is_file() else FOLDER / "thresholds" / path
+
+
+def manifest_sha256(sources: list[Source]) -> str:
+    """The hash of the sources and their second photos: names and contents, in order."""
+    return sha256_json([[source.name, file_sha256(source.path), file_sha256(source.second)] for source in sources])
+
+
+def file_sha256(path: Path | None) -> str | None:
+    """Hex SHA-256; None without a file, which is then found out when it is read."""
+    return sha256(path) if path is not None and path.is_file() else None
+
+
+def suite_names() -> list[str]:
+    """The suites that ship with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_suite(name: str) -> Suite:
+    """Load a suite by its name, or from the path of a YAML file.
+
+    Raises:
+        FacecloakError: no such suite, an unknown or missing key, a value that cannot be.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise (
+            FacecloakError(f"{path}: no such file.")
+            if path == Path(name)
+            else unknown_name("suite", name, suite_names())
+        )
+    suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
+    if (path.parent / suite.thresholds).is_file():  # beside a suite that is kept elsewhere
+        suite = replace(suite, thresholds=str((path.parent / suite.thresholds).resolve()))
+    _check(suite, path)
+    return suite
+
+
+def _check(suite: Suite, path: Path) -> None:
+    names, groups = suite.target_names(), suite.sources.get("groups")
+    rules = {
+        "image_size must be above 0": suite.image_size > 0,
+        "recognizers must name two at least, each once": len(set(suite.recognizers)) == len(suite.recognizers) > 1,
+        "held_out must leave two recognizers at least, which judge each other": not suite.held_out
+        or len(set(suite.recognizers) - set(suite.held_out)) > 1,
+        "surrogates and held_out must not share a name": set(suite.surrogates or []).isdisjoint(suite.held_out),
+        "crop must be mtcnn or [x0, y0, x1, y1]": suite.crop == "mtcnn"
+        or (isinstance(suite.crop, list) and len(suite.crop) == 4),
+        "detect can be false with a fixed crop only": suite.detect or suite.crop != "mtcnn",
+        "sources must have a folder or groups": bool(suite.sources.get("folder") or isinstance(groups, dict)),
+        "targets must have a folder": isinstance(suite.targets.get("folder"), str),
+        "each of targets.pairs must have a name, an image and a test": None not in names,
+        "each group of sources must be named as a target": {str(group) for group in groups or ()} <= set(names),
+        "fars must be between 0 and 1": bool(suite.fars) and all(0 < far < 1 for far in suite.fars),
+        "batch_size must be 1 at least": suite.batch_size > 0,
+        "default_limit must be 1 at least": suite.default_limit is None or suite.default_limit > 0,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise FacecloakError(f"{path}: {rule}.")
+    for recognizer in suite.held_out:
+        if recognizer not in suite.recognizers:
+            raise unknown_name(f"recognizer in {path}, held_out", recognizer, suite.recognizers)
+    for target in suite.default_targets:
+        if target not in names:
+            raise unknown_name(f"target in {path}", target, names)
+    if suite.features not in FEATURES:
+        raise unknown_name(f"feature network in {path}", suite.features, FEATURES)

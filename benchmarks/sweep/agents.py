@@ -1,0 +1,114 @@
+"""Runs a sweep at Weights & Biases: registers it, starts agents, and reports what all machines' trials have found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from benchmarks.harness.processes import heed_sigterm
+from benchmarks.sweep.files import Sweep, load_sweep
+from benchmarks.sweep.local import environments
+from benchmarks.sweep.report import MEASURES, write_report
+from facecloak.config import read_yaml
+from facecloak.errors import FacecloakError
+from facecloak.io import read_json, writable, write_json
+
+STATE = "wandb_sweep.json"  # which sweep of W&B's a folder is about
+
+
+def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool:
+    """Register a sweep, or go on with the one of ``out``, and run agents here until ``count`` trials have ended.
+
+    Args:
+        path: YAML file, see `load_sweep`.
+        out: folder of the sweep's path, the agents' files, ``trials.csv`` and plots.
+        count: trials in all; those of other machines are counted when this one starts.
+        jobs: agents, see `environments`.
+
+    Returns:
+        whether all of them have ended, those of other machines among them.
+
+    Raises:
+        FacecloakError: the file is wrong, nobody is logged in, an agent failed, or no trial has a score.
+    """
+    from benchmarks.tracking.sender import register_sweep, sweep_runs
+
+    sweep = load_sweep(path)
+    writable(out)
+    known = read_json(out / STATE) if (out / STATE).is_file() else None
+    if known is None:
+        known = {"sweep": register_sweep(read_yaml(path)), "file": sweep.sha256}
+        write_json(out / STATE, known)
+    if known["file"] != sweep.sha256:
+        raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; give another --out.")
+    print(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}", flush=True)
+    left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
+    if left > 0:
+        _agents(known["sweep"], out, left, environments(jobs)[:left])
+    table = write_report(study_of(sweep, sweep_runs(known["sweep"])), out)
+    if table.empty:
+        raise FacecloakError(f"No trial of {known['sweep']} has ended with a score; see above, or its runs at W&B.")
+    if len(table) < count:
+        print(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
+    return len(table) >= count
+
+
+def _ended(run: dict[str, Any]) -> bool:
+    """Whether it came to its end or was ended early by the server; what failed or was interrupted did not."""
+    return run["state"] == "finished" and "objective" in run["summary"]
+
+
+def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
+    """The runs of a W&B sweep that have ended with a score, as a study of Optuna's, in memory.
+
+    One that has not judged all of its cells was ended early.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for run in filter(_ended, runs):
+        summary = run["summary"]
+        complete = summary.get("cells") == summary.get("of")
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                params={name: run["config"][name] for name in sweep.space},
+                distributions=sweep.space,
+                value=summary["objective"] if complete else None,
+                user_attrs={name: summary[name] for name in MEASURES if name in summary} | {"run": run["name"]},
+            )
+        )
+    return study
+
+
+def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> None:
+    """Run agents here until they have started ``count`` trials.
+
+    Raises:
+        FacecloakError: one ended with an error.
+    """
+    # what W&B calls python must be this one, whether or not its environment is active
+    here = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "WANDB_DIR": str(out.resolve())}  # fmt: skip
+    heed_sigterm()
+    command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
+    agents = [
+        subprocess.Popen([*command, str((count + place) // len(places)), sweep], env={**environment, **here})
+        for place, environment in enumerate(places)
+    ]
+    try:
+        failed = [agent.wait() for agent in agents]
+    except KeyboardInterrupt:
+        for agent in agents:
+            agent.send_signal(signal.SIGINT)  # which it hands on; SIGTERM would look like an early end
+        for agent in agents:
+            agent.wait()
+        raise
+    if any(failed):
+        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to go on.")

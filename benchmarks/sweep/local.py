@@ -1,0 +1,192 @@
+"""Runs a sweep here, on Optuna: trials in processes of their own, one database, resumable after a kill; no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Event
+
+import optuna
+import torch
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from benchmarks.harness.processes import heed_sigterm
+from benchmarks.sweep.files import Sweep, load_sweep
+from benchmarks.sweep.report import write_report
+from benchmarks.sweep.study import (
+    ask,
+    counted,
+    is_over,
+    is_queued,
+    is_surplus,
+    locked,
+    open_study,
+    queue_grid,
+    sign_on,
+    take_up,
+)
+from facecloak.errors import FacecloakError
+
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", "SLURM_")  # variables of theirs
+
+
+def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str | None) -> bool:
+    """Run a sweep until ``count`` trials have ended, and write its tables and plots.
+
+    Trials that a killed process left are run again with the same values, and go on where they were.
+
+    Args:
+        path: YAML file, see `load_sweep`.
+        out: folder of the database, the trials' cells, ``trials.csv`` and plots.
+        jobs: trials at a time, see `environments`.
+        storage: URL of a database that several machines share; by default a file in ``out``.
+
+    Returns:
+        whether all of them have ended.
+
+    Raises:
+        FacecloakError: the file is wrong, or a trial failed.
+    """
+    sweep = load_sweep(path)
+    out.mkdir(parents=True, exist_ok=True)
+    url = storage or f"sqlite:///{(out / 'study.db').resolve()}"
+    study = open_study(sweep, url)
+    process, alive = sign_on(out)
+    with alive:
+        with locked(url):
+            take_up(study, out, shared=storage is not None)
+            if sweep.method == "grid":
+                count = queue_grid(study, sweep, count)
+        heed_sigterm()
+        try:
+            _Workers(sweep, out, url, count, process, environments(jobs)).run()
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            reason = str(error).splitlines()[0]
+            raise FacecloakError(f"The database does not answer ({reason}); run the same command again.") from None
+    table = write_report(study, out)
+    if len(table) < count:
+        print(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
+    return len(table) >= count
+
+
+def environments(jobs: int | None) -> list[dict[str, str]]:
+    """The environment of each of some processes at a time: its share of the threads, and of the GPUs or one in turn.
+
+    Args:
+        jobs: how many; by default one for each GPU, or one.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
+    jobs = jobs or max(1, len(gpus))
+    # a trial is no part of what started the sweep
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+    if jobs == 1:
+        return [plain]
+    share, found = max(1, len(gpus) // jobs), []
+    for job in range(jobs):
+        own = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+        if gpus:
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[(job * share + k) % len(gpus)] for k in range(share))
+        found.append({**plain, **own})
+    return found
+
+
+class _Workers:
+    """Threads that each take the next trial and wait for its process, until ``count`` trials have begun.
+
+    Args:
+        process: name of this one.
+        places: the environment of each thread's processes.
+    """
+
+    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, process: str, places: list[dict]) -> None:
+        self.sweep, self.out, self.url, self.count, self.process = sweep, out, url, count, process
+        self.places = places
+        self.stop, self.running = Event(), set()
+
+    def run(self) -> None:
+        """Returns when all have ended.
+
+        Raises:
+            FacecloakError: a trial failed; those that ran beside it have been waited for.
+        """
+        with ThreadPoolExecutor(len(self.places)) as pool:
+            try:
+                for worker in as_completed([pool.submit(self._work, each) for each in self.places]):
+                    worker.result()
+            except KeyboardInterrupt:
+                self.stop.set()
+                for process in [*self.running]:
+                    process.terminate()
+                raise
+            finally:
+                self.stop.set()
+
+    def _work(self, environment: dict[str, str]) -> None:
+        study = open_study(self.sweep, self.url)
+        while not (self.stop.is_set() or is_over(study, self.count)):
+            trial = ask(study, self.sweep, self.url, self.process)
+            if not is_surplus(study, self.sweep, trial, self.count):
+                self._run(study, trial, environment)
+                continue
+            study.tell(trial, state=TrialState.FAIL)
+            if not is_queued(trial):  # the queue is empty, and the others are busy with the rest
+                return
+
+    def _run(self, study: optuna.Study, trial: optuna.Trial, environment: dict[str, str]) -> None:
+        command = self.sweep.command(trial.params)
+        if not any(part.startswith("--out") for part in command):
+            command.append(f"--out={self.out / 'trials'}")
+        with subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.sweep.trial", *command],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as process:
+            self.running.add(process)
+            if self.stop.is_set():
+                process.terminate()
+            ended_early = self._heed(trial, process)
+        self.running.discard(process)
+        if self.stop.is_set() and process.returncode:
+            return  # interrupted: taken up by the next start
+        if ended_early:
+            study.tell(trial, state=TrialState.PRUNED)
+        elif process.returncode:
+            study.tell(trial, state=TrialState.FAIL)
+            typed = f"python -m benchmarks.sweep.trial {shlex.join(command)}"
+            raise FacecloakError(f"A trial failed, see above: {typed}; mend it and run the sweep again to go on.")
+        else:
+            study.tell(trial, trial.user_attrs["objective"])
+        self._say(study, trial, "ended early at" if ended_early else "objective")
+
+    def _heed(self, trial: optuna.Trial, process: subprocess.Popen[str]) -> bool:
+        """Pass on what a trial prints, keep its scores; returns whether it has been ended early."""
+        ended = False
+        for line in process.stdout:
+            if not line.startswith('{"cell"'):
+                print(line, end="", flush=True)
+                continue
+            values = json.loads(line)
+            step, steps = values.pop("cell"), values.pop("cells")
+            for name, value in values.items():
+                trial.set_user_attr(name, value)
+            trial.report(values["objective"], step)
+            if step < steps and not ended and trial.should_prune():
+                ended = True
+                process.terminate()
+        return ended
+
+    def _say(self, study: optuna.Study, trial: optuna.Trial, end: str) -> None:
+        values, done = trial.user_attrs, sum(other.state.is_finished() for other in counted(study))
+        typed = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                          for name, value in trial.params.items())  # fmt: skip
+        quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
+        psr = f"PSR {values['psr']:.1f} %{quality}"
+        print(f"[{done}/{self.count}] {typed}: {end} {values['objective']:.1f} ({psr})", flush=True)

@@ -1,0 +1,83 @@
+"""What a sweep found: a table of its trials, and plots."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from matplotlib.figure import Figure
+from optuna.trial import TrialState
+
+from facecloak.io import write_bytes
+from facecloak.metrics.statistics import pareto_front
+
+MEASURES = ("objective", "psr", "psnr", "seconds_per_image")
+
+
+def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
+    """Write ``trials.csv``, ``history.png``, ``pareto.png`` and, of two trials that differ, ``importance.png``.
+
+    Returns:
+        the table: number, state, pareto (no other trial has more PSR and PSNR), measures, parameters by their names.
+    """
+    lines = [
+        {"number": trial.number, "state": trial.state.name.lower(), "pareto": False}
+        | {name: trial.user_attrs.get(name) for name in MEASURES} | trial.params
+        for trial in study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    ]  # fmt: skip
+    table = pd.DataFrame(lines)
+    if table.empty:
+        return table
+    complete = table[table["state"] == "complete"]
+    table.loc[pareto(complete).index, "pareto"] = True
+    write_bytes(out / "trials.csv", table.to_csv(index=False).encode())
+    _history(complete, out / "history.png")
+    _pareto(table, out / "pareto.png")
+    if complete["objective"].nunique() > 1:
+        _importance(study, out / "importance.png")
+    return table
+
+
+def pareto(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials than which no other has more of ``psr`` and of ``psnr``; without a PSNR it is infinite."""
+    return trials[pareto_front(trials["psr"], trials["psnr"].astype(float).fillna(float("inf")))]
+
+
+def _history(trials: pd.DataFrame, path: Path) -> None:
+    figure = Figure((6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(trials["number"], trials["objective"], "o", label="trial")
+    axes.step(trials["number"], trials["objective"].cummax(), where="post", label="best so far")
+    axes.set(xlabel="trial", ylabel="objective")
+    axes.legend()
+    _save(figure, path)
+
+
+def _pareto(trials: pd.DataFrame, path: Path) -> None:
+    figure = Figure((6, 4), layout="constrained")
+    axes = figure.subplots()
+    shown = trials.dropna(subset=["psnr"]).sort_values("psnr")
+    front = shown[shown["pareto"]]
+    axes.plot(shown["psnr"], shown["psr"], "o", color="silver", label="trial")
+    axes.plot(front["psnr"], front["psr"], "o-", label="Pareto front")
+    axes.set(xlabel="PSNR, dB", ylabel="black-box PSR, %")
+    axes.legend()
+    _save(figure, path)
+
+
+def _importance(study: optuna.Study, path: Path) -> None:
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    figure = Figure((6, 1 + 0.5 * len(shares)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([*reversed(shares)], [*reversed(shares.values())])
+    axes.set(xlabel="importance (PED-ANOVA)", xlim=(0, 1))
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())

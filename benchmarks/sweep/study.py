@@ -1,0 +1,168 @@
+"""The database of a local sweep: which trials there are, what the next one is, and what a killed process left."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+import warnings
+import zlib
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from benchmarks.sweep.files import Sweep
+from facecloak.errors import FacecloakError
+
+FILE = "file"  # attribute of a study: hash of the sweep's file
+PROCESS = "process"  # attribute of a trial: name of the lock that who runs it holds, below ``processes``
+PROCESSES = "processes"
+PLACE = "place"  # attribute of a trial that was queued: its values
+
+
+def locked(url: str) -> AbstractContextManager[Any]:
+    """SQLite makes its tables twice, and hands a queued trial to two, where two ask at once; servers do not."""
+    address = make_url(url)
+    on_disk = address.get_backend_name() == "sqlite" and address.database
+    if on_disk and not Path(address.database).parent.is_dir():
+        raise OSError(f"no folder {Path(address.database).parent}")
+    return FileLock(f"{address.database}.lock") if on_disk else nullcontext()
+
+
+def open_study(sweep: Sweep, url: str) -> optuna.Study:
+    """The study of a sweep, new or as it is in the database.
+
+    Raises:
+        FacecloakError: the database cannot be opened, or holds a study of another file.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    pruner = optuna.pruners.NopPruner()
+    if sweep.min_iter:
+        # W&B's hyperband is one bracket; Optuna's has several, each with too few trials for TPE
+        pruner = optuna.pruners.SuccessiveHalvingPruner(sweep.min_iter, sweep.eta)
+    try:
+        with locked(url):
+            study = optuna.create_study(
+                storage=url, study_name=sweep.name, pruner=pruner, direction="maximize", load_if_exists=True
+            )
+            of_file = study.user_attrs.get(FILE, sweep.sha256)
+            study.set_user_attr(FILE, of_file)
+    except (ImportError, OSError, ArgumentError, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        raise FacecloakError(f"The database of the trials cannot be opened ({reason}). --storage is a URL.") from None
+    if of_file != sweep.sha256:
+        raise FacecloakError(
+            f"{sweep.path} has changed since its trials were run; give another --out, or --storage, or file name."
+        )
+    return study
+
+
+def ask(study: optuna.Study, sweep: Sweep, url: str, process: str) -> optuna.Trial:
+    """The next trial. What it draws depends on its number: neither on who asks nor on what was killed before."""
+    with locked(url):
+        trial = study.ask()
+        seed = zlib.crc32(f"{sweep.name} {trial.number}".encode())
+        bayes = sweep.method == "bayes"
+        study.sampler = TPESampler(seed=seed, constant_liar=True) if bayes else RandomSampler(seed=seed)
+        for name, distribution in sweep.space.items():
+            _suggest(trial, name, distribution)
+        trial.set_user_attr(PROCESS, process)
+    return trial
+
+
+def _suggest(trial: optuna.Trial, name: str, each: BaseDistribution) -> None:
+    if isinstance(each, CategoricalDistribution):
+        trial.suggest_categorical(name, each.choices)
+    elif isinstance(each, IntDistribution):
+        trial.suggest_int(name, each.low, each.high)
+    else:
+        trial.suggest_float(name, each.low, each.high, log=each.log)
+
+
+def is_surplus(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, count: int) -> bool:
+    """Whether others were first: the database numbers trials, so that each process comes to the same."""
+    earlier = [other for other in counted(study) if other.number < trial.number]
+    if sweep.method != "grid":
+        return len(earlier) >= count
+    return not is_queued(trial) or trial.params in [_values_of(other) for other in earlier]
+
+
+def is_queued(trial: optuna.Trial) -> bool:
+    """Whether somebody asked for these values."""
+    return PLACE in trial.user_attrs
+
+
+def is_over(study: optuna.Study, count: int) -> bool:
+    """Whether ``count`` trials have ended."""
+    return sum(trial.state.is_finished() for trial in counted(study)) >= count
+
+
+def queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
+    """Queue the first ``count`` places of a grid, those that are not yet; returns how many places there are of them.
+
+    Optuna's own GridSampler ends a study only where Optuna runs it.
+    """
+    places = [*itertools.islice(itertools.product(*map(_choices, sweep.space.values())), count)]
+    known = [_values_of(trial) for trial in counted(study)]
+    for place in (dict(zip(sweep.space, values, strict=True)) for values in places):
+        if place not in known:
+            _queue(study, place)
+    return len(places)
+
+
+def _values_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Those it has, or will have once it is begun."""
+    return trial.user_attrs.get(PLACE, trial.params)
+
+
+def _queue(study: optuna.Study, values: dict[str, Any]) -> None:
+    study.enqueue_trial(values, user_attrs={PLACE: values})
+
+
+def _choices(each: BaseDistribution) -> list[Any]:
+    return list(each.choices if isinstance(each, CategoricalDistribution) else range(each.low, each.high + 1))
+
+
+def sign_on(out: Path) -> tuple[str, FileLock]:
+    """A name for this process, and a lock that says, as long as it is held, that the process lives."""
+    name = uuid.uuid4().hex
+    (out / PROCESSES).mkdir(parents=True, exist_ok=True)
+    (out / PROCESSES / name).touch()
+    return name, FileLock(out / PROCESSES / f"{name}.lock")
+
+
+def take_up(study: optuna.Study, out: Path, shared: bool) -> None:
+    """Queue the trials of processes that were started with this folder and are no more, with the same values.
+
+    Args:
+        shared: other machines ask too, so that a trial that nobody has signed yet may be theirs.
+    """
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        name = trial.user_attrs.get(PROCESS)
+        if not shared if name is None else _is_dead(out, name):
+            study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params:
+                _queue(study, trial.params)
+
+
+def _is_dead(out: Path, name: str) -> bool:
+    if not (out / PROCESSES / name).exists():  # of another machine
+        return False
+    try:
+        with FileLock(out / PROCESSES / f"{name}.lock", timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """All trials but those that failed, were killed or were too many."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]

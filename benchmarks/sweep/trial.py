@@ -1,0 +1,167 @@
+"""`python -m benchmarks.sweep.trial SUITE …`: one trial of a sweep, a small benchmark and its score.
+
+The score is the mean black-box PSR at FAR 0.01 in per cent, less `PENALTY` points for each dB by which the mean PSNR
+lies below a floor: success that is bought with pictures nobody would publish does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from benchmarks.harness.plan import Plan, make_plan
+from benchmarks.harness.processes import was_terminated
+from benchmarks.harness.runner import Runner
+from benchmarks.results.store import read_result
+from benchmarks.results.table import headline_far, long_table
+from benchmarks.suites.suite import load_suite
+from facecloak import __version__
+from facecloak.cli.arguments import positive
+from facecloak.cli.guard import guarded
+from facecloak.errors import FacecloakError
+from facecloak.io import sha256_json
+
+PENALTY = 10.0  # points a dB
+FLOOR = 24.0  # dB
+LOCK = "trial.lock"
+ENDED = "ended early, with the score so far"
+Report = Callable[[int, int, dict[str, float]], None]
+
+
+def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
+    """``objective``, ``psr`` (per cent), ``psnr`` (dB), ``seconds_per_image``: means over the cells of a long table.
+
+    There is no ``psnr`` where all images are identical to their sources.
+
+    Raises:
+        FacecloakError: no PSR could be measured.
+    """
+    rows = table[table["far"] == headline_far(table["far"])]
+    psr, psnr = 100 * rows["psr"].mean(), rows["psnr"].mean()
+    if pd.isna(psr):
+        raise FacecloakError("No PSR could be measured, so that the trial has no score.")
+    values = {"psr": psr, "psnr": psnr, "seconds_per_image": rows["amortised_seconds_per_image"].mean()}
+    found = {name: float(value) for name, value in values.items() if not pd.isna(value)}
+    return {"objective": float(psr - PENALTY * max(0.0, floor - found.get("psnr", floor))), **found}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as any other mistake is said; a sweep must not take it for an end."""
+
+    def error(self, message: str) -> None:
+        """Called for what cannot be parsed."""
+        raise FacecloakError(message)
+
+
+def parse(arguments: list[str]) -> tuple[Plan, float]:
+    """The plan and the floor of a trial, from its command line.
+
+    Cells lie in a folder named by the arguments below ``--out``: a trial that is started again goes on where it was.
+
+    Raises:
+        FacecloakError: what `make_plan` raises, or an argument is unknown.
+    """
+    parser = _Parser(prog="python -m benchmarks.sweep.trial", description=__doc__.splitlines()[0])
+    parser.add_argument("suite", help="name or path of a YAML file")
+    for name in ("methods", "targets", "black-box"):
+        parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
+    parser.add_argument("--limit", type=positive, help="photos of each group")
+    parser.add_argument("--floor", type=float, default=FLOOR, help=f"dB of PSNR below which points are lost ({FLOOR})")
+    parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")
+    parser.add_argument("--devices", type=positive, default=1, help="processes or GPUs (default: 1)")
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+    options, rest = parser.parse_known_args(arguments)
+    for text in rest:
+        if not text.startswith("--") or "." not in text.partition("=")[0] or "=" not in text:
+            raise FacecloakError(f"unknown argument {text!r}; settings are given as --method.field=value")
+    suite = load_suite(options.suite)
+    plan = make_plan(
+        suite, options.out / sha256_json(sorted(arguments))[:12], options.methods,
+        [text.removeprefix("--") for text in rest], targets=options.targets, black_boxes=options.black_box,
+        limit=options.limit, devices=options.devices, accelerator=options.accelerator,
+    )  # fmt: skip
+    return plan, options.floor
+
+
+def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
+    """Run a trial; returns its `score`, and nothing in processes other than the first.
+
+    Args:
+        arguments: as typed.
+        report: gets, after each cell, the number of those that are judged, that of all, and the score so far. Cells of
+            an earlier start are reported first.
+    """
+    plan, floor = parse(arguments)
+    folders = [cell.folder(plan.out) for cell in plan.cells]
+
+    def judged(folder: Path) -> None:
+        done = [each for each in folders if read_result(each)]
+        report(len(done), len(folders), score(long_table(done), floor))
+
+    if rank_zero_only.rank != 0:
+        Runner(plan).run()
+        return {}
+    with FileLock(plan.out / LOCK):  # two that drew the same share a folder, and so does one that outlived its sweep
+        before = [folder for folder in folders if read_result(folder)]
+        for number in range(len(before)):
+            report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
+        return score(Runner(plan).run(judged), floor)
+
+
+def print_report(step: int, steps: int, values: dict[str, float]) -> None:
+    """Print a line of JSON, ``{"cell": …, "cells": …, "objective": …}``, which whoever started the trial can read."""
+    print(json.dumps({"cell": step, "cells": steps, **values}), flush=True)
+
+
+def _agents_trial(arguments: list[str]) -> dict[str, float]:
+    """A trial that W&B's agent started: its reports go to W&B too, which may end it early by SIGTERM."""
+    from benchmarks.tracking.sender import trial_run
+
+    plan, floor = parse(arguments)
+    config = {"suite": plan.suite.name, "floor": floor, "arguments": arguments, "versions": {"facecloak": __version__}}
+    with trial_run(config) as run:
+
+        def report(step: int, steps: int, values: dict[str, float]) -> None:
+            print_report(step, steps, values)
+            run.log({"cells": step, "of": steps, **values})
+
+        try:
+            return run_trial(arguments, report)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if not was_terminated(error):
+                run.finish(exit_code=1)
+                raise
+            print(ENDED, flush=True)
+            return {}  # no failure: an agent gives up after a few
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, print the score."""
+    typed = sys.argv[1:] if arguments is None else arguments
+    agent = "WANDB_SWEEP_ID" in os.environ and rank_zero_only.rank == 0
+
+    def work() -> int:
+        try:
+            values = _agents_trial(typed) if agent else run_trial(typed, print_report)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if getattr(error, "code", None) == 0:  # --help
+                return 0
+            print(ENDED, flush=True)
+            return 130
+        if values:
+            print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        return 0
+
+    return guarded(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

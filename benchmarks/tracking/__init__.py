@@ -1,0 +1,1 @@
+"""Weights & Biases: what it gets, and how it is sent."""

@@ -1,0 +1,105 @@
+"""`facecloak demo`: one photo protected, judged and shown; the shortest version of what the project does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from benchmarks.console import progress, quiet, stage_reporter, wide_console
+from benchmarks.harness.judge import Judge
+from benchmarks.harness.methods import resolve_methods
+from benchmarks.harness.quality import Quality
+from benchmarks.results.pictures import GAIN, difference, write_picture
+from benchmarks.results.table import headline_far
+from benchmarks.suites.suite import Suite, Target, load_suite
+from facecloak.data import Batch, FindFace, Photo, to_tensor, to_uint8
+from facecloak.errors import FacecloakError
+from facecloak.io import writable, write_png
+from facecloak.objectives import Objective
+from facecloak.recognizers import load_recognizer
+from facecloak.recognizers.calibration import far_key
+
+
+def run_demo(suite_name: str, out: Path) -> int:
+    """Protect the suite's first photo against its first target, judge the saved picture, print what was found.
+
+    The suite's first held-out recognizer, or its first one, is not attacked. Writes ``original.png``,
+    ``protected.png`` and ``demo.png`` (both and their difference) below ``out``.
+
+    Raises:
+        FacecloakError: the photo cannot be used, or could not be protected.
+    """
+    writable(out)
+    quiet()
+    suite, device = load_suite(suite_name), "cuda" if torch.cuda.is_available() else "cpu"
+    find_face, target = suite.find_face(), suite.load_target(None, "impersonation")
+    original = _first_photo(suite, target, find_face)
+    names = suite.surrogates_for([*suite.held_out, *suite.recognizers][:1])
+    far = headline_far(suite.fars)
+    judges = {name: load_recognizer(name, False, device) for name in suite.recognizers}
+    table = {name: suite.load_thresholds(name, judge.weights_sha256) for name, judge in judges.items()}
+    thresholds = {name: entry["fars"][far_key(far)]["threshold"] for name, entry in table.items()}
+
+    surrogates = [load_recognizer(name, differentiable=True) for name in names]
+    objective = suite.build_objective("impersonation", [target], surrogates, find_face)
+    seconds = _protect(suite, original, objective, out / "protected.png", device)
+
+    protected = suite.read(out / "protected.png", find_face)
+    tests = {target.name: suite.read_face(target.test, find_face, target.test_box)}
+    judge = Judge(judges, {"demo": original}, {}, tests, device)
+    (record,), _ = judge.judge({"demo": protected}, {}, target.name)
+    Quality(suite.features).measure({"demo": protected}, {"demo": original}, [record])
+
+    pictures = [original.image, protected.image, difference(protected.image, original.image)]
+    write_png(out / "original.png", original.image)
+    write_picture(out / "demo.png", ["original", "protected", f"difference x{GAIN}"], [pictures])
+    wide_console().print(_table(record, names, thresholds, far, target))
+    psnr = "identical" if record["identical"] else f"{record['psnr']:.1f} dB"
+    print(f"PSNR {psnr}, SSIM {record['ssim']:.3f}, {seconds:.1f} seconds")
+    print(f"wrote original.png, protected.png and demo.png below {out}")
+    return 0
+
+
+def _first_photo(suite: Suite, target: Target, find_face: FindFace) -> Photo:
+    source = next((source for source in suite.load_sources(1) if source.group in (None, target.name)), None)
+    if source is None:
+        raise FacecloakError(f"Suite {suite.name}: no group of sources is named {target.name}, as its first target.")
+    photo = suite.read(source.path, find_face)
+    if photo.error:
+        raise FacecloakError(f"Suite {suite.name}: its first photo cannot be used: {photo.error}.")
+    return photo
+
+
+def _protect(suite: Suite, photo: Photo, objective: Objective, path: Path, device: str) -> float:
+    """Write the protected photo; returns the method's seconds."""
+    [(_, _, cls, settings)] = resolve_methods(suite, ["facecloak"])
+    method = cls(settings, objective).to(device)
+    batch = Batch(["demo"], to_tensor([photo.image]).to(device), torch.tensor([photo.box], device=device))
+    with progress(total=1, desc="protecting", unit="photo") as bar:
+        method.on_progress = stage_reporter(bar)
+        made = method.predict_step(batch)
+    if made.errors[0]:
+        raise FacecloakError(f"The photo could not be protected: {made.errors[0]}.")
+    write_png(path, to_uint8(made.images)[0])
+    return made.seconds
+
+
+def _table(
+    record: dict[str, Any], surrogates: list[str], thresholds: dict[str, float], far: float, target: Target
+) -> Table:
+    """A line a recognizer: does it take the photo for the target, before and after?"""
+    title = f"similarity to another photo of target {target.name} than the one attacked"
+    view = Table("recognizer", "", "before → after", f"threshold at FAR {far:g}", "matched", title=title)
+    for name, threshold in thresholds.items():
+        cosines = [record[column]["target"].get(name) for column in ("cosine_clean", "cosine")]
+        view.add_row(
+            name,
+            "surrogate" if name in surrogates else "black box",
+            " → ".join("no face" if cosine is None else f"{cosine:.2f}" for cosine in cosines),
+            f"{threshold:.2f}",
+            " → ".join("yes" if cosine is not None and cosine > threshold else "no" for cosine in cosines),
+        )
+    return view

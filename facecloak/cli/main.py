@@ -1,0 +1,140 @@
+"""The command line. Every import of the project is inside a function, so that `facecloak --help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from facecloak.cli.arguments import make_parser
+from facecloak.cli.guard import guarded
+from facecloak.errors import FacecloakError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 done with failed images or findings, 2 an error."""
+    parser = make_parser()
+    options, rest = parser.parse_known_args(arguments)
+    has_settings = options.command in ("benchmark", "protect")
+    for argument in rest:
+        if not (has_settings and _is_override(argument)):
+            hint = "; settings are given as --method.field=value" if has_settings else ""
+            parser.error(f"unknown argument {argument!r}{hint}")
+    options.overrides = [argument.removeprefix("--") for argument in rest]
+    return guarded(lambda: COMMANDS[options.command](options))
+
+
+def _is_override(argument: str) -> bool:
+    name, equals, _ = argument.partition("=")
+    return argument.startswith("--") and bool(equals) and "." in name
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from facecloak.cli.demo import run_demo
+
+    return run_demo(options.suite, options.out)
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    from benchmarks.harness.plan import make_plan
+    from benchmarks.harness.runner import Runner
+    from benchmarks.leaderboard.text import print_leaderboard
+    from benchmarks.suites.suite import load_suite
+    from benchmarks.tracking.tracker import Tracker
+
+    suite = load_suite(options.suite)
+    targets = suite.target_names() if options.targets == ["all"] else options.targets
+    plan = make_plan(
+        suite, options.out or Path("runs") / suite.name, options.methods, options.overrides, options.config,
+        options.objective, targets, options.black_box, options.white_box, options.limit, options.batch_size,
+        options.devices, options.accelerator, options.mode == "overwrite", options.num_nodes,
+    )  # fmt: skip
+    with Tracker(plan.out, options.wandb) as tracker:
+        table = Runner(plan).run(tracker.send)
+        if not table.empty:  # the first process
+            print_leaderboard(table)
+    if table.empty:
+        return 0
+    print(f"wrote leaderboard.csv, leaderboard_wide.csv, leaderboard.md, grid.png and the images below {plan.out}")
+    cells = table.drop_duplicates("run_id")
+    counts = {name: int(cells[f"n_{name}"].sum()) for name in ("failed", "unusable")}
+    if any(counts.values()):
+        print(
+            f"{counts['failed']} images failed and {counts['unusable']} sources were unusable, summed over cells; "
+            "`error` in records.jsonl says why.",
+            file=sys.stderr,
+        )
+    return 1 if any(counts.values()) else 0
+
+
+def _protect(options: argparse.Namespace) -> int:
+    from benchmarks.harness.photos import protect_photos
+
+    return protect_photos(
+        options.photos, options.out, options.suite, options.method, options.overrides,
+        options.objective, options.target, options.black_box, options.accelerator,
+    )  # fmt: skip
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from benchmarks.harness.evaluate import evaluate_folders
+
+    return evaluate_folders(
+        options.originals, options.protected, options.others, options.suite,
+        options.target, options.black_box, options.objective, options.out, options.wandb,
+    )  # fmt: skip
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from benchmarks.harness.calibrate import calibrate_suite
+
+    return calibrate_suite(options.suite, options.recognizers, options.photos, options.crop, options.out)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from benchmarks.sweep.agents import run_wandb_sweep
+    from benchmarks.sweep.local import run_sweep
+
+    out = options.out or Path("runs") / "sweeps" / options.path.stem
+    if options.backend == "wandb":
+        if options.storage:
+            raise FacecloakError("--storage is for --backend local; Weights & Biases stores its trials itself.")
+        complete = run_wandb_sweep(options.path, out, options.count, options.jobs)
+    else:
+        complete = run_sweep(options.path, out, options.count, options.jobs, options.storage)
+    print(f"wrote trials.csv and plots below {out}")
+    return 0 if complete else 1
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    if options.check:
+        from benchmarks.check.findings import check
+
+        return check(options.runs)
+    from benchmarks.leaderboard.board import write_board
+
+    write_board(options.runs, options.out)
+    print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from facecloak.cli.list import print_listing
+
+    return print_listing()
+
+
+COMMANDS = {
+    "demo": _demo,
+    "benchmark": _benchmark,
+    "protect": _protect,
+    "evaluate": _evaluate,
+    "calibrate": _calibrate,
+    "sweep": _sweep,
+    "leaderboard": _leaderboard,
+    "list": _list,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

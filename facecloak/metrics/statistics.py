@@ -1,0 +1,91 @@
+"""Means of values that are not independent, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+
+class Estimate(NamedTuple):
+    """A mean and its 95 % interval; NaN for what the data does not give. ``n`` counts the clusters in it."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether 0 lies outside of the interval; False without an interval."""
+        return self.low > 0 or self.high < 0
+
+
+def bootstrap_mean(values: ArrayLike, clusters: ArrayLike, resamples: int = 4000, seed: int = 0) -> Estimate:
+    """The mean of all values, with a percentile interval from resampling clusters (Efron & Tibshirani 1993, ch. 13).
+
+    Values of one cluster are not independent: each resample draws clusters with replacement, and all values of a
+    cluster come along as often as it was drawn. With few clusters such intervals are too narrow.
+
+    Args:
+        values: N numbers; NaN where nothing was measured, in no mean.
+        clusters: N labels, of what each value belongs to.
+
+    Returns:
+        no interval for less than two clusters, no mean without any.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    finite = np.isfinite(values)
+    labels, places = np.unique(np.asarray(clusters)[finite], return_inverse=True)
+    n = len(labels)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    sums, counts = np.bincount(places, values[finite]), np.bincount(places)
+    mean = float(sums.sum() / counts.sum())
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, 1)
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
+    low, high = np.percentile((draws @ sums) / (draws @ counts), (2.5, 97.5))
+    return Estimate(mean, float(low), float(high), n)
+
+
+def pareto_front(psr: pd.Series, quality: pd.Series) -> pd.Series:
+    """Which lines no other beats: none has as much of both and more of one.
+
+    Quality may be infinite; a line with NaN is in no front.
+
+    Returns:
+        bool, with the index of ``psr``.
+    """
+    known = psr.notna() & quality.notna()
+    rate, worth = psr[known].to_numpy(dtype=float), quality[known].to_numpy(dtype=float)
+    as_good = (rate[None] >= rate[:, None]) & (worth[None] >= worth[:, None])
+    better = (rate[None] > rate[:, None]) | (worth[None] > worth[:, None])
+    unbeaten = pd.Series(False, index=psr.index)
+    unbeaten[known] = ~(as_good & better).any(axis=1)
+    return unbeaten
+
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion (Wilson, JASA 1927), without continuity correction.
+
+    Args:
+        successes: number of successes, 0..n.
+        n: number of trials.
+
+    Returns:
+        (low, high) as fractions in [0, 1]; (nan, nan) for n = 0.
+    """
+    if n == 0:
+        return math.nan, math.nan
+    share, z2 = successes / n, Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    # exact at the ends, where rounding would leave 1e-17
+    return 0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half

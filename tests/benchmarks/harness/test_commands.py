@@ -1,0 +1,182 @@
+"""`facecloak protect`, `evaluate`, `calibrate` and `list`."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from skimage.data import astronaut
+
+from benchmarks.suites.suite import load_suite, suite_names
+from facecloak.cli.main import main
+from facecloak.io import read_image, write_png
+from tests.facecloak.cloak.pipeline import save_pipeline
+from tests.toys import RECOGNIZERS, write_photo, write_suite
+
+
+@pytest.fixture
+def portrait(tmp_path):
+    """A 400×512 photo with one real face."""
+    path = tmp_path / "portrait.v1.png"
+    write_png(path, astronaut()[:400])
+    return path
+
+
+def protect(toys, out, *photos):
+    return main(["protect", *map(str, photos), "--suite", str(toys), "--method", "blur", "--out", str(out)])
+
+
+def test_protect_changes_the_face_only_and_keeps_the_size(toys, tmp_path, portrait, capsys):
+    assert protect(toys, tmp_path / "out", portrait) == 0
+    before, after = read_image(portrait), read_image(tmp_path / "out" / "portrait.v1.png")
+    assert after.shape == before.shape
+    changed = np.argwhere((before != after).any(axis=2))
+    x0, y0, x1, y1 = json.loads((tmp_path / "out" / "protect.json").read_text())["photos"][0]["face"]
+    assert len(changed) > 1000
+    centre, (height, width) = changed.mean(axis=0), (y1 - y0, x1 - x0)
+    assert abs(centre[0] - (y0 + y1) / 2) < height / 2 and abs(centre[1] - (x0 + x1) / 2) < width / 2
+    assert np.array_equal(before[:, 350:], after[:, 350:])
+    assert "similarity" in capsys.readouterr().out
+
+
+def test_protect_records_what_it_could_not_protect(toys, tmp_path, portrait, capsys):
+    faceless, broken = tmp_path / "wall.png", tmp_path / "broken.png"
+    write_png(faceless, np.full((120, 90, 3), 128, dtype=np.uint8))
+    broken.write_text("not a picture")
+    assert protect(toys, tmp_path / "out", faceless, broken, tmp_path / "gone.jpg", portrait) == 1
+    outcomes = json.loads((tmp_path / "out" / "protect.json").read_text())["photos"]
+    assert ["no face found" in (o["error"] or "") for o in outcomes] == [True, False, False, False]
+    assert "not a readable image" in outcomes[1]["error"] and "no such file" in outcomes[2]["error"]
+    assert outcomes[3]["error"] is None
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["portrait.v1.png"]
+
+
+def test_protect_never_overwrites_its_source(toys, portrait, capsys):
+    before = portrait.read_bytes()
+    assert protect(toys, portrait.parent, portrait) == 2
+    assert "would be overwritten" in capsys.readouterr().err and portrait.read_bytes() == before
+
+
+def test_protect_never_touches_a_file_that_is_not_its_own(toys, tmp_path, portrait, capsys):
+    own = tmp_path / "out" / portrait.name
+    write_photo(own, 5)
+    before = own.read_bytes()
+    assert protect(toys, tmp_path / "out", portrait) == 2
+    assert "is no result of" in capsys.readouterr().err and own.read_bytes() == before
+    own.unlink()
+    assert protect(toys, tmp_path / "out", portrait) == protect(toys, tmp_path / "out", portrait) == 0
+
+
+def test_protect_takes_any_file_name(toys, tmp_path, portrait, capsys):
+    odd = portrait.rename(tmp_path / "my [red] face.png")
+    assert protect(toys, tmp_path / "out", odd) == 0
+    assert "[red]" in capsys.readouterr().out
+
+
+def test_what_protect_attacked_is_a_white_box_to_evaluate(toys, tmp_path, portrait, capsys):
+    save_pipeline(tmp_path / "pipeline")
+    settings = [f"--facecloak.backbone={tmp_path / 'pipeline'}", "--facecloak.iterations=1", "--black-box", "bob"]
+    arguments = ["--suite", str(toys), "--out", str(tmp_path / "out"), *settings]
+    assert main(["protect", str(portrait), *arguments]) == 0
+    photos = ["--originals", portrait.parent, "--protected", tmp_path / "out"]
+    assert evaluate(toys, tmp_path, photos) == 0
+    scores = pd.read_csv(tmp_path / "scores" / "scores.csv").set_index("black_box")
+    assert dict(scores.groupby("black_box")["white_box"].first()) == {"ada": True, "bob": False, "cyd": True}
+    assert "ada (white box)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Originals and another tool's results: the target itself, the original itself, and one that is missing."""
+    for person in range(3):
+        write_photo(tmp_path / "originals" / f"p{person}.png", person)
+        write_photo(tmp_path / "others" / f"p{person}.png", person, shot=1)
+    write_photo(tmp_path / "made" / "p0.png", 100, shot=1)
+    write_photo(tmp_path / "made" / "p1.png", 1)
+    return ["--originals", tmp_path / "originals", "--protected", tmp_path / "made"]
+
+
+def evaluate(toys, tmp_path, arguments):
+    command = ["evaluate", "--suite", toys, "--out", tmp_path / "scores", *arguments]
+    return main([str(argument) for argument in command])
+
+
+def test_evaluate_scores_what_anyone_made(toys, tmp_path, folders, capsys):
+    assert evaluate(toys, tmp_path, [*folders, "--others", tmp_path / "others"]) == 1
+    assert "p2: " in capsys.readouterr().err
+    scores = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    assert set(scores["black_box"]) == set(RECOGNIZERS)
+    assert set(scores["n_failed"]) == {1} and set(scores["n_identical"]) == {1}
+    records = [json.loads(line) for line in (tmp_path / "scores" / "records.jsonl").read_text().splitlines()]
+    assert records[0]["cosine"]["target"]["ada"] == pytest.approx(1, abs=1e-5)
+    for _, row in scores.iterrows():
+        hits = [r["cosine"]["target"][row["black_box"]] > row["threshold"] for r in records[:2]]
+        assert row["psr"] == pytest.approx(sum(hits) / 3)
+
+
+def test_evaluate_wants_equal_sizes(toys, tmp_path, folders, capsys):
+    write_png(tmp_path / "made" / "p2.png", np.zeros((32, 64, 3), dtype=np.uint8))
+    assert evaluate(toys, tmp_path, folders) == 1
+    assert "64×32, its original 64×64" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_a_picture_without_original(toys, tmp_path, folders, capsys):
+    write_photo(tmp_path / "made" / "stranger.png", 9)
+    assert evaluate(toys, tmp_path, folders) == 2
+    assert "no original of its name" in capsys.readouterr().err
+
+
+def test_calibrated_thresholds_can_be_used_at_once(tmp_path, monkeypatch, capsys):
+    root = tmp_path / "toys"
+    monkeypatch.setenv("FACECLOAK_WEIGHTS", str(root / "weights"))
+    suite = write_suite(root, people=34, thresholds=str(tmp_path / "new.json"))
+    assert main(["calibrate", str(suite), "--out", str(tmp_path / "new.json")]) == 0
+    assert "1122 impostor pairs of 34 people" in capsys.readouterr().out
+    table = json.loads((tmp_path / "new.json").read_text())
+    assert set(table) == set(RECOGNIZERS)
+    for entry in table.values():
+        point = entry["fars"]["0.01"]
+        assert point["low"] <= point["threshold"] <= point["high"]
+    arguments = ["benchmark", str(suite), "--methods", "none", "--limit", "2", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+
+
+def test_calibration_refuses_a_far_that_the_pairs_cannot_resolve(toys, tmp_path, capsys):
+    assert main(["calibrate", str(toys), "--out", str(tmp_path / "new.json")]) == 2
+    assert "12 impostor pairs cannot resolve" in capsys.readouterr().err
+
+
+def test_list_shows_methods_recognizers_and_suites(toys, tmp_path, capsys):
+    (tmp_path / "toys" / "weights" / "bob.onnx").unlink()
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("facecloak", "blur", "ir152", "ada", "present", "missing", "pocket_dense (held out)", *suite_names()):
+        assert word in printed
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_file_is_valid(name):
+    assert load_suite(name).name == name
+
+
+def test_the_literature_suite_loads_its_folders(tmp_path, monkeypatch):
+    """The folder layout of the literature, with files made up here."""
+    monkeypatch.setenv("FACECLOAK_DATA", str(tmp_path))
+    for group in "1234":
+        for photo in range(2):
+            write_photo(tmp_path / "celeba_hq" / group / f"{group}{photo}.png", photo)
+    suite = load_suite("celeba_hq")
+    for pair in suite.targets["pairs"]:
+        write_photo(tmp_path / "targets" / pair["image"], 1)
+        write_photo(tmp_path / "targets" / pair["test"], 2)
+    sources = suite.load_sources(limit=1)
+    assert [(source.name, source.group) for source in sources] == [("10", "1"), ("20", "2"), ("30", "3"), ("40", "4")]
+    assert [suite.load_target(name, "impersonation").name for name in suite.target_names()] == ["1", "2", "3", "4"]
+    for recognizer in suite.recognizers:
+        assert suite.load_thresholds(recognizer, "any file's hash")["source"] == "reported"
+
+
+def test_thresholds_may_lie_beside_a_suite(toys, tmp_path):
+    toys.write_text(toys.read_text().replace(str(toys.parent / "thresholds.json"), "thresholds.json"))
+    assert "thresholds: thresholds.json" in toys.read_text()
+    assert main(["benchmark", str(toys), "--methods", "none", "--out", str(tmp_path / "out")]) == 0

@@ -1,0 +1,98 @@
+"""One benchmark on several machines: processes of different node ranks, as torchrun and SLURM start them."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from facecloak.cli.main import main
+
+COST = ["seconds_per_image", "training_seconds", "amortised_seconds_per_image", "peak_memory_mb"]
+PLAIN = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1", "FACECLOAK_POCKET": "none"}
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def torchrun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The command and environment of one machine."""
+    options = ["--nnodes", "2", "--node-rank", rank, "--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
+    command = ["-m", "torch.distributed.run", *options, "--master-port", port, "-m", *program]
+    return [sys.executable, *map(str, command)], {}
+
+
+def srun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The same with what SLURM tells its tasks."""
+    about = {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "NTASKS": 2, "NTASKS_PER_NODE": 1, "NNODES": 2,
+             "STEP_NUM_TASKS": 2, "JOB_ID": 1, "JOB_NAME": "facecloak"}  # fmt: skip
+    environment = {f"SLURM_{name}": str(value) for name, value in about.items()}
+    return [sys.executable, "-m", *program], {**environment, "MASTER_PORT": port}
+
+
+def run(launch, port, programs) -> list[tuple[int, str]]:
+    """Exit status and standard error of each machine."""
+    started = []
+    for rank, program in enumerate(programs):
+        command, environment = launch(rank, port, list(map(str, program)))
+        started.append(subprocess.Popen(
+            command, env={**os.environ, **PLAIN, **environment},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ))  # fmt: skip
+    errors = [process.communicate(timeout=240)[1] for process in started]
+    return [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
+
+
+@pytest.mark.parametrize("launch", [torchrun, srun])
+def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, port, launch):
+    """With a method that is trained first: once, by the first of them."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    arguments = ["benchmark", toys, "--methods", "blur,tinted", "--black-box", "ada,bob", "--accelerator", "cpu"]
+    program = ["tests.benchmarks.tinted", *arguments, "--out", two, "--num-nodes", 2]
+    ended = run(launch, port, [program, program])
+    assert [status for status, _ in ended] == [0, 0], ended
+    assert ended[0][1].count("fitted in process") == 3 and "fitted in process" not in ended[1][1]
+    alone = subprocess.run(
+        [sys.executable, "-m", *map(str, [*program[:-4], "--out", one])], env={**os.environ, **PLAIN}, check=False
+    )
+    assert alone.returncode == 0
+    tables = [pd.read_csv(out / "leaderboard.csv").drop(columns=COST) for out in (one, two)]
+    pd.testing.assert_frame_equal(*tables)
+    pictures = sorted(path.relative_to(one) for path in one.glob("cells/*/images/*"))
+    assert len(pictures) == 16
+    for picture in pictures:
+        assert (two / picture).read_bytes() == (one / picture).read_bytes()
+
+
+def test_machines_that_share_no_folder_are_told_so(toys, tmp_path, port):
+    """Rather than that the other's images count as lost."""
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--num-nodes", 2]
+    programs = [["facecloak.cli", *arguments, "--out", tmp_path / name] for name in ("here", "there")]
+    ended = run(srun, port, programs)
+    assert ended[0][0] == 2 and "one folder, shared by all machines" in ended[0][1]
+    assert not list(tmp_path.glob("*/cells/*/cell.json"))
+
+
+@pytest.mark.parametrize(
+    "environment, devices, said",
+    [
+        ({}, "1", "torchrun or srun has to start this command"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "2", "2 processes have been started, for --devices 2 × --num-nodes 2"),
+        ({"SLURM_NTASKS": "2"}, "1", "torchrun or srun has to start this command"),
+        ({"SLURM_STEP_NUM_TASKS": "3"}, "1", "3 processes have been started, for --devices 1 × --num-nodes 2"),
+    ],
+)
+def test_a_number_of_machines_that_were_not_started_is_refused(
+    toys, tmp_path, monkeypatch, capsys, environment, devices, said
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["benchmark", str(toys), "--num-nodes", "2", "--devices", devices, "--out", str(tmp_path)]
+    assert main([*arguments, "--accelerator", "cpu"]) == 2
+    assert said in capsys.readouterr().err

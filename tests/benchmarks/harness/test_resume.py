@@ -1,0 +1,97 @@
+"""Runs that are killed, and runs in two processes: the same files, the same rows."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
+
+# Gets a signal when it is about to say that the third image is finished: its picture is there, its outcome is not.
+SIGNALLED = """
+import os, signal, sys
+import benchmarks.results.store, benchmarks.harness.predict
+from facecloak.cli.main import main
+write_json, count = benchmarks.results.store.write_json, 0
+def dying(path, value):
+    global count
+    count += path.parent.name == "outcomes"
+    if count == 3:
+        os.kill(os.getpid(), int(sys.argv[-1]))
+    write_json(path, value)
+benchmarks.results.store.write_json = dying
+sys.exit(main(sys.argv[1:-1]))
+"""
+
+
+def run(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess:
+    program = ["-c", code] if code else ["-m", "facecloak.cli"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, *program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def rows(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "leaderboard.csv").drop(columns=COST)
+
+
+def stamps(out: Path) -> dict[str, int]:
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.glob("cells/*/*/*")}
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada,bob"]
+    assert run(*arguments, "--out", whole).returncode == 0
+    assert run(*arguments, "--out", broken, signal.SIGKILL.value, code=SIGNALLED).returncode == -9
+    assert not (broken / "leaderboard.csv").exists()
+    finished = {name: stamp for name, stamp in stamps(broken).items() if "p0" in name or "p1" in name}
+    assert len(finished) == 4  # two pictures, two outcomes
+    assert run(*arguments, "--out", broken).returncode == 0
+    assert finished.items() <= stamps(broken).items()  # not made again
+    pd.testing.assert_frame_equal(rows(broken), rows(whole))
+    pictures = sorted(path.relative_to(whole) for path in whole.glob("cells/*/images/*"))
+    assert len(pictures) == 8
+    for picture in pictures:
+        assert (broken / picture).read_bytes() == (whole / picture).read_bytes()
+    assert not list(broken.rglob(".*"))  # no temporary file is left
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(toys, tmp_path, number):
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--out", tmp_path / "out"]
+    result = run(*arguments, number.value, code=SIGNALLED)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "interrupted. Finished images are kept" in result.stderr.splitlines()[-1]
+    assert not list((tmp_path / "out").glob("cells/*/cell.json"))
+
+
+def test_a_second_run_computes_nothing(toys, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--out", out]
+    run(*arguments)
+    before = stamps(out)
+    again = run(*arguments)
+    assert "done before" in again.stdout and stamps(out) == before
+
+
+def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    arguments = ["benchmark", toys, "--methods", "blur,none", "--black-box", "ada,bob", "--accelerator", "cpu"]
+    assert run(*arguments, "--out", one).returncode == 0
+    both = run(*arguments, "--out", two, "--devices", "2")
+    assert both.returncode == 0, both.stderr
+    pd.testing.assert_frame_equal(rows(two), rows(one))
+    assert len(list(two.glob("cells/*/outcomes/*.json"))) == 16
+    for picture in one.glob("cells/*/images/*"):
+        assert (two / picture.relative_to(one)).read_bytes() == picture.read_bytes()
+
+
+def test_more_processes_than_batches_is_an_error(toys, tmp_path):
+    result = run("benchmark", toys, "--limit", "1", "--devices", "2", "--accelerator", "cpu", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "2 devices need 2 batches at least" in result.stderr and "Traceback" not in result.stderr

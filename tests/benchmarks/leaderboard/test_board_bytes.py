@@ -1,0 +1,29 @@
+"""A board is a pure function of the cells' directories: all of it, plots and page included."""
+
+import shutil
+
+from facecloak.cli.main import main
+from tests.benchmarks.handmade import write_run
+
+
+def board(out, *runs) -> dict[str, bytes]:
+    """Every file of a board of these runs."""
+    assert main(["leaderboard", *map(str, runs), "--out", str(out)]) == 0
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_same_directories_same_bytes_wherever_and_in_whatever_order(sound, tmp_path):
+    other = write_run(tmp_path / "x", ("blur",))
+    first = board(tmp_path / "board", sound, other)
+    assert {"long.csv", "wide.csv", "leaderboard.md", "leaderboard.tex"} <= set(first)
+    copies = [shutil.copytree(run, tmp_path / "deep" / f"{k}" / "run") for k, run in enumerate((other, sound))]
+    assert board(tmp_path / "copies", *copies) == first
+    assert board(tmp_path / "parent", tmp_path / "deep") == first
+    # a file that is written again where one lies
+    assert board(tmp_path / "board", sound, other) == first
+
+
+def test_names_of_directories_and_times_are_in_no_file(sound, tmp_path):
+    """But for what the cells themselves say."""
+    for name, data in board(tmp_path / "board", sound).items():
+        assert str(tmp_path).encode() not in data and str(sound).encode() not in data, name

@@ -1,0 +1,129 @@
+"""`python -m benchmarks.studies.ablation` on the toy suite."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks.studies.ablation import VARIANTS, main, make_plans, verdict
+from facecloak.config import settings_hash
+from facecloak.metrics.statistics import Estimate
+from tests.facecloak.cloak.pipeline import save_pipeline
+
+SETTINGS = {"lambda_adv": 1.0, "iterations": 2, "embedding_iterations": 1}
+
+
+@pytest.fixture
+def suite(toys, tmp_path):
+    save_pipeline(tmp_path / "pipeline")
+    content = yaml.safe_load(toys.read_text())
+    content["methods"] = {"facecloak": {"backbone": str(tmp_path / "pipeline"), **SETTINGS}}
+    toys.write_text(yaml.safe_dump(content | {"recognizers": ["ada", "bob"]}))
+    return toys
+
+
+def variant_of(settings):
+    """Which variant a cell is, from the settings that it was made with."""
+    plain, loose = settings["embedding_iterations"] == 0, settings["lambda_attn"] == 0
+    return {(False, False): "full", (True, False): "plain embedding", (False, True): "no structure term",
+            (True, True): "neither"}[plain, loose]  # fmt: skip
+
+
+def read_cells(out):
+    """variant → the rows of its cells at FAR 0.01, and (variant, target, black box, photo) → record."""
+    cells, images = {}, {}
+    for folder in sorted((out / "cells").iterdir()):
+        cell = json.loads((folder / "cell.json").read_text())
+        name, row = variant_of(cell["provenance"]["settings"]), next(r for r in cell["rows"] if r["far"] == 0.01)
+        cells.setdefault(name, []).append(row)
+        for line in (folder / "records.jsonl").read_text().splitlines():
+            record = json.loads(line)
+            images[name, row["target"], row["black_box"], record["id"]] = record
+    return cells, images
+
+
+def rise(record, black_box):
+    return record["cosine"]["target"][black_box] - record["cosine_clean"]["target"][black_box]
+
+
+def test_the_tables_follow_from_the_cells(suite, tmp_path, capsys):
+    out = tmp_path / "claims"
+    arguments = ["--suite", str(suite), "--limit", "2", "--out", str(out)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    cells, images = read_cells(out)
+    assert cells.keys() == VARIANTS.keys()
+    found = pd.read_csv(out / "claims.csv").set_index(["what", "measure"])
+    for name, rows in cells.items():
+        assert {(row["target"], row["black_box"]) for row in rows} == {(t, b) for t in "12" for b in ("ada", "bob")}
+        mean_of = pd.DataFrame(rows).mean(numeric_only=True)
+        means = {"psr": 100 * mean_of["psr"], "rise": mean_of["cosine_rise_black_box"]}
+        for column, mean in (means | dict(mean_of[["psnr", "ssim"]])).items():
+            assert found.loc[(name, column), "mean"] == pytest.approx(mean), (name, column)
+            assert found.loc[(name, column), "low"] <= mean <= found.loc[(name, column), "high"]
+    places = {key[1:] for key in images}
+    assert len(places) == 2 * 2 * 2
+    for other, column in (("plain embedding", "rise"), ("no structure term", "ssim"), ("no structure term", "psnr")):
+        changes = {}
+        for place in places:
+            full, without = images["full", *place], images[other, *place]
+            change = (
+                rise(full, place[1]) - rise(without, place[1]) if column == "rise" else full[column] - without[column]
+            )
+            changes.setdefault(place[2], []).append(change)
+        by_photo = [np.mean(values) for values in changes.values()]
+        line = found.loc[f"full − {other}", column]
+        assert line["mean"] == pytest.approx(np.mean(by_photo)) and line["n"] == 2
+        assert min(by_photo) - 1e-9 <= line["low"] <= line["mean"] <= line["high"] <= max(by_photo) + 1e-9
+    text = (out / "claims.md").read_text()
+    assert text in printed and "2 targets, 2 black boxes, 2 photos" in text and "2 photos are too few" in text
+    assert text.count("| full − ") == 4 and text.count("the interval ") == 4
+
+    before = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*")}
+    assert main(arguments) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*")}
+    assert (out / "claims.md").read_text() == text
+
+
+def test_failed_images_protect_nobody_and_are_said(suite, tmp_path, capsys):
+    suite.write_text(suite.read_text().replace("iterations: 2", "iterations: 2\n    lr: 1.0e+30"))
+    assert main(["--suite", str(suite), "--limit", "1", "--out", str(tmp_path / "claims")]) == 1
+    captured = capsys.readouterr()
+    assert "Images failed" in captured.err and "too few photos for an interval" in captured.out
+    found = pd.read_csv(tmp_path / "claims" / "claims.csv").set_index(["what", "measure"])
+    assert found.loc[("full", "psr"), "mean"] == 0 and np.isnan(found.loc[("full", "ssim"), "mean"])
+
+
+def test_variants_that_are_the_same_are_refused(suite, tmp_path, capsys):
+    suite.write_text(suite.read_text().replace("embedding_iterations: 1", "embedding_iterations: 0"))
+    assert main(["--suite", str(suite), "--out", str(tmp_path / "claims")]) == 2
+    assert "full and plain embedding come to the same settings" in capsys.readouterr().err
+    assert not (tmp_path / "claims" / "cells").exists()
+
+
+def test_a_wrong_limit_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--limit", "0"])
+    assert "--limit: must be 1 at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ((2, 1, 3), "excludes 0: higher"),
+        ((-2, -3, -1), "excludes 0: lower"),
+        ((1, 0, 2), "includes 0"),
+        ((1, -1, 3), "includes 0"),
+        ((1, np.nan, np.nan), "too few photos"),
+    ],
+)
+def test_an_interval_in_words(interval, words):
+    assert words in verdict(Estimate(*interval, n=5))
+
+
+def test_a_setting_that_is_typed_holds_for_all_variants(suite, tmp_path):
+    plans = make_plans(str(suite), tmp_path, 1, ["facecloak.lr=0.5"])
+    assert {cell.settings.lr for plan in plans.values() for cell in plan.cells} == {0.5}
+    assert len({settings_hash(plan.cells[0].settings) for plan in plans.values()}) == len(VARIANTS)

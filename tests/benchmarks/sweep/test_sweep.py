@@ -1,0 +1,179 @@
+"""Sweeps without a server: every file is sound, trials are scored, none is lost or doubled, a killed sweep goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks.sweep.files import load_sweep
+from benchmarks.sweep.local import environments
+from benchmarks.sweep.report import pareto
+from benchmarks.sweep.study import open_study
+from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
+from facecloak.cli.main import main
+from facecloak.errors import FacecloakError
+
+FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
+
+
+EPSILON = {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"value": 2}}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_sweep_is_read_and_its_first_trial_can_be_planned(path, tmp_path):
+    sweep = load_sweep(path)
+    study = open_study(sweep, "sqlite://")
+    for _ in range(3):
+        parse([*sweep.command(study.ask(sweep.space).params), f"--out={tmp_path}"])
+
+
+def test_points_are_lost_below_the_floor():
+    table = pd.DataFrame({"far": [0.1, 0.01, 0.01], "psr": [1.0, 0.5, 0.3], "psnr": [9.0, 22.0, 24.0],
+                          "amortised_seconds_per_image": [1.0, 2.0, 4.0]})  # fmt: skip
+    found = score(table, 25.0)
+    assert found["psr"] == pytest.approx(40) and found["psnr"] == pytest.approx(23) and found["seconds_per_image"] == 3
+    assert found["objective"] == pytest.approx(40 - 2 * PENALTY)
+    assert score(table, 20.0)["objective"] == pytest.approx(40)
+    identical = score(table.assign(psnr=None), 25.0)
+    assert identical["objective"] == pytest.approx(40) and "psnr" not in identical
+
+
+def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tmp_path):
+    trial = load_sweep(Path(sweep(EPSILON))).command({"pgd.epsilon": 16, "pgd.iterations": 2})
+    steps = []
+    values = run_trial([*trial, f"--out={tmp_path / 'out'}"], lambda *each: steps.append(each))
+    assert [each[:2] for each in steps] == [(1, 2), (2, 2)] and steps[-1][2] == values
+    (table,) = (pd.read_csv(path) for path in (tmp_path / "out").glob("*/leaderboard.csv"))
+    rows = table[table["far"] == 0.01]
+    assert values["psr"] == pytest.approx(100 * rows["psr"].mean()) and len(rows) == 2
+    assert values["psnr"] == pytest.approx(rows["psnr"].mean())
+
+
+def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_grid_once(sweep, tmp_path, capfd):
+    grid = {"pgd.epsilon": {"values": [2, 32]}, "pgd.iterations": {"values": [1, 3]}}
+    path, out = sweep(grid, "grid"), tmp_path / "out"
+    assert main(["sweep", path, "--count", "3", "--jobs", "2", "--out", str(out)]) == 0
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 3 and (table["state"] == "complete").all()
+    assert not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[") and "objective" in line]
+    assert len(lines) == 3
+    assert main(["sweep", path, "--count", "9", "--out", str(out)]) == 0  # the grid has 4
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 4 and not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
+    best, worst = (table[table["pgd.epsilon"] == value]["psr"].max() for value in (32, 2))
+    assert best >= worst
+    plots = ("history.png", "pareto.png", "importance.png")
+    assert all((out / name).stat().st_size > 3000 for name in plots)
+
+
+def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
+    path, out = sweep(EPSILON), tmp_path / "out"
+    command = [sys.executable, "-c", "import sys; from facecloak.cli import main; sys.exit(main())", "sweep", path]
+    with subprocess.Popen(
+        [*command, "--count", "3", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:  # fmt: skip
+        lines = iter(process.stdout.readline, "")
+        assert any(line.startswith("[1/3] pgd.epsilon") for line in lines)
+        assert any(line.startswith("[1/2] pgd") for line in lines)  # the first cell of the second trial
+        process.send_signal(signal.SIGKILL)
+    study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
+    left = [trial for trial in study.trials if not trial.state.is_finished()]
+    assert len(left) == 1
+    assert main(["sweep", path, "--count", "3", "--out", str(out)]) == 0
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 3 and table["number"].is_unique
+    for trial in left:  # the one that was running has been run, with its values
+        assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
+
+
+def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert main(["sweep", sweep(EPSILON), "--count", "1", "--out", out]) == 0
+    changed = sweep({**EPSILON, "pgd.iterations": {"value": 3}})
+    assert main(["sweep", changed, "--count", "1", "--out", out]) == 2
+    assert "has changed since its trials" in capsys.readouterr().err
+
+
+def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_path, capfd):
+    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 800}}  # the second falls below the floor
+    early = {"type": "hyperband", "min_iter": 1, "eta": 2}
+    path = Path(sweep(grid, "grid", early_terminate=early))
+    path.write_text(path.read_text().replace("--floor=20", "--floor=40"))
+    assert main(["sweep", str(path), "--count", "2", "--out", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
+    assert dict(table["state"]) == {1: "complete", 64: "pruned"}
+    cells = {row: len([*path.glob("cells/*/cell.json")]) for row, path in enumerate((tmp_path / "trials").iterdir())}
+    assert sorted(cells.values()) == sorted(1 if state == "pruned" else 2 for state in table["state"])
+
+
+def test_a_trial_may_have_several_processes(sweep, tmp_path):
+    path = Path(sweep({"pgd.epsilon": {"value": 16}, "pgd.iterations": {"value": 2}}))
+    content = yaml.safe_load(path.read_text())
+    content["command"] = [part for part in content["command"] if part != "--limit=2"]
+    content["command"][-1:] = ["--devices=2", "--accelerator=cpu", "${args}"]
+    path.write_text(yaml.safe_dump(content))
+    assert main(["sweep", str(path), "--count", "1", "--out", str(tmp_path / "out")]) == 0
+    table = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert [*table["state"]] == ["complete"] and table["psnr"].notna().all()
+    assert len([*(tmp_path / "out" / "trials").glob("*/cells/*/cell.json")]) == 2
+
+
+@pytest.mark.parametrize(
+    "jobs, shares",
+    [(None, ["4", "5", "6", "7"]), (1, ["4,5,6,7"]), (2, ["4,5", "6,7"]), (5, ["4", "5", "6", "7", "4"])],
+)
+def test_processes_share_the_gpus(monkeypatch, jobs, shares):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in environments(jobs)] == shares
+
+
+def test_the_front_is_what_nothing_else_beats_in_both():
+    trials = pd.DataFrame({"psr": [10, 20, 20, 30, 5], "psnr": [30.0, 25.0, 26.0, 20.0, None]})
+    assert [*pareto(trials).index] == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"method": "bayesian"}, "Did you mean 'bayes'"),
+        ({"metric": {"name": "psr", "goal": "maximize"}}, "metric must be"),
+        ({"command": ["python", "train.py"]}, "command must begin with"),
+        ({"parameters": {}}, "no parameters"),
+        ({"parameters": {"pgd.epsilon": {"min": 1}}}, "needs value, values, or min and max"),
+        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "distribution": "beta"}}}, "distribution of pgd.epsilon"),
+        ({"parameters": {"pgd.epsilon": {"min": 5, "max": 2}}}, "pgd.epsilon: "),
+        ({"method": "grid", "parameters": {"pgd.epsilon": {"min": 0.5, "max": 2.0}}}, "a grid needs values"),
+        ({"early_terminate": {"type": "median"}}, "must have type hyperband"),
+        ({"early_terminate": "hyperband"}, "must have type hyperband"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "must have type hyperband"),
+        ({"early_terminate": {"type": "hyperband", "max_iter": 27, "s": 3}}, "must have type hyperband"),
+        ({"parameters": {"pgd.epsilon": {"values": []}}}, "pgd.epsilon: "),
+        ({"parameters": {"pgd.epsilon": {"values": 3}}}, "pgd.epsilon: "),
+        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2.5}}}, "both whole numbers"),
+        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "scale": "log"}}}, "named 'scale'"),
+        ({"early_terminates": {"type": "hyperband"}}, "Did you mean 'early_terminate'"),
+    ],
+)
+def test_what_cannot_be_a_sweep_is_refused_with_a_reason(sweep, tmp_path, capsys, change, said):
+    path = Path(sweep(EPSILON))
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_setting_that_is_none_ends_the_sweep_with_a_reason(sweep, tmp_path, capfd):
+    assert main(["sweep", sweep({"pgd.epsilonn": {"values": [1, 2]}}), "--out", str(tmp_path / "out")]) == 2
+    printed = capfd.readouterr().err
+    assert "epsilonn" in printed and "A trial failed" in printed
+
+
+def test_unknown_arguments_of_a_trial_are_refused():
+    with pytest.raises(FacecloakError, match="unknown argument '--epsilon=3'"):
+        parse(["pocket", "--epsilon=3"])

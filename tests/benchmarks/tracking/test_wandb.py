@@ -1,0 +1,152 @@
+"""Weights & Biases online: the real client and its agent, before a stand-in for the server."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from optuna.trial import TrialState
+from sweeps.config import schema_violations_from_proposed_config
+
+from benchmarks.sweep.agents import study_of
+from benchmarks.sweep.files import load_sweep
+from facecloak.cli.main import main as facecloak
+from tests.benchmarks.tracking.wandb_server import Server
+
+LONG = 6_000  # iterations: some time after the first report
+FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
+
+
+@pytest.fixture
+def server(monkeypatch):
+    with Server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        monkeypatch.setenv("WANDB_MODE", "online")
+        monkeypatch.setenv("WANDB__FILE_STREAM_TRANSMIT_INTERVAL", "1")  # seconds
+        yield server
+    assert server.unknown == []
+
+
+@pytest.fixture
+def cell(toys, tmp_path):
+    """A run of one cell, with a curve of three iterations."""
+    out = tmp_path / "out"
+    arguments = ["benchmark", str(toys), "--methods", "pgd", "--pgd.iterations=3", "--black-box", "ada", "--limit", "2"]
+    assert facecloak([*arguments, "--out", str(out), "--wandb", "disabled"]) == 0
+    (found,) = (out / "cells").iterdir()
+    return found
+
+
+def apart(module, *arguments, cwd=None) -> subprocess.CompletedProcess:
+    """Run in a process of its own: W&B's client keeps the server that it first met."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def names(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def uploaded(server, kind):
+    """The files of each artifact of a kind that was uploaded and committed."""
+    keys = [key for key, each in server.artifacts.items() if each["type"] == kind and each["committed"]]
+    return [{path.partition(f"/{key}/")[2] for path in server.uploads if path.startswith(f"/{key}/")} for key in keys]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_sweep_file_fulfils_the_schema_of_weights_and_biases(path):
+    content = yaml.safe_load(path.read_text())
+    assert schema_violations_from_proposed_config(content) == []
+    assert schema_violations_from_proposed_config({**content, "method": "bayesian"})
+
+
+def test_a_cell_that_is_sent_twice_is_one_run_with_one_curve(server, cell):
+    for _ in range(2):
+        sent = apart("benchmarks.tracking.sender", cell.parents[1])
+        assert sent.returncode == 0, sent.stderr
+        (run,) = server.runs.values()
+        losses = [line["loss/loss"] for line in run.history.values() if "loss/loss" in line]
+        assert len(losses) == 3 and losses[-1] < losses[0]
+        assert run.ended == 0 and run.about["jobType"] == "protect"
+        row = json.loads((cell / "cell.json").read_text())["rows"][0]
+        assert run.summary[f"psr/ada/{row['far']:g}"] == row["psr"]
+        assert run.config["target"]["value"] == row["target"]
+        assert uploaded(server, "cell") == [names(cell)] and run.starts == 1
+    assert "host" not in run.about
+
+
+@pytest.mark.parametrize("at", ["createArtifact(", "file_stream"])
+def test_a_server_that_dies_in_the_middle_loses_nothing(server, cell, monkeypatch, at):
+    out = cell.parents[1]
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "4")
+    server.dies_at = at
+    sent = apart("benchmarks.tracking.sender", out)
+    assert sent.returncode == 1 and f"error: {cell.name}" in sent.stderr
+    server.dies_at, server.is_dead = None, False  # it is there again
+    assert apart("wandb", "sync", *(out / "wandb").glob("offline-run-*")).returncode == 0
+    (run,) = server.runs.values()
+    assert len([line for line in run.history.values() if "loss/loss" in line]) == 3
+    row = json.loads((cell / "cell.json").read_text())["rows"][0]
+    assert run.summary[f"psr/ada/{row['far']:g}"] == row["psr"]
+    assert names(cell) in uploaded(server, "cell")
+
+
+@pytest.fixture
+def file(toys, tmp_path):
+    """A sweep of PGD on the toy suite, each trial in two processes."""
+    head = ["${env}", "${interpreter}", "-m", "benchmarks.sweep.trial"]
+    content = {
+        "program": "benchmarks.sweep.trial", "method": "random", "metric": {"name": "objective", "goal": "maximize"},
+        "parameters": {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"min": 1, "max": LONG}},
+        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--floor=20", "--devices=2",
+                    "--accelerator=cpu", "${args}"],
+    }  # fmt: skip
+    (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path / "toy_sweep.yaml"
+
+
+def test_an_agent_gets_parameters_runs_trials_that_report_and_stops(server, file, tmp_path):
+    """The second trial is stopped by the server, which is an early end, and no failure."""
+    server.trials = [{"pgd.epsilon": 4, "pgd.iterations": 2}, {"pgd.epsilon": 32, "pgd.iterations": LONG}]
+    server.stops = "trial2"
+    command = ["sweep", str(file), "--backend", "wandb", "--count", "2", "--out", "out"]
+    ended = apart("facecloak.cli", *command, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert server.sweeps["sweep1"]["command"] == yaml.safe_load(file.read_text())["command"]
+    assert list(server.runs) == ["trial1", "trial2"] and server.trials == []
+    for name, epsilon, cells in (("trial1", 4, 2), ("trial2", 32, 1)):
+        run = server.runs[name]
+        assert run.sweep == "sweep1" and run.ended == 0 and run.about["jobType"] == "trial", ended.stdout + ended.stderr
+        assert run.config["pgd.epsilon"]["value"] == epsilon
+        assert f"--pgd.epsilon={epsilon}" in run.config["arguments"]["value"]
+        reported = [line for line in run.history.values() if "objective" in line]
+        assert [(line["cells"], line["of"]) for line in reported] == [(1, 2), (2, 2)][:cells]
+        assert run.summary["objective"] == reported[-1]["objective"]
+    assert {name for beat in server.beats for name in beat} == {"trial1", "trial2"}
+    table = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert [*table["pgd.epsilon"]] == [4, 32] and [*table["state"]] == ["complete", "pruned"]
+    assert [*table["objective"]] == [run.summary["objective"] for run in server.runs.values()]
+    assert table["pareto"].any() and (tmp_path / "out" / "pareto.png").stat().st_size > 3000
+    again = apart("facecloak.cli", *command, cwd=tmp_path)  # all have ended: nothing is registered or run again
+    assert list(server.sweeps) == ["sweep1"] and list(server.runs) == ["trial1", "trial2"]
+    assert again.returncode == 0 and "team/facecloak/sweep1" in again.stdout
+
+
+def test_an_interrupted_trial_is_none_of_those_that_have_ended(file):
+    """Though it has a score: another has to be run in its place."""
+    scored = {"config": {"pgd.epsilon": 4, "pgd.iterations": 2}, "summary": {"objective": 1.0, "cells": 1, "of": 2}}
+    runs = [{"name": state, "state": state, **scored} for state in ("finished", "failed", "crashed", "running")]
+    study = study_of(load_sweep(file), runs)
+    assert [(trial.user_attrs["run"], trial.state) for trial in study.trials] == [("finished", TrialState.PRUNED)]
+
+
+def test_without_an_account_the_backend_is_refused_with_a_hint(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    refused = apart("facecloak.cli", "sweep", file, "--backend", "wandb", "--out", tmp_path / "out")
+    assert refused.returncode == 2 and "wandb login" in refused.stderr
