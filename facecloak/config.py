@@ -82,3 +82,8 @@ class _Loader(yaml.SafeLoader):
 def settings_hash(value: Any) -> str:
     """Hex SHA-256 of settings (a dataclass or plain mappings), independent of the order of keys."""
     return sha256_json(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)
+
+
+def far_key(far: float) -> str:
+    """How a false accept rate is written as a key: 0.1, 0.01, 0.001."""
+    return f"{far:g}"

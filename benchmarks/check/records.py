@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.results.records import REFERENCES, Record
 from benchmarks.results.schema import Problem, Row
 from benchmarks.results.scoring import success_rows
-from facecloak.recognizers.calibration import far_key
+from facecloak.config import far_key
 
 TOLERANCE = 1e-9  # of a sum, which another version of a library may add up in another order
 MEANS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "seconds_per_image": "seconds"}  # column → of the records

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.results.schema import BY_FAR, COLUMNS, SCHEMA_VERSION, Problem, Row
-from facecloak.config import settings_hash
-from facecloak.recognizers.calibration import far_key
+from facecloak.config import far_key, settings_hash
 
 # what a row cannot be without
 REQUIRED = ("schema_version", "suite", "manifest_sha256", "n_images", "image_size", "method", "preset", "settings_hash",

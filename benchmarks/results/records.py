@@ -1,9 +1,18 @@
-"""A cell's records.jsonl, as columns of what its black box saw."""
+"""records.jsonl of a judgement: the form that every line must have, read as columns or line by line.
+
+A record is one image under one judge:
+
+    {"id": "30011", "usable": true, "error": null, "detected": true, "reference": ["self", "target"],
+     "cosine": {"target": 0.61, "self": 0.2}, "cosine_clean": {"target": 0.1, "self": 0.9},
+     "psnr": 24.1, "identical": false, "ssim": 0.77, "lpips": null, "seconds": 3.3}
+
+``reference`` says which photos there are to compare with; a cosine that was not measured is null or missing.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,16 +20,17 @@ from typing import Any
 
 import numpy as np
 import orjson
-import pandas as pd
 
 from benchmarks.results.schema import Problem
+from benchmarks.results.store import AGAIN
 from facecloak.errors import FacecloakError
+from facecloak.metrics.statistics import NEEDED, outcomes
 
 Record = dict[str, Any]
 
-REFERENCES = ("target", "self")
+SIDES = ("target", "self")  # whom an image is compared with
 NUMBER = {int, float, type(None)}
-# field → types of its value, None for one that is not there; and what to call them
+# field → types of its value, None for one that is missing; and what to call them
 FIELDS = {
     "id": ({str}, "the name of a photo"), "error": ({str, type(None)}, "a text"), "usable": ({bool}, "true or false"),
     "detected": ({bool}, "true or false"), "identical": ({bool, type(None)}, "true or false"),
@@ -29,14 +39,12 @@ FIELDS = {
 }  # fmt: skip
 LARGEST = 1 + 1e-5  # cosine, in 32 bits
 LONGEST = 240  # bytes of a photo's name: with its suffix it is the name of a file
-
-SIDES = {"impersonation": "target", "obfuscation": "self"}  # the cosine that decides
 PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "seconds")
-COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in REFERENCES]
+COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in SIDES]
 
 
 @dataclass(frozen=True)
-class CellRecords:
+class Records:
     """N images in the order of the file.
 
     Attributes:
@@ -60,79 +68,89 @@ class CellRecords:
     ssim: np.ndarray
     seconds: np.ndarray
 
-    def outcomes(self, objective: str, threshold: float) -> np.ndarray:
-        """(N,) 1.0 for a success, 0.0 for none, NaN for an image that is in no rate; as `success_rows` decides.
+    @property
+    def failed(self) -> np.ndarray:
+        """(N,) bool, whether the method made no protected image."""
+        return np.array([error is not None for error in self.errors], dtype=bool)
 
-        A failed image is never a success; one without a face, or whose source is unusable, is in no rate.
+    def outcomes(self, kind: str, threshold: Any, clean: bool = False) -> np.ndarray:
+        """Which images succeed, as `facecloak.metrics.statistics.outcomes`; NaN also where a photo is missing.
+
+        Args:
+            kind: "impersonation", "obfuscation" or "joint".
+            threshold: a number, or (M, 1) numbers.
+            clean: of the unprotected images, of which none has failed.
         """
-        side = SIDES[objective]
-        cosine, failed = self.cosine[side], np.array([error is not None for error in self.errors], dtype=bool)
-        won = (cosine > threshold if objective == "impersonation" else cosine < threshold) & ~failed
-        counted = self.usable & self.reference[side] & (failed | ~np.isnan(cosine))
-        return np.where(counted, won.astype(np.float64), np.nan)
+        cosines = self.cosine_clean if clean else self.cosine
+        failed = np.zeros(len(self.ids), dtype=bool) if clean else self.failed
+        counted = self.usable & np.all([self.reference[side] for side in NEEDED[kind]], axis=0)
+        return np.where(counted, outcomes(cosines, failed, threshold, kind), np.nan)
+
+    def rise(self) -> np.ndarray:
+        """(N,) how far protection raised the cosine to the target's test photo; NaN where there is none."""
+        return self.cosine["target"] - self.cosine_clean["target"]
 
 
-def read_records(table: pd.DataFrame, cells: dict[str, Path]) -> dict[str, CellRecords]:
-    """The records of every measured cell, by run_id. Plots and page ask for the same: files are read once.
-
-    Args:
-        table: a long table; of its rows the black box of each run_id is used.
-        cells: run_id → folder.
+def read_records(folders: Iterable[Path]) -> dict[str, Records]:
+    """The records of judgements by the text of their folder's path.
 
     Raises:
-        FacecloakError: a file is missing or a line of it has not the form of a record; both are named.
+        FacecloakError: a file is missing or a line of it does not have the form of a record; both are named.
     """
-    boxes = table[table["source"] == "measured"].drop_duplicates("run_id").set_index("run_id")["black_box"]
-    files = []
-    for run_id, folder in sorted(cells.items()):
-        path = folder / "records.jsonl"
-        if not path.is_file():
-            raise FacecloakError(f"{path}: no such file. Judge the cell again, or leave its folder out.")
-        status = path.stat()  # a file that was changed in between is another one
-        files.append((str(path), boxes[run_id], status.st_mtime_ns, status.st_size))
-    return dict(zip(sorted(cells), _read_all(tuple(files)), strict=True))
+    return {str(folder): read_one(folder) for folder in folders}
 
 
-@lru_cache(maxsize=1)
-def _read_all(files: tuple[tuple[str, str, int, int], ...]) -> list[CellRecords]:
-    return [_read(path, box) for path, box, *_ in files]
-
-
-def _read(path: str, black_box: str) -> CellRecords:
+def read_one(folder: Path) -> Records:
+    """The records of a judgement; raises as `read_records`."""
+    path = folder / "records.jsonl"
+    if not path.is_file():
+        raise FacecloakError(f"{path}: no such file. {AGAIN}")
     try:
-        lines = Path(path).read_bytes().splitlines()
         # no list or mapping of a record is kept: many keep the garbage collector busy
-        picked = [*zip(*[_pick(orjson.loads(line), black_box) for line in lines], strict=True)]
-        names = [*PICKED, *COSINES, *REFERENCES]
-        columns = dict(zip(names, picked or [()] * len(names), strict=True))
-        sound = have_form({field: columns[field] for field in PICKED}, [columns[cosine] for cosine in COSINES])
+        picked = [*zip(*[_pick(orjson.loads(line)) for line in path.read_bytes().splitlines()], strict=True)]
+        columns = _named(picked)
+        sound = _have_form({field: columns[field] for field in PICKED}, [columns[cosine] for cosine in COSINES])
     except (ValueError, KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
-        _, problems = check_records(Path(path).parent)
-        problem = problems[0][1] if problems else "records.jsonl holds what is no record"
-        raise FacecloakError(f"{Path(path).parent}: {problem}. Judge the cell again, or leave its folder out.")
+        _, problems = check_records(folder)
+        problem = problems[0][1] if problems else "records.jsonl holds a line that is not a record"
+        raise FacecloakError(f"{folder}: {problem}. {AGAIN}")
+    return _columns(columns)
+
+
+def to_columns(records: Sequence[Record]) -> Records:
+    """Records of the right form as columns."""
+    return _columns(_named([*zip(*map(_pick, records), strict=True)]))
+
+
+def _named(picked: list[tuple]) -> dict[Any, Sequence]:
+    names = [*PICKED, *COSINES, *SIDES]
+    return dict(zip(names, picked or [()] * len(names), strict=True))
+
+
+def _columns(columns: Mapping[Any, Sequence]) -> Records:
     cosines = {
-        column: {side: np.array(columns[column, side], dtype=np.float64) for side in REFERENCES}
+        column: {side: np.array(columns[column, side], dtype=np.float64) for side in SIDES}
         for column in ("cosine", "cosine_clean")
     }
-    return CellRecords(
+    return Records(
         [*columns["id"]], [*columns["error"]], **cosines,
         **{field: np.array(columns[field], dtype=bool) for field in ("usable", "detected", "identical")},
-        reference={side: np.array(columns[side], dtype=bool) for side in REFERENCES},
+        reference={side: np.array(columns[side], dtype=bool) for side in SIDES},
         **{field: np.array(columns[field], dtype=np.float64) for field in ("psnr", "ssim", "seconds")},
     )  # fmt: skip
 
 
-def _pick(record: dict[str, Any], box: str) -> tuple:
-    """Values of `PICKED` and `COSINES`, and whether there is each of `REFERENCES`."""
+def _pick(record: Record) -> tuple:
+    """Values of `PICKED` and `COSINES`, and whether there is each of `SIDES`."""
     get, now, clean, reference = record.get, record["cosine"], record["cosine_clean"], record["reference"]
     if type(reference) is not list:
         raise TypeError("reference")
     return (
         get("id"), get("error"), get("usable"), get("detected"), get("identical"),
         get("psnr"), get("ssim"), get("seconds"),
-        now["target"].get(box), now["self"].get(box), clean["target"].get(box), clean["self"].get(box),
+        now.get("target"), now.get("self"), clean.get("target"), clean.get("self"),
         "target" in reference, "self" in reference,
     )  # fmt: skip
 
@@ -157,13 +175,8 @@ def check_records(folder: Path) -> tuple[list[Record], list[Problem]]:
     return records, problems
 
 
-def have_form(columns: Mapping[str, Sequence], cosines: Sequence[Sequence]) -> bool:
-    """Whether columns of many records have the form: the same rule, at a small part of the time.
-
-    Args:
-        columns: values for each of some `FIELDS`, ``id`` among them.
-        cosines: columns of cosines, None for one that is not there.
-    """
+def _have_form(columns: Mapping[str, Sequence], cosines: Sequence[Sequence]) -> bool:
+    """Whether columns of many records have the form: the same rule as `_form_problem`, in a fraction of the time."""
     return (
         all({*map(type, values)} <= FIELDS[field][0] for field, values in columns.items())
         and all({*map(type, values)} <= NUMBER for values in cosines)
@@ -172,9 +185,9 @@ def have_form(columns: Mapping[str, Sequence], cosines: Sequence[Sequence]) -> b
     )
 
 
-@lru_cache(maxsize=100_000)  # the cells of a board name the same photos
+@lru_cache(maxsize=100_000)  # the judgements of a board name the same photos
 def is_photo_name(name: str) -> bool:
-    """Whether a text can be a photo's file name: pictures are found by it, below the cell's folder only."""
+    """Whether a text can be a photo's file name: pictures are found by it, only below the protection's folder."""
     return bool(name) and len(name.encode()) <= LONGEST and not re.search(r"^\.|[/\\\x00-\x1f\x7f]", name)
 
 
@@ -187,14 +200,13 @@ def _form_problem(record: Any) -> str | None:
     for field, (types, wanted) in FIELDS.items():
         if type(record.get(field)) not in types:
             return f"{name}: {field} is {record.get(field)!r:.80}, not {wanted}"
-    if not all(side in REFERENCES for side in record["reference"]):
+    if not all(side in SIDES for side in record["reference"]):
         return f"{name}: reference is {record['reference']!r:.80}, not {FIELDS['reference'][1]}"
     for column in ("cosine", "cosine_clean"):
         sides = record.get(column)
-        if not isinstance(sides, dict) or not all(isinstance(sides.get(side), dict) for side in REFERENCES):
-            return f"{name}: {column} lacks target or self"
-        for side in REFERENCES:
-            for recognizer, value in sides[side].items():
-                if type(value) not in (int, float) or abs(value) > LARGEST:
-                    return f"{name}: {column} to {side} by {recognizer} is {value!r:.80}, not in -1 to 1"
+        if not isinstance(sides, dict) or not set(sides) <= set(SIDES):
+            return f"{name}: {column} is {sides!r:.80}, not cosines to target and self"
+        for side, value in sides.items():
+            if type(value) not in NUMBER or (value is not None and abs(value) > LARGEST):
+                return f"{name}: {column} to {side} is {value!r:.80}, not in -1 to 1"
     return None

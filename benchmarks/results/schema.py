@@ -1,98 +1,147 @@
-"""The columns of a result row, and how it follows from the per-image records."""
+"""The columns of a result row: the one table that scoring, check, leaderboard, page and tracking read."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
-# What a row holds, in the order of the leaderboard's columns. Rates are fractions, empty where not measured.
-COLUMNS = {
-    "schema_version": "of this list of columns",
-    "suite": "name",
-    "dataset": "folder of the sources",
-    "manifest_sha256": "of the sources and second photos, names and contents",
-    "n_images": "sources asked for",
-    "image_size": "side in pixels",
-    "method": "name",
-    "preset": "of its settings, with * if others were set beside it",
-    "settings_hash": "of its settings",
-    "facecloak": "version",
-    "git_sha": "of the checkout, if it is one",
-    "seed": "of the method, if it has one",
-    "date": "of the judgement, UTC",
-    "run_id": "directory of the cell",
-    "objective": "impersonation or obfuscation",
-    "target": "name in the suite",
-    "black_box": "the recognizer that judges",
-    "white_box": "true if it is also a surrogate",
-    "weights_sha256": "of the black box",
-    "surrogates": "separated by +",
-    "far": "false accept rate of the threshold",
-    "threshold": "cosine",
-    "threshold_source": "where it comes from",
-    "psr": "success rate of the objective",
-    "psr_low": "95 % Wilson interval",
-    "psr_high": "its upper end",
-    "psr_clean": "the same rate on the unprotected sources",
-    "n_psr": "images in it: those in which a face is found, and the failed ones",
-    "dodging": "share not matched to another photo of the same person",
-    "dodging_low": "95 % Wilson interval",
-    "dodging_high": "its upper end",
-    "dodging_clean": "the same rate on the unprotected sources",
-    "n_dodging": "images in it: those whose person has another photo",
-    "joint": "share that is matched to the target and not to its own person",
-    "joint_low": "95 % Wilson interval",
-    "joint_high": "its upper end",
-    "joint_clean": "the same rate on the unprotected sources",
-    "rank1_targeted": "the target's test photo is retrieved first from the gallery",
-    "rank5_targeted": "among the first five",
-    "rank1_untargeted": "the own other photo is not retrieved first",
-    "rank5_untargeted": "not among the first five",
-    "cosine_rise_black_box": "mean cosine to the target's test photo, protected minus clean",
-    "cosine_rise_surrogates": "the same, mean over the surrogates",
-    "n_undetected": "protected images in which no face is found: in no rate",
-    "n_failed": "images that the method failed to protect: never a success",
-    "n_unusable": "sources that cannot be read or have no face: in no rate",
-    "psnr": "dB, mean over the images that differ from their source",
-    "n_identical": "images equal to their source: their PSNR is infinite and in no mean",
-    "ssim": "mean; 11×11 Gaussian, σ 1.5, RGB",
-    "lpips": "mean; AlexNet",
-    "fid": "only with FID's own Inception network",
-    "kid": "the same",
-    "fd": "Fréchet distance with another network, called fd_NAME",
-    "fd_network": "that NAME, a key of facecloak.metrics.FEATURES",
-    "kd": "kernel distance with it",
-    "n_fid": "images on each side of the distances",
-    "fid_convention": "network, layer and resize of the distances",
-    "seconds_per_image": "mean wall-clock seconds of the method, with those of work that it kept from another cell",
-    "training_seconds": "of the models that the images were made with, stages shared with other cells in full",
-    "amortised_seconds_per_image": "seconds_per_image with each image's share of the training",
-    "peak_memory_mb": "largest of the run of the method, without work that it kept from another cell",
-    "unet_passes": "forward passes of a UNet an image",
-    "device": "that the method ran on",
-    "source": "measured or reported",
-    "paper": "of a reported row",
-    "note": "what could not be measured, and why",
-}
+Row = dict[str, Any]
+Problem = tuple[float | None, str]  # the FAR of the row or None for all rows, and what is wrong
 
-# what differs between the rows of a cell beside their FAR; all else is the same in each
-ENDS = ("", "_low", "_high", "_clean")
-BY_FAR = ["threshold", "n_psr", "n_dodging", *(f"{rate}{end}" for rate in ("psr", "dodging", "joint") for end in ENDS)]
-
-# which other photo a kind of success is decided from
-NEEDED = {"impersonation": ["target"], "obfuscation": ["self"], "joint": ["target", "self"]}
+Kind = Literal["text", "name", "hash", "flag", "whole", "number"]
+Group = Literal["about", "provenance", "success", "identification", "counts", "quality", "distance", "cost"]
 
 
-# The first process judges alone: a metric that waited for the others would wait for ever
-ALONE = {"sync_on_compute": False}
+class Column(NamedTuple):
+    """A column of a result row; a value that was not measured is empty (None).
+
+    Attributes:
+        name: in rows, CSV files and the page.
+        meaning: a whole phrase, shown to readers.
+        kind: text; name (text without markup or control characters); hash (SHA-256 in hex); flag (true or false);
+            whole (a whole number); number (finite).
+        group: what it is about.
+        low, high: the range of a number.
+        required: a row cannot be without it.
+        by_far: it differs between the rows of one judgement, which differ in their FAR.
+    """
+
+    name: str
+    meaning: str
+    kind: Kind
+    group: Group
+    low: float = -math.inf
+    high: float = math.inf
+    required: bool = False
+    by_far: bool = False
+
+
+def _rate(name: str, meaning: str, clean: bool = True) -> list[Column]:
+    """A rate, its 95 % interval, and the same rate of the unprotected photos."""
+    parts = [
+        (name, meaning), (f"{name}_low", f"Lower end of the 95 % Wilson interval of {name}."),
+        (f"{name}_high", f"Upper end of the 95 % Wilson interval of {name}."),
+        (f"{name}_clean", f"The rate {name} of the unprotected photos."),
+    ]  # fmt: skip
+    return [Column(part, text, "number", "success", 0, 1, by_far=True) for part, text in parts[: 4 if clean else 3]]
+
+
+def _count(name: str, meaning: str, required: bool = False, by_far: bool = False) -> Column:
+    return Column(name, meaning, "whole", "counts", 0, required=required, by_far=by_far)
+
+
+# In the order of the leaderboard's columns. Rates are fractions.
+_COLUMNS = [
+    Column("schema_version", "Version of this list of columns.", "whole", "provenance", 0, required=True),
+    Column("suite", "Name of the suite.", "name", "about", required=True),
+    Column("dataset", "Folder of the source photos.", "text", "about"),
+    Column("manifest_sha256", "Hash of the source and second photos, by name and content.", "hash", "provenance",
+           required=True),
+    _count("n_images", "Number of source photos.", required=True),
+    Column("image_size", "Side of the square pictures in pixels.", "whole", "about", 0, required=True),
+    Column("method", "Name of the protection method.", "name", "about", required=True),
+    Column("preset", "Preset of the method's settings, with * if single settings were changed.", "name", "about",
+           required=True),
+    Column("settings_hash", "Hash of the method's settings.", "hash", "provenance", required=True),
+    Column("facecloak", "Version of facecloak that judged.", "text", "provenance"),
+    Column("git_sha", "Commit of the checkout that judged, if it is one.", "text", "provenance"),
+    Column("made_by", "Version and commit that made the pictures; several are separated by a semicolon.", "text",
+           "provenance"),
+    Column("seed", "Seed of the method, if it has one.", "number", "about"),
+    Column("date", "Date of the judgement (UTC).", "text", "provenance"),
+    Column("run_id", "The judgement: protection/countermeasure/recognizer.", "name", "about", required=True),
+    Column("protection", "The protection whose pictures were judged.", "name", "about", required=True),
+    Column("objective", "Impersonation or obfuscation.", "text", "about", required=True),
+    Column("target", "Name of the target.", "name", "about", required=True),
+    Column("black_box", "The recognizer that judges.", "name", "about", required=True),
+    Column("white_box", "True if the judge was attacked too.", "flag", "about", required=True),
+    Column("countermeasure", "What was done to the pictures before they were judged.", "name", "about", required=True),
+    Column("weights_sha256", "Hash of the judge's weights.", "hash", "provenance"),
+    Column("surrogates", "Recognizers that the method attacked, separated by +.", "name", "about"),
+    Column("far", "False accept rate of the threshold.", "number", "success", 1e-12, 1 - 1e-12, required=True,
+           by_far=True),
+    Column("threshold", "Cosine above which the judge accepts a pair.", "number", "success", -1, 1, required=True,
+           by_far=True),
+    Column("threshold_source", "Where the threshold comes from.", "text", "provenance"),
+    *_rate("psr", "Protection success rate: the share of images that reach the objective."),
+    _count("n_psr", "Images that psr is computed from: those with a detected face, and those that failed.",
+           by_far=True),
+    *_rate("dodging", "Share of images that are not matched to another photo of the same person."),
+    _count("n_dodging", "Images that dodging is computed from: those whose person has another photo.", by_far=True),
+    *_rate("joint", "Share of images that are matched to the target and not to their own person."),
+    *(
+        Column(f"rank{k}_{kind}", meaning, "number", "identification", 0, 1)
+        for kind, k, meaning in (
+            ("targeted", 1, "Share of images for which the target's test photo is retrieved first from the gallery."),
+            ("targeted", 5, "Share of images for which the target's test photo is among the first five retrieved."),
+            ("untargeted", 1, "Share of images for which the person's other photo is not retrieved first."),
+            ("untargeted", 5, "Share of images for which the person's other photo is not among the first five."),
+        )
+    ),
+    Column("cosine_rise_black_box", "Mean rise of the judge's cosine to the target's test photo.", "number", "success",
+           -2, 2),
+    Column("cosine_rise_surrogates", "Mean rise of the attacked recognizers' cosines to the target's test photo.",
+           "number", "success", -2, 2),
+    _count("n_undetected", "Protected images without a detectable face; they count in no rate.", required=True),
+    _count("n_failed", "Images that the method failed to protect; they never count as a success.", required=True),
+    _count("n_unusable", "Source photos that cannot be read or show no face; they count in no rate.", required=True),
+    Column("psnr", "Mean PSNR in dB over the images that differ from their source.", "number", "quality", 1e-12),
+    _count("n_identical", "Images equal to their source; their PSNR is infinite and counts in no mean."),
+    Column("ssim", "Mean SSIM (11×11 Gaussian, σ 1.5, RGB).", "number", "quality", -1, 1),
+    Column("lpips", "Mean LPIPS (AlexNet).", "number", "quality", 0),
+    Column("fid", "Fréchet distance with FID's own Inception network, pooled over targets.", "number", "distance",
+           -1e-3),
+    Column("kid", "Kernel distance with FID's own Inception network, pooled over targets.", "number", "distance"),
+    Column("fd", "Fréchet distance with another network, called fd_NETWORK, pooled over targets.", "number", "distance",
+           -1e-3),
+    Column("fd_network", "Network of the distances, a key of facecloak.metrics.FEATURES.", "name", "distance"),
+    Column("kd", "Kernel distance with that network, pooled over targets.", "number", "distance"),
+    Column("n_fid", "Images on each side of the distances.", "whole", "distance", 0),
+    Column("fid_convention", "Network, layer and resize of the distances.", "text", "distance"),
+    Column("seconds_per_image", "Mean seconds per image, everything included that one photo costs.", "number", "cost",
+           0),
+    Column("training_seconds", "Seconds of training of the models that made the images.", "number", "cost", 0),
+    Column("amortised_seconds_per_image", "seconds_per_image with each image's share of the training.", "number",
+           "cost", 0),
+    Column("peak_memory_mb", "Peak memory of the method in MB.", "number", "cost", 0),
+    Column("unet_passes", "Forward passes of a UNet per image.", "number", "cost", 0),
+    Column("device", "Device that the method ran on.", "name", "cost"),
+    Column("source", "Measured or reported.", "text", "about", required=True),
+    Column("paper", "Paper of a reported row.", "text", "about"),
+    Column("note", "What could not be measured, and why.", "text", "about"),
+]  # fmt: skip
+COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
+
+BY_FAR = [column.name for column in _COLUMNS if column.by_far and column.name != "far"]
+
+
+def columns_of(*groups: Group) -> list[str]:
+    """Names of the columns of some groups, in order."""
+    return [column.name for column in _COLUMNS if column.group in groups]
 
 
 def none_if_nan(value: float | None) -> float | None:
     """JSON and CSV have no NaN: a value that was not measured is empty."""
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-Problem = tuple[float | None, str]
-Row = dict[str, Any]

@@ -1,101 +1,224 @@
-"""A cell: suite × method with its settings × target × black box; its directory, and what is done in it."""
+"""The store: where protections and judgements are on disk, written atomically, found again and read.
+
+RUN/protections/PROTECTION/protection.json       what the pictures depend on, the method's settings
+                           images/NAME.png       the protected pictures
+                           outcomes/NAME.json    per image: error, seconds, loss curves, hashes, who made it
+                           training.json         what the method's training cost, if it has one
+                           measured.json         per image: quality, and what the surrogates see
+                           features.safetensors  features for distances between sets of pictures
+                           judgements/COUNTERMEASURE/RECOGNIZER/records.jsonl, judgement.json
+RUN/sources/SUITE/NAME.png                       some unprotected photos, for grids and the check
+RUN/suites/SUITE.yaml                            the suites as they were used
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results.schema import Row
 from facecloak.errors import FacecloakError
-from facecloak.io import read_json, sha256, write_bytes, write_json
+from facecloak.io import read_json, sha256, sha256_json, write_bytes, write_json
+
+NO_COUNTERMEASURE = "none"
+AGAIN = "Judge it again, or leave its run out."
 
 
-def write_outcome(folder: Path, name: str, png: bytes | None, outcome: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Judgement:
+    """A complete judgement as it was read.
+
+    Attributes:
+        folder: of its records.
+        rows: one for each FAR; the first has the highest.
+        provenance: content of judgement.json beside its rows: fingerprint, thresholds, torch.
+        protection: content of protection.json: key, key_of, settings, weights of the surrogates …
+    """
+
+    folder: Path
+    rows: list[Row]
+    provenance: dict[str, Any]
+    protection: dict[str, Any]
+
+
+def protections_folder(run: Path) -> Path:
+    """Where a run keeps its protections."""
+    return run / "protections"
+
+
+def judgement_folder(protection: Path, recognizer: str, countermeasure: str = NO_COUNTERMEASURE) -> Path:
+    """Where a protection's judgement by a recognizer is."""
+    return protection / "judgements" / countermeasure / recognizer
+
+
+def protection_of(judgement: Path) -> Path:
+    """The protection's folder of a judgement's folder."""
+    return judgement.parents[2]
+
+
+def run_of(judgement: Path) -> Path:
+    """The run's folder of a judgement's folder."""
+    return judgement.parents[4]
+
+
+def run_id(judgement: Path) -> str:
+    """PROTECTION/COUNTERMEASURE/RECOGNIZER: the judgement's name in rows."""
+    return f"{protection_of(judgement).name}/{judgement.parent.name}/{judgement.name}"
+
+
+def sources_folder(run: Path, suite: str) -> Path:
+    """Where a run keeps unprotected photos of a suite."""
+    return run / "sources" / file_name(suite)
+
+
+def file_name(text: str) -> str:
+    """A file name for any text: itself, or with a part of its hash where signs had to be replaced."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip(".")[:80]
+    return name if name == text else f"{name}-{sha256_json(text)[:6]}"
+
+
+def write_outcome(protection: Path, name: str, png: bytes | None, outcome: dict[str, Any]) -> None:
     """Store one image's result: the picture first, then the file that says it is finished."""
-    picture = folder / "images" / f"{name}.png"
+    picture = protection / "images" / f"{name}.png"
     if png is None:
         picture.unlink(missing_ok=True)
     else:
         write_bytes(picture, png)
         outcome["png_sha256"] = hashlib.sha256(png).hexdigest()
-    write_json(folder / "outcomes" / f"{name}.json", outcome)
+    write_json(protection / "outcomes" / f"{name}.json", outcome)
 
 
-def read_outcomes(folder: Path, sources: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """The finished images of a cell by name; one whose picture or source has changed counts as unfinished.
+def read_outcomes(protection: Path, sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The finished images of a protection by name; one whose picture or source has changed counts as unfinished.
 
     Args:
         sources: name → SHA-256 of the photo as it is now.
     """
     outcomes = {}
-    for path in sorted((folder / "outcomes").glob("*.json")):
-        outcome, png = read_json(path), folder / "images" / f"{path.stem}.png"
+    for path in sorted((protection / "outcomes").glob("*.json")):
+        outcome, png = read_json(path), protection / "images" / f"{path.stem}.png"
         made = outcome["error"] or (png.is_file() and sha256(png) == outcome["png_sha256"])
         if made and outcome["source_sha256"] == sources.get(path.stem):
             outcomes[path.stem] = outcome
     return outcomes
 
 
-def start_over(folder: Path) -> None:
-    """Make a cell count as not begun: no result, and no image that is finished."""
-    for path in [folder / "cell.json", *(folder / "outcomes").glob("*.json")]:
+def start_over(protection: Path) -> None:
+    """Make a protection count as not begun: no finished image, and no judgement."""
+    forget_judgements(protection)
+    for path in (protection / "outcomes").glob("*.json"):
         path.unlink(missing_ok=True)
 
 
-def forget(folder: Path, names: list[str]) -> None:
+def forget_judgements(protection: Path) -> None:
+    """Make every judgement of a protection count as not made."""
+    for path in protection.glob("judgements/*/*/judgement.json"):
+        path.unlink(missing_ok=True)
+
+
+def forget(protection: Path, names: Iterable[str]) -> None:
     """Remove the results of sources that can no longer be used."""
     for name in names:
-        (folder / "images" / f"{name}.png").unlink(missing_ok=True)
-        (folder / "outcomes" / f"{name}.json").unlink(missing_ok=True)
+        (protection / "images" / f"{name}.png").unlink(missing_ok=True)
+        (protection / "outcomes" / f"{name}.json").unlink(missing_ok=True)
 
 
-def write_result(folder: Path, rows: list[dict], records: list[dict], provenance: dict[str, Any]) -> None:
-    """Store a judged cell: records.jsonl, then cell.json, whose presence says that the cell is complete."""
-    lines = "".join(json.dumps(record, sort_keys=True) + "\n" for record in records)
+def write_protection(protection: Path, about: dict[str, Any]) -> None:
+    """Write protection.json, unless it says the same already."""
+    if not (protection / "protection.json").is_file() or read_json(protection / "protection.json") != about:
+        write_json(protection / "protection.json", about)
+
+
+def read_protection(protection: Path) -> dict[str, Any]:
+    """The content of protection.json; `FacecloakError` if it is missing or damaged."""
+    about = read_json(protection / "protection.json")
+    if not isinstance(about, dict):
+        raise FacecloakError(f"{protection / 'protection.json'} is not a protection's description. {AGAIN}")
+    return about
+
+
+def write_judgement(folder: Path, rows: list[Row], records: list[dict], provenance: dict[str, Any]) -> None:
+    """Store a judgement: records.jsonl, then judgement.json, whose presence says that it is complete."""
+    lines = "".join(json.dumps(record, sort_keys=True, allow_nan=False) + "\n" for record in records)
     write_bytes(folder / "records.jsonl", lines.encode())
-    write_json(folder / "cell.json", {"rows": rows, "provenance": provenance})
+    write_json(folder / "judgement.json", {"rows": rows, "provenance": provenance})
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """The content of cell.json, or None while the cell is not complete.
+def read_judgement(folder: Path) -> Judgement | None:
+    """A judgement, or None while it is not complete.
 
     Raises:
-        FacecloakError: it is there and holds no result.
+        FacecloakError: it is there and holds no rows, or its protection.json is missing.
     """
-    path = folder / "cell.json"
+    path = folder / "judgement.json"
     if not path.exists():
         return None
     result = read_json(path)
-    if not isinstance(result, dict):
-        raise FacecloakError(f"{path} holds no rows. Delete it and run the benchmark again, or leave its folder out.")
-    return result
+    if not isinstance(result, dict) or not isinstance(result.get("rows"), list):
+        raise FacecloakError(f"{path} holds no rows. {AGAIN}")
+    provenance = result.get("provenance")
+    if not isinstance(provenance, dict):
+        raise FacecloakError(f"{path} holds no provenance. {AGAIN}")
+    return Judgement(folder, result["rows"], provenance, read_protection(protection_of(folder)))
 
 
-def find_cells(runs: list[Path]) -> list[Path]:
-    """The folders of all cells, complete or not, sorted; each once, however often its run is named.
+def find_protections(runs: Iterable[Path]) -> list[Path]:
+    """The folders of all protections, complete or not, by name; each once, however often its run is named.
 
     Args:
-        runs: folders that hold ``cells``, or folders of such folders at any depth; links below them are not followed.
+        runs: folders that hold ``protections``, or folders of such folders at any depth; links are not followed.
 
     Raises:
-        FacecloakError: no such folder, or one without a cell.
+        FacecloakError: no such folder, or one without a protection.
     """
     found = {}
     for run in runs:
         if not run.is_dir():
             raise FacecloakError(f"{run}: no such folder. Give the --out of a benchmark, or a folder of such folders.")
-        cells = _cells_below(run)
-        if not cells:
+        below = _protections_below(run)
+        if not below:
             raise FacecloakError(
-                f"{run}: no cells below it. Give the --out of a benchmark, or a folder of such folders."
+                f"{run}: no protections below it. Give the --out of a benchmark, or a folder of such folders."
             )
-        found |= {cell.resolve(): cell for cell in cells}
-    return sorted(found.values(), key=lambda cell: (cell.name, str(cell)))
+        found |= {folder.resolve(): folder for folder in below}
+    return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))
 
 
-def _cells_below(folder: Path) -> list[Path]:
-    children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())
-    if folder / "cells" in children:
-        return sorted(child for child in (folder / "cells").iterdir() if child.is_dir() and not child.is_symlink())
-    return [cell for child in children for cell in _cells_below(child)]
+def _protections_below(folder: Path) -> list[Path]:
+    refuse_old_run(folder)
+    children = _folders(folder)
+    if protections_folder(folder) in children:
+        return _folders(protections_folder(folder))
+    return [found for child in children for found in _protections_below(child)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())
+
+
+def refuse_old_run(run: Path) -> None:
+    """`FacecloakError` if a folder holds a run of facecloak 0.1."""
+    if any((run / "cells").glob("*/cell.json")):
+        raise FacecloakError(
+            f"{run} is a run of facecloak 0.1, which made pictures once per judge; this version cannot read it. "
+            "Run the benchmark again into another --out."
+        )
+
+
+def find_judgements(runs: Iterable[Path]) -> list[Path]:
+    """The folders of all judgements, complete or not, in the order of their run_id; raises as `find_protections`."""
+    return [folder for protection in find_protections(runs) for folder in judgements_of(protection)]
+
+
+def judgements_of(protection: Path) -> list[Path]:
+    """The folders of a protection's judgements, complete or not, sorted."""
+    return [folder for kind in _folders_if_any(protection / "judgements") for folder in _folders(kind)]
+
+
+def _folders_if_any(folder: Path) -> list[Path]:
+    return _folders(folder) if folder.is_dir() else []

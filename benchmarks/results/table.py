@@ -1,63 +1,87 @@
-"""The long table of a leaderboard: a pure function of the cells' directories."""
+"""The long table of any number of judgements: a pure function of their directories."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
 
 import pandas as pd
 
-from benchmarks.results.schema import COLUMNS
-from benchmarks.results.store import read_result
+from benchmarks.results.distances import pooled_distances
+from benchmarks.results.schema import COLUMNS, columns_of
+from benchmarks.results.store import Judgement, protection_of, read_judgement, run_id
 from facecloak.errors import FacecloakError
 
 HEADLINE_FAR = 0.01
-RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
-ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "far"]
+ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "surrogates",
+         "countermeasure", "far"]  # fmt: skip
 TASK = ["suite", "objective"]
 BOARD = [*TASK, "white_box"]  # what is compared, and ranked, together
 METHOD = ["method", "preset", "settings_hash"]
+# a row is one of a kind by these
+KEY = ["suite", "method", "settings_hash", "objective", "target", "black_box", "white_box", "surrogates",
+       "countermeasure", "far"]  # fmt: skip
+POOLED = [*BOARD, *METHOD, "black_box", "surrogates", "countermeasure"]  # whose pictures are pooled over targets
 # column → what its rows must agree in it by
 SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
         "threshold": ["suite", "black_box", "far"]}  # fmt: skip
 
 
-def long_table(folders: list[Path]) -> pd.DataFrame:
-    """The rows of complete cells, one per cell and FAR, sorted; columns as in `COLUMNS`.
+def long_table(folders: Iterable) -> pd.DataFrame:
+    """The rows of complete judgements, one per judgement and FAR, sorted; columns as in `COLUMNS`.
+
+    Args:
+        folders: of judgements; those that are not complete are left out.
 
     Raises:
-        FacecloakError: rows that may not stand in one table (other photos, thresholds or weights).
+        FacecloakError: rows that cannot be in one table (other photos, thresholds or weights).
     """
-    return tabulate([result for folder in folders if (result := read_result(folder))])
+    return tabulate([judgement for folder in folders if (judgement := read_judgement(folder))])
 
 
-def tabulate(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """The same, of what `read_result` gives."""
-    table = pd.DataFrame([row for result in results for row in result["rows"]], columns=list(COLUMNS))
+def tabulate(judgements: Iterable[Judgement]) -> pd.DataFrame:
+    """The same of judgements that have been read."""
+    judgements = list(judgements)
+    table = pd.DataFrame([row for judgement in judgements for row in judgement.rows], columns=list(COLUMNS))
     for name, column, group in mixed(table):
-        raise FacecloakError(
-            f"Cells of {name} differ in {column} ({_examples(group, column)}) and cannot "
-            "stand in one table. Repeat the older ones under the same --limit, photos, weights and thresholds, "
-            "delete their directories, or use another --out."
-        )
-    counts = [column for column in COLUMNS if column.startswith("n_")]
+        raise FacecloakError(mixed_message(name, column, group))
+    counts = [name for name, column in COLUMNS.items() if column.kind == "whole" and column.group != "provenance"]
     table[counts] = table[counts].astype("Int64")
-    return table.sort_values(ORDER, ignore_index=True)
+    folders = {run_id(judgement.folder): protection_of(judgement.folder) for judgement in judgements}
+    return _with_distances(table, folders).sort_values(ORDER, ignore_index=True)
+
+
+def _with_distances(table: pd.DataFrame, protections: dict) -> pd.DataFrame:
+    """Fill the columns of distances: they are of a method's pictures for all targets together."""
+    filled = {column: pd.Series(index=table.index, dtype=object) for column in columns_of("distance")}
+    for _, rows in table.groupby(POOLED, dropna=False, sort=False):
+        folders = {protections[run] for run in rows["run_id"] if run in protections}
+        for column, value in pooled_distances(folders).items():
+            filled[column][rows.index] = value
+    numbers = {name: values.astype("Float64").astype(float) for name, values in filled.items() if _is_number(name)}
+    numbers["n_fid"] = filled["n_fid"].astype("Int64")
+    return table.assign(**{**filled, **numbers})
+
+
+def _is_number(column: str) -> bool:
+    return COLUMNS[column].kind == "number"
 
 
 def mixed(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(what, column, rows) wherever rows that stand in one table differ in photos, weights or threshold."""
+    """(what, column, rows) wherever rows that are in one table differ in photos, weights or threshold."""
     for column, by in SAME.items():
         for name, group in table.groupby(by, sort=True):
             if group[column].nunique(dropna=False) > 1:
                 yield " ".join(map(str, name)), column, group
 
 
-def _examples(group: pd.DataFrame, column: str) -> str:
-    """A cell of each kind, with its number of images."""
+def mixed_message(name: str, column: str, group: pd.DataFrame) -> str:
+    """What is wrong with rows that `mixed` found, and what to do."""
     first = group.drop_duplicates(column)
-    return ", ".join(f"{row['run_id']}: n = {row['n_images']}" for _, row in first.iterrows())
+    examples = ", ".join(f"{row['run_id']}: n = {row['n_images']}" for _, row in first.iterrows())
+    return (
+        f"Judgements of {name} differ in {column} ({examples}) and cannot be in one table. Repeat the older ones under "
+        "the same --limit, photos, weights and thresholds, delete their directories, or use another --out."
+    )
 
 
 def headline_far(fars: Collection[float]) -> float:
@@ -66,7 +90,7 @@ def headline_far(fars: Collection[float]) -> float:
 
 
 def method_names(table: pd.DataFrame) -> list[str]:
-    """What to call each line: method and preset, and the hash of the settings where those leave it open."""
+    """What to call each line: method and preset, and the hash of the settings where those are not unique."""
     names = table["method"] + (":" + table["preset"]).where(table["preset"].notna(), "")
     ambiguous = table["settings_hash"].groupby(names).transform("nunique") > 1
     names += (" " + table["settings_hash"].str[:6]).where(ambiguous, "")

@@ -15,12 +15,12 @@ from benchmarks.harness.quality import Quality
 from benchmarks.results.pictures import GAIN, difference, write_picture
 from benchmarks.results.table import headline_far
 from benchmarks.suites.suite import Suite, Target, load_suite
+from facecloak.config import far_key
 from facecloak.data import Batch, FindFace, Photo, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.io import writable, write_png
 from facecloak.objectives import Objective
 from facecloak.recognizers import load_recognizer
-from facecloak.recognizers.calibration import far_key
 
 
 def run_demo(suite_name: str, out: Path) -> int:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from facecloak.errors import FacecloakError
-from facecloak.metrics.statistics import wilson_interval
+from facecloak.metrics.statistics import NEEDED, outcomes, wilson_interval
 from facecloak.registry import unknown_name
-
-# kind of success → the cosines it is decided from
-KINDS = {
-    "impersonation": ("to_target",),
-    "obfuscation": ("to_self",),
-    "joint": ("to_target", "to_self"),
-}
 
 
 def successes(to_target: Tensor | None, to_self: Tensor | None, threshold: float, kind: str) -> Tensor:
@@ -40,25 +34,19 @@ def successes(to_target: Tensor | None, to_self: Tensor | None, threshold: float
         FacecloakError: unknown kind, missing cosines, or cosines of different shapes.
     """
     cosines = _needed_cosines(to_target, to_self, kind)
-    won = []
-    if "to_target" in cosines:
-        won.append(cosines["to_target"] > threshold)
-    if "to_self" in cosines:
-        won.append(cosines["to_self"] < threshold)
-    return torch.stack(won).all(dim=0)
+    failed = np.zeros(len(next(iter(cosines.values()))), dtype=bool)
+    return torch.from_numpy(outcomes(cosines, failed, threshold, kind) == 1)
 
 
-def _needed_cosines(to_target: Tensor | None, to_self: Tensor | None, kind: str) -> dict[str, Tensor]:
-    if kind not in KINDS:
-        raise unknown_name("kind of success", kind, KINDS)
-    given = {"to_target": to_target, "to_self": to_self}
-    cosines = {}
-    for name in KINDS[kind]:
-        if (cosine := given[name]) is None:
-            raise FacecloakError(f"{kind} is decided from the cosines {name}, and they are missing.")
-        # float64, as cosines are stored in the records: a rate computed from those again decides the same
-        cosines[name] = cosine.detach().to("cpu", torch.float64)
-    shapes = {tuple(cosine.shape) for cosine in cosines.values()}
+def _needed_cosines(to_target: Tensor | None, to_self: Tensor | None, kind: str) -> dict[str, np.ndarray]:
+    """Side → float64 cosines: as they are stored in records, so that a rate computed from those decides the same."""
+    if kind not in NEEDED:
+        raise unknown_name("kind of success", kind, NEEDED)
+    given = {"target": to_target, "self": to_self}
+    if missing := [side for side in NEEDED[kind] if given[side] is None]:
+        raise FacecloakError(f"{kind} is decided by the cosines to_{missing[0]}, and they are missing.")
+    cosines = {side: given[side].detach().to("cpu", torch.float64).numpy() for side in NEEDED[kind]}
+    shapes = {cosine.shape for cosine in cosines.values()}
     if len(shapes) > 1 or len(next(iter(shapes))) != 1:
         raise FacecloakError(f"Cosines must be of one shape (N,), got {sorted(shapes)}.")
     return cosines
@@ -84,8 +72,8 @@ class ProtectionSuccessRate(Metric):
 
     def __init__(self, threshold: float, kind: str, **options: Any) -> None:
         super().__init__(**options)
-        if kind not in KINDS:
-            raise unknown_name("kind of success", kind, KINDS)
+        if kind not in NEEDED:
+            raise unknown_name("kind of success", kind, NEEDED)
         self.threshold = threshold
         self.kind = kind
         for count in ("n_success", "n", "n_undetected", "n_failed"):
@@ -102,13 +90,14 @@ class ProtectionSuccessRate(Metric):
         Raises:
             FacecloakError: missing cosines or different shapes.
         """
-        cosines = torch.stack(list(_needed_cosines(to_target, to_self, self.kind).values()))
-        failed = failed.detach().to("cpu", torch.bool)
-        if failed.shape != cosines.shape[1:]:
-            raise FacecloakError(f"{tuple(failed.shape)} failed flags for {cosines.shape[1]} cosines.")
-        undetected = cosines.isnan().any(dim=0) & ~failed
-        won = successes(to_target, to_self, self.threshold, self.kind) & ~failed & ~undetected
-        self.n_success += int(won.sum())
+        cosines = _needed_cosines(to_target, to_self, self.kind)
+        n = len(next(iter(cosines.values())))
+        failed = failed.detach().to("cpu", torch.bool).numpy()
+        if failed.shape != (n,):
+            raise FacecloakError(f"{failed.shape} failed flags for {n} cosines.")
+        results = outcomes(cosines, failed, self.threshold, self.kind)
+        undetected = np.isnan(results)
+        self.n_success += int(np.nansum(results))
         self.n += int((~undetected).sum())
         self.n_undetected += int(undetected.sum())
         self.n_failed += int(failed.sum())

@@ -1,13 +1,59 @@
-"""Means of values that are not independent, and how sure they are."""
+"""Which images succeed, rates and means with their intervals, and Pareto fronts: numpy only, without torch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+
+# kind of success → the cosines that decide it: to the target's test photo, to another photo of the same person
+NEEDED = {"impersonation": ("target",), "obfuscation": ("self",), "joint": ("target", "self")}
+
+
+def outcomes(cosines: Mapping[str, ArrayLike], failed: ArrayLike, threshold: ArrayLike, kind: str) -> np.ndarray:
+    """Which protected images succeed: the one rule that every rate follows.
+
+    Impersonation: cos(protected, the target's test photo) > threshold. Obfuscation: cos(protected, another photo of
+    the same person) < threshold. Joint: both. A failed image never succeeds; an image without a face counts in no rate.
+
+    Args:
+        cosines: "target" and "self" → (N,) in [-1, 1], NaN where no face was found or nothing was made; only those
+            that the kind needs are read.
+        failed: (N,) bool, True where the method made no protected image.
+        threshold: cosine at the wanted false accept rate; a number, or (M, 1) for M of them at once.
+        kind: a key of `NEEDED`.
+
+    Returns:
+        (N,) or (M, N) float64: 1 for a success, 0 for none, NaN for an image in no rate.
+    """
+    needed = {side: np.asarray(cosines[side], dtype=np.float64) for side in NEEDED[kind]}
+    failed = np.asarray(failed, dtype=bool)
+    won = ~failed
+    for side, cosine in needed.items():
+        won = won & (cosine > threshold if side == "target" else cosine < threshold)
+    counted = failed | ~np.any([np.isnan(cosine) for cosine in needed.values()], axis=0)
+    return np.where(counted, won.astype(np.float64), np.nan)
+
+
+class Rate(NamedTuple):
+    """A share with its 95 % Wilson interval, fractions (NaN for n = 0), and the number of images it is computed from."""
+
+    """A share with its 95 % Wilson interval, fractions (NaN for n = 0), and the number of images it is of."""
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def rate_of(results: np.ndarray) -> Rate:
+    """The rate of `outcomes` (N,); images with NaN are left out."""
+    counted = results[~np.isnan(results)]
+    won, n = int(counted.sum()), len(counted)
+    return Rate(won / n if n else math.nan, *wilson_interval(won, n), n)
 
 
 class Estimate(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facecloak.config import far_key
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json
 from facecloak.recognizers.base import Recognizer
@@ -112,11 +113,6 @@ def _pairs_hash(pairs: str, a: Side, b: Side, rows: np.ndarray, columns: np.ndar
     if (listed[1:] == listed[:-1]).any():
         raise ValueError(f"{pairs}: both sides share photos, so that pairs would count twice")
     return hashlib.sha256(json.dumps(names.tolist()).encode() + listed.tobytes()).hexdigest()
-
-
-def far_key(far: float) -> str:
-    """How a FAR is written as a key: 0.1, 0.01, 0.001."""
-    return f"{far:g}"
 
 
 def load_thresholds(path: str | Path) -> dict[str, dict[str, Any]]:

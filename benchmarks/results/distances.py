@@ -1,0 +1,87 @@
+"""Fréchet and kernel distances, pooled: between what a method made for all targets and the photos it was made from.
+
+A few pictures per target are too few for a distance, so that the pictures of one method under one judge are pooled over
+targets; below `MINIMUM` pictures nothing is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from benchmarks.results.schema import none_if_nan
+from facecloak.errors import FacecloakError
+from facecloak.io import write_bytes
+from facecloak.metrics.frechet import frechet_distance, kernel_distance
+
+MINIMUM = 20  # pictures, below which a distance says more about their number than about the method
+FILE = "features.safetensors"
+
+
+class Features(NamedTuple):
+    """What a feature network makes of a protection's pictures.
+
+    Attributes:
+        protected, sources: N×D of the protected pictures and of their source photos.
+        about: ``network``, ``convention`` and ``is_fid``.
+    """
+
+    protected: np.ndarray
+    sources: np.ndarray
+    about: dict[str, Any]
+
+
+def write_features(protection: Path, features: Features) -> None:
+    """Store a protection's features, atomically; same features, same bytes."""
+    arrays = {"protected": features.protected, "sources": features.sources}
+    arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+    write_bytes(protection / FILE, save(arrays, {"about": json.dumps(features.about, sort_keys=True)}))
+
+
+def read_features(protection: Path) -> Features | None:
+    """A protection's features; None where they were not measured.
+
+    Raises:
+        FacecloakError: the file is damaged.
+    """
+    path = protection / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["about"])
+            return Features(file.get_tensor("protected"), file.get_tensor("sources"), about)
+    except Exception as error:  # safetensors raises classes of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FacecloakError(f"{path}: damaged ({reason}). Delete it and judge the run again.") from None
+
+
+def pooled_distances(protections: Iterable[Path]) -> dict[str, Any]:
+    """The distance columns of protections taken together; empty where they cannot be compared or are too few.
+
+    Args:
+        protections: folders; of one method under one judge, one for each target.
+    """
+    return dict(_pooled(tuple(sorted(map(str, protections)))))
+
+
+@lru_cache(maxsize=4096)  # judges with the same surrogates share their pictures
+def _pooled(protections: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    found = [read_features(Path(protection)) for protection in protections]
+    if any(features is None for features in found) or len({features.about["network"] for features in found}) != 1:
+        return ()
+    protected, sources = (np.concatenate([getattr(each, side) for each in found]) for side in ("protected", "sources"))
+    about, n = found[0].about, len(protected)
+    how = {"n_fid": n, "fd_network": about["network"], "fid_convention": about["convention"]}
+    if n < MINIMUM:
+        return tuple(how.items())
+    names = ("fid", "kid") if about["is_fid"] else ("fd", "kd")
+    values = (none_if_nan(distance(sources, protected)) for distance in (frechet_distance, kernel_distance))
+    return tuple({**dict(zip(names, values, strict=True)), **how}.items())
