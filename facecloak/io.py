@@ -179,3 +179,7 @@ def writable(out: Path) -> None:
             file.flush()
     except OSError as error:
         raise FacecloakError(f"{out}: cannot write there ({error.strerror}). Choose another --out.") from None
+
+
+def remove_leftovers(folder) -> None:
+    """PENDING: replaced by the io branch."""

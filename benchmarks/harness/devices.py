@@ -36,3 +36,19 @@ def peak_mb(device: torch.device) -> float | None:
         return None
     peak = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024 / 1e6
+
+
+def pick_device(accelerator: str) -> torch.device:
+    """PENDING: replaced by the io branch."""
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def lightning_accelerator(accelerator: str) -> str:
+    """PENDING: replaced by the io branch."""
+    return accelerator
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given; nothing for a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

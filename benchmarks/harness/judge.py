@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
-from benchmarks.results.schema import ALONE, none_if_nan
+from benchmarks.results.records import Record
+from benchmarks.results.schema import none_if_nan
 from facecloak.data import Photo, to_tensor
 from facecloak.faces import crop
 from facecloak.metrics import Identification
 from facecloak.recognizers import Recognizer
 
-Embeddings = dict[str, dict[str, Tensor]]  # recognizer → photo → unit embedding
+Embeddings = dict[str, Tensor]  # photo → unit embedding
 
 
 class Judge:
     """Compares protected photos with the target's test photo and with another photo of their person.
 
     Args:
-        recognizers: name → black box.
+        load: gives a recognizer by its name, a black box on ``device``; each is loaded once.
         photos: source name → the unprotected photo; one with an error is unusable and in no rate.
         second: source name → another photo of the person, with a face. Together they are the gallery.
         tests: target name → its test photo, with a face.
@@ -29,81 +30,106 @@ class Judge:
 
     def __init__(
         self,
-        recognizers: dict[str, Recognizer],
+        load: Callable[[str], Recognizer],
         photos: dict[str, Photo],
         second: dict[str, Photo],
         tests: dict[str, Photo],
-        device: str = "cpu",
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.recognizers, self.photos, self.device = recognizers, photos, device
-        self._clean = self._embed({name: photo for name, photo in photos.items() if not photo.error})
-        self._second, self._tests = self._embed(second), self._embed(tests)
+        self.photos, self.device = photos, device
+        self._load, self._second_photos, self._test_photos = load, second, tests
+        self._recognizers: dict[str, Recognizer] = {}
+        self._references: dict[str, tuple[Embeddings, Embeddings]] = {}
+        self._clean: dict[tuple[str, tuple[str, ...]], Embeddings] = {}
 
     def judge(
-        self, protected: dict[str, Photo], errors: dict[str, str], target: str
-    ) -> tuple[list[dict[str, Any]], Embeddings]:
-        """Score protected photos.
+        self, recognizer: str, names: Iterable[str], protected: dict[str, Photo], errors: dict[str, str], target: str
+    ) -> tuple[list[Record], dict[str, float | None]]:
+        """Score protected photos with one recognizer.
 
         Args:
+            names: of the sources that were to be protected.
             protected: source name → protected photo; its box is None if no face is found in it any more.
             errors: source name → why the method made no protected photo.
-            target: name of the target; one without a test photo has no cosines.
+            target: name of the target; without a test photo of it there is no cosine to it.
 
         Returns:
-            a record for each source of ``photos``, in order, and the embeddings of the protected photos.
+            a record for each of ``names``, in order, and the columns of closed-set identification.
         """
-        now = self._embed({name: photo for name, photo in protected.items() if photo.box is not None})
+        names = [*names]
+        now, clean = self.embed_found(recognizer, protected), self.clean(recognizer, names)
+        second, tests = self.references(recognizer)
         records = []
-        for name, clean in self.photos.items():
-            photo = protected.get(name)
-            record = {
-                "id": name,
-                "usable": clean.error is None,
-                "error": clean.error or errors.get(name),
+        for name in names:
+            photo, reference = protected.get(name), {}
+            if target in tests:
+                reference["target"] = tests[target]
+            if name in second:
+                reference["self"] = second[name]
+            records.append({
+                "id": name, "usable": self.photos[name].error is None,
+                "error": self.photos[name].error or errors.get(name),
                 "detected": photo is not None and photo.box is not None,
-                "reference": [],
-                "cosine": {"target": {}, "self": {}},
-                "cosine_clean": {"target": {}, "self": {}},
-            }
-            for side, embeddings, key in (("target", self._tests, target), ("self", self._second, name)):
-                self._compare(record, side, embeddings, key, now)
-            records.append(record)
-        return records, now
+                "reference": sorted(reference),
+                "cosine": _cosines(now.get(name), reference), "cosine_clean": _cosines(clean.get(name), reference),
+            })  # fmt: skip
+        return records, self._ranks(recognizer, now, target)
 
-    def _compare(self, record: dict[str, Any], side: str, references: Embeddings, key: str, now: Embeddings) -> None:
-        for recognizer, embeddings in references.items():
-            if key in embeddings:
-                record["reference"] = sorted({*record["reference"], side})
-                for column, own in (("cosine", now), ("cosine_clean", self._clean)):
-                    if record["id"] in own[recognizer]:
-                        cosine = own[recognizer][record["id"]] @ embeddings[key]
-                        record[column][side][recognizer] = float(cosine)
-
-    def ranks(self, now: Embeddings, target: str, black_box: str) -> dict[str, float | None]:
-        """Closed-set identification in a gallery of the second photos and all targets' test photos.
-
-        Args:
-            now: the embeddings that `judge` returned.
-        """
-        gallery = self._second[black_box] | {("target", name): e for name, e in self._tests[black_box].items()}
-        if not now[black_box] or not self._second[black_box]:
+    def rises(
+        self, recognizer: str, names: Iterable[str], protected: dict[str, Photo], target: str
+    ) -> dict[str, tuple[float, float]]:
+        """Source name → cosines to the target's test photo before and after, where there are both."""
+        _, tests = self.references(recognizer)
+        if target not in tests:
             return {}
+        now, clean = self.embed_found(recognizer, protected), self.clean(recognizer, [*names])
+        return {name: (float(clean[name] @ tests[target]), float(now[name] @ tests[target])) for name in now}
+
+    def references(self, recognizer: str) -> tuple[Embeddings, Embeddings]:
+        """Embeddings of the second photos by source, and of the test photos by target."""
+        if recognizer not in self._references:
+            self._references[recognizer] = tuple(
+                self._embed(recognizer, photos) for photos in (self._second_photos, self._test_photos)
+            )
+        return self._references[recognizer]
+
+    def clean(self, recognizer: str, names: list[str]) -> Embeddings:
+        """Embeddings of the usable unprotected photos among ``names``."""
+        key = (recognizer, tuple(names))
+        if key not in self._clean:
+            usable = {name: self.photos[name] for name in names if not self.photos[name].error}
+            self._clean[key] = self._embed(recognizer, usable)
+        return self._clean[key]
+
+    def embed_found(self, recognizer: str, photos: dict[str, Photo]) -> Embeddings:
+        """Embeddings of those photos in which a face was found."""
+        return self._embed(recognizer, {name: photo for name, photo in photos.items() if photo.box is not None})
+
+    def _ranks(self, recognizer: str, now: Embeddings, target: str) -> dict[str, float | None]:
+        """Closed-set identification in a gallery of the second photos and all targets' test photos."""
+        second, tests = self.references(recognizer)
+        if not now or not second:
+            return {}
+        gallery = second | {("target", name): embedding for name, embedding in tests.items()}
         place = {name: index for index, name in enumerate(gallery)}
-        metric = Identification(**ALONE)
-        similarities = torch.stack(list(now[black_box].values())) @ torch.stack(list(gallery.values())).T
-        own = torch.tensor([place.get(name, -1) for name in now[black_box]])
-        metric.update(similarities, own, place.get(("target", target)))
+        metric = Identification(sync_on_compute=False)  # only the first process judges
+        similarities = torch.stack(list(now.values())) @ torch.stack(list(gallery.values())).T
+        metric.update(similarities, torch.tensor([place.get(name, -1) for name in now]), place.get(("target", target)))
         return {name: none_if_nan(value) for name, value in metric.compute().items()}
 
-    def _embed(self, photos: dict[str, Photo]) -> Embeddings:
-        return {
-            name: dict(zip(photos, embed(recognizer, list(photos.values()), self.device), strict=True))
-            for name, recognizer in self.recognizers.items()
-        }
+    def _embed(self, recognizer: str, photos: dict[str, Photo]) -> Embeddings:
+        if recognizer not in self._recognizers:
+            self._recognizers[recognizer] = self._load(recognizer)
+        embeddings = embed(self._recognizers[recognizer], list(photos.values()), self.device)
+        return dict(zip(photos, embeddings, strict=True)) if photos else {}
+
+
+def _cosines(own: Tensor | None, reference: dict[str, Tensor]) -> dict[str, float]:
+    return {} if own is None else {side: float(own @ embedding) for side, embedding in reference.items()}
 
 
 @torch.no_grad()
-def embed(recognizer: Recognizer, photos: list[Photo], device: str = "cpu") -> Tensor:
+def embed(recognizer: Recognizer, photos: list[Photo], device: torch.device | str = "cpu") -> Tensor:
     """Unit embeddings N×D, on the CPU, of the faces in photos that all have one."""
     rows = []
     for start in range(0, len(photos), 32):

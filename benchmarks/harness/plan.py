@@ -1,18 +1,18 @@
-"""From what the user asked for to cells, with everything that can be checked checked before anything runs."""
+"""From what the user asked for to protections and their judges, with everything that can be checked checked first."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.harness.cell import Cell
-from benchmarks.harness.methods import resolve_methods
-from benchmarks.suites.suite import Source, Suite
+from benchmarks.harness.methods import Resolved, resolve_methods
+from benchmarks.harness.protection import Protection
+from benchmarks.suites.suite import Source, Suite, Target
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256, writable
 from facecloak.method import ProtectionMethod
@@ -20,99 +20,148 @@ from facecloak.recognizers import weights_file
 from facecloak.registry import unknown_name
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a benchmark is asked for; what is None comes from the suite.
+
+    Attributes:
+        out: folder of the results.
+        methods: names, each optionally with a preset (``facecloak:paper``).
+        overrides: settings as typed, ``method.field=value``.
+        config: a YAML file of settings by method, between the suite's and the typed ones.
+        black_boxes: judges, each of pictures made by attacking the other recognizers that are not held out.
+        white_boxes: judges that stay among the surrogates.
+        limit: photos of each group.
+        devices: processes or GPUs of each of ``num_nodes`` machines.
+        accelerator: auto, cpu or gpu.
+        overwrite: make everything again, also what is finished.
+    """
+
+    out: Path
+    methods: Sequence[str] | None = None
+    overrides: Iterable[str] = ()
+    config: Path | None = None
+    objective: str | None = None
+    targets: Sequence[str] | None = None
+    black_boxes: Sequence[str] | None = None
+    white_boxes: Sequence[str] | None = None
+    limit: int | None = None
+    batch_size: int | None = None
+    devices: int = 1
+    num_nodes: int = 1
+    accelerator: str = "auto"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A protection and the recognizers that judge it."""
+
+    protection: Protection
+    judges: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Plan:
     """All that a run needs to know.
 
     Attributes:
-        thresholds: recognizer → its entry in the suite's thresholds.
+        tasks: each distinct protection once, with its judges.
+        sources: the photos, of all groups.
+        thresholds: judge → its entry in the suite's thresholds.
         methods: name → class.
-        devices: processes or GPUs of each of ``num_nodes`` machines.
-        overwrite: make everything again, also what is finished.
     """
 
     suite: Suite
-    cells: list[Cell]
+    request: Request
+    tasks: list[Task]
     sources: list[Source]
     thresholds: dict[str, dict[str, Any]]
     methods: dict[str, type[ProtectionMethod]]
-    out: Path
     batch_size: int
-    devices: int
-    accelerator: str
-    overwrite: bool
-    num_nodes: int
+
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return self.request.out
+
+    @property
+    def processes(self) -> int:
+        """How many processes protect."""
+        return self.request.devices * self.request.num_nodes
+
+    @property
+    def protections(self) -> list[Protection]:
+        """Of all tasks."""
+        return [task.protection for task in self.tasks]
 
 
-def make_plan(
-    suite: Suite,
-    out: Path,
-    methods: list[str] | None = None,
-    overrides: Iterable[str] = (),
-    config: Path | None = None,
-    objective: str | None = None,
-    targets: list[str] | None = None,
-    black_boxes: list[str] | None = None,
-    white_boxes: list[str] | None = None,
-    limit: int | None = None,
-    batch_size: int | None = None,
-    devices: int = 1,
-    accelerator: str = "auto",
-    overwrite: bool = False,
-    num_nodes: int = 1,
-) -> Plan:
-    """Resolve and check a request; defaults come from the suite.
-
-    Args:
-        methods: names, each optionally with a preset (``facecloak:paper``).
-        overrides: settings as typed, ``method.field=value``.
-        config: a YAML file of settings by method, between the suite's and the typed ones.
-        black_boxes: judges, each attacked through the other recognizers that are not held out.
-        white_boxes: judges that stay among the surrogates.
+def make_plan(suite: Suite, request: Request) -> Plan:
+    """Resolve and check a request.
 
     Raises:
         FacecloakError: whatever cannot work, before any image is touched.
     """
-    writable(out)
-    _check_devices(devices, accelerator, num_nodes)
-    objective = objective or suite.objective
-    if objective == "obfuscation" and targets:
+    writable(request.out)
+    _check_devices(request)
+    objective = request.objective or suite.objective
+    if objective == "obfuscation" and request.targets:
         raise FacecloakError("Obfuscation has one target, the suite's synthetic one; leave --targets out.")
-    names = ["synthetic"] if objective == "obfuscation" else targets or suite.default_targets or suite.target_names()
-    faces = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
+    names = request.targets or suite.default_targets or suite.target_names()
+    names = ["synthetic"] if objective == "obfuscation" else names
+    targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
     weights = {name: sha256(weights_file(name)) for name in suite.recognizers}
-    for name in [*(black_boxes or []), *(white_boxes or []), *(suite.surrogates or [])]:
+    for name in [*(request.black_boxes or []), *(request.white_boxes or []), *(suite.surrogates or [])]:
         if name not in weights:
             raise unknown_name(f"recognizer in suite {suite.name}", name, weights)
-    judges = _judges(suite, black_boxes, white_boxes)
+    judges = _judges(suite, request.black_boxes, request.white_boxes)
     thresholds = {name: suite.load_thresholds(name, weights[name]) for name, _ in judges}
-    classes, cells = {}, {}
-    for method, preset, cls, settings in resolve_methods(suite, methods, overrides, config):
-        classes[method] = cls
-        method_weights = cls.weights_sha256(settings)  # gigabytes: once, not once a cell
-        for face in faces:
+    methods = resolve_methods(suite, request.methods, request.overrides, request.config)
+    tasks: dict[str, Task] = {}
+    for method in methods:
+        method_weights = method.cls.weights_sha256(method.settings)  # gigabytes: once, not once per protection
+        for target in targets:
             for judge, white in judges:
-                pool = sorted(suite.surrogates_for([] if white else [judge]), key=lambda name: name != judge)
-                attacked = cls.pick_surrogates(settings, pool)
-                others = suite.target_set(face)[1:] if cls.uses_target_set(settings) else []
-                cell = Cell(
-                    suite, method, preset, settings, objective, face, judge, tuple(attacked), weights,
-                    method_weights, tuple(others), white and judge in attacked,
-                )  # fmt: skip
-                twin = cells.setdefault(cell.key, cell)
-                if twin.preset.rstrip("*") != preset.rstrip("*"):
+                protection = _protection(suite, method, method_weights, objective, target, judge, white, weights)
+                task = tasks.setdefault(protection.key, Task(protection))
+                if task.protection.preset.rstrip("*") != method.preset.rstrip("*"):
                     raise FacecloakError(
-                        f"{method}:{twin.preset} and {method}:{preset} come to the same settings; ask for one of them."
+                        f"{method.name}:{task.protection.preset} and {method.name}:{method.preset} come to the same "
+                        "settings; ask for one of them."
                     )
-    sources = suite.load_sources(limit or suite.default_limit)
-    batch_size = suite.batch_size if batch_size is None else batch_size
-    everything = [*cells.values()]
+                if judge not in task.judges:
+                    task.judges.append(judge)
     return Plan(
-        suite, everything, sources, thresholds, classes, out, batch_size, devices, accelerator, overwrite, num_nodes
-    )
+        suite, request, [*tasks.values()], suite.load_sources(request.limit or suite.default_limit), thresholds,
+        {method.name: method.cls for method in methods}, request.batch_size or suite.batch_size,
+    )  # fmt: skip
 
 
-def _check_devices(devices: int, accelerator: str, num_nodes: int) -> None:
+def _protection(
+    suite: Suite, method: Resolved, method_weights: str | None, objective: str, target: Target, judge: str, white: bool,
+    weights: dict[str, str],
+) -> Protection:  # fmt: skip
+    """What a judge is to judge: made by attacking the others, or a white box too."""
+    pool = sorted(suite.surrogates_for([] if white else [judge]), key=lambda name: name != judge)
+    picked = method.cls.pick_surrogates(method.settings, pool)
+    # in the suite's order, so that white boxes of one pool share their pictures
+    surrogates = tuple(sorted(picked, key=(suite.surrogates or suite.recognizers).index))
+    others = suite.target_set(target)[1:] if method.cls.uses_target_set(method.settings) else []
+    twins = [name for name in surrogates if weights[name] == weights[judge]]
+    if twins and not white:
+        raise FacecloakError(
+            f"Suite {suite.name}: the black box {judge} is among the surrogates, as {twins[0]} "
+            f"({', '.join(surrogates)}), so the method would be judged by what it attacked. Take it out of the "
+            f"surrogates, or ask for a white box by name: --white-box {judge}."
+        )
+    return Protection(
+        suite, method.name, method.preset, method.settings, objective, target, surrogates,
+        {name: weights[name] for name in surrogates}, method_weights, tuple(others),
+    )  # fmt: skip
+
+
+def _check_devices(request: Request) -> None:
+    devices, num_nodes = request.devices, request.num_nodes
     # SLURM_NTASKS would not say whether srun started this
     processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
     if num_nodes > 1 and processes == 1:
@@ -123,20 +172,22 @@ def _check_devices(devices: int, accelerator: str, num_nodes: int) -> None:
             f"processes of a machine and the machines, whose product must be {processes}."
         )
     found = torch.cuda.device_count()
-    if accelerator == "gpu" and found == 0:
+    if request.accelerator == "gpu" and found == 0:
         raise FacecloakError("There is no GPU here; leave --accelerator out, or give cpu.")
-    if accelerator != "cpu" and 0 < found < devices:
+    if request.accelerator != "cpu" and 0 < found < devices:
         raise FacecloakError(f"--devices {devices}: there are {found} GPUs here.")
 
 
-def _judges(suite: Suite, black: list[str] | None, white: list[str] | None) -> list[tuple[str, bool]]:
+def _judges(suite: Suite, black: Sequence[str] | None, white: Sequence[str] | None) -> list[tuple[str, bool]]:
     """(recognizer, whether it stays among the surrogates) of each judge."""
     for name in white or []:
         if name in suite.held_out:
             raise FacecloakError(f"--white-box {name}: suite {suite.name} holds it out, so that no method ever attacks "
                                  f"it. Use --black-box {name}.")  # fmt: skip
         if suite.surrogates and name not in suite.surrogates:
-            raise FacecloakError(f"--white-box {name}: it is no surrogate of suite {suite.name}; use --black-box.")
+            raise FacecloakError(
+                f"--white-box {name}: it is not a surrogate of suite {suite.name}; use --black-box {name}."
+            )
     if black is None and not white:
         black = [name for name in suite.recognizers if name not in (suite.surrogates or [])]
         if not black:

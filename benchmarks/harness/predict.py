@@ -10,13 +10,14 @@ import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import BasePredictionWriter
 from pytorch_lightning.strategies import DDPStrategy
-from tqdm import tqdm
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from benchmarks.console import progress, stage_reporter
-from benchmarks.harness.cell import Cell
-from benchmarks.harness.devices import device_name, peak_mb, reset_peak
+from benchmarks.console import RunProgress
+from benchmarks.harness.devices import device_name, lightning_accelerator, peak_mb, reset_peak
 from benchmarks.harness.plan import Plan
 from benchmarks.harness.processes import children, heed_sigterm
+from benchmarks.harness.protection import Protection
+from benchmarks.harness.provenance import made_by
 from benchmarks.harness.training import Training
 from benchmarks.results.schema import none_if_nan
 from benchmarks.results.store import read_outcomes, write_outcome
@@ -32,48 +33,53 @@ class _Stops(pl.Callback):
         heed_sigterm()
 
 
-def predict(method: ProtectionMethod, cell: Cell, data: Sources, plan: Plan, sources: dict[str, str]) -> None:
+def predict(
+    method: ProtectionMethod, protection: Protection, data: Sources, plan: Plan, sources: dict[str, str],
+    progress: RunProgress,
+) -> None:  # fmt: skip
     """Protect the photos and write each as soon as it is made; a method that must be trained is trained first.
 
     Args:
         sources: name → SHA-256 of each photo.
 
     Raises:
-        FacecloakError: what another machine has made does not lie in this one's folder.
+        FacecloakError: what another machine has made is not in this one's folder.
     """
-    folder, images = cell.folder(plan.out), sum(len(batch) for batch in data.batches)
-    training = [Training(cell, plan.out, plan.accelerator)] if method.stages(cell.settings) else []
-    hidden = pl.utilities.rank_zero.rank_zero_only.rank != 0
-    with progress(total=images, desc=f"  {cell.method}", unit="image", disable=hidden) as bar:
-        method.on_progress = stage_reporter(bar)
-        trainer = pl.Trainer(
-            accelerator=plan.accelerator, devices=plan.devices, num_nodes=plan.num_nodes,
-            # the others wait while the first process trains or judges, however long that takes
-            strategy=DDPStrategy(timeout=timedelta(days=2)) if plan.devices * plan.num_nodes > 1 else "auto",
-            callbacks=[_Stops(), *training, Writer(folder, sources, bar)], inference_mode=False, logger=False,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        )  # fmt: skip
-        trainer.predict(method, datamodule=data, return_predictions=False)
-        trainer.strategy.barrier()
-        children.extend(getattr(trainer.strategy.launcher, "procs", []))
-    missing = {name for batch in data.batches for name in batch} - set(read_outcomes(folder, sources))
-    if missing and not hidden:
-        raise FacecloakError(
-            f"{folder} lacks {len(missing)} of {images} images that were made: --out must be one folder, shared by all "
-            "machines."
-        )
+    folder, request = protection.folder(plan.out), plan.request
+    training = []
+    if method.stages(protection.settings):
+        training = [Training(protection, plan.out, request.accelerator)]
+    method.on_progress = progress.stage
+    trainer = pl.Trainer(
+        accelerator=lightning_accelerator(request.accelerator), devices=request.devices, num_nodes=request.num_nodes,
+        # the others wait while the first process trains or judges, however long that takes
+        strategy=DDPStrategy(timeout=timedelta(days=2)) if plan.processes > 1 else "auto",
+        callbacks=[_Stops(), *training, Writer(folder, sources, progress)], inference_mode=False, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.predict(method, datamodule=data, return_predictions=False)
+    trainer.strategy.barrier()
+    children.extend(getattr(trainer.strategy.launcher, "procs", []))
+    if rank_zero_only.rank == 0:
+        wanted = {name for batch in data.batches for name in batch}
+        missing = wanted - set(read_outcomes(folder, sources))
+        if missing:
+            raise FacecloakError(
+                f"{len(missing)} of {len(wanted)} images that were made are missing in {folder}: --out must be one "
+                "folder, shared by all machines."
+            )
 
 
 class Writer(BasePredictionWriter):
-    """An 8-bit PNG and an outcome an image, into a cell's folder; moves the progress bar on.
+    """An 8-bit PNG and an outcome per image, in a protection's folder; moves the progress on.
 
     Args:
         sources: name → SHA-256 of the photo that is protected.
     """
 
-    def __init__(self, folder: Path, sources: dict[str, str], bar: tqdm) -> None:
+    def __init__(self, folder: Path, sources: dict[str, str], progress: RunProgress) -> None:
         super().__init__(write_interval="batch")
-        self.folder, self.sources, self.bar = folder, sources, bar
+        self.folder, self.sources, self.progress = folder, sources, progress
 
     def on_predict_start(self, trainer, pl_module) -> None:
         """Called by the Trainer when the method is on its device."""
@@ -96,6 +102,7 @@ class Writer(BasePredictionWriter):
             "peak_memory_mb": peak_mb(pl_module.device),
             "batch_size": len(batch.ids),
             "device": device_name(pl_module.device),
+            "made_by": made_by(),
         }
         images = to_uint8(prediction.images)
         for index, (name, error) in enumerate(zip(batch.ids, prediction.errors, strict=True)):
@@ -105,4 +112,4 @@ class Writer(BasePredictionWriter):
             history = {curve: [none_if_nan(row[index]) for row in rows] for curve, rows in prediction.history.items()}
             outcome = {"id": name, "source_sha256": self.sources[name], "error": error, "history": history, **shared}
             write_outcome(self.folder, name, png.getvalue() or None, outcome)
-            self.bar.update(trainer.world_size)
+            self.progress.advance(trainer.world_size)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
+from filelock import FileLock
 from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save
@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from benchmarks import METHODS
 from benchmarks.console import progress
-from benchmarks.harness.cell import Cell
-from benchmarks.harness.devices import device_name
+from benchmarks.harness.devices import device_name, lightning_accelerator, pick_device, synchronize
+from benchmarks.harness.protection import Protection
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, read_json, sha256, sha256_json, write_bytes, write_json
 from facecloak.method import ProtectionMethod, Stage
@@ -29,20 +29,20 @@ LAYOUT = 1  # raise it when what a checkpoint depends on changes
 SHIPPED = "trained"  # folder of the embedded suite's assets
 
 
-def checkpoint_name(cell: Cell, stage: Stage) -> str:
+def checkpoint_name(protection: Protection, stage: Stage) -> str:
     """``METHOD-STAGE-HASH``, the hash being that of all that the trained weights depend on."""
     key: dict[str, Any] = {
-        "layout": LAYOUT, "weights": cell.method_weights, "settings": stage.settings, "passes": stage.passes,
+        "layout": LAYOUT, "weights": protection.method_weights, "settings": stage.settings, "passes": stage.passes,
     }  # fmt: skip
-    surrogates = [cell.weights[name] for name in cell.surrogates]
+    surrogates = [protection.weights[name] for name in protection.surrogates]
     if stage.depends == "surrogate":
         key["surrogate"] = surrogates[0]
     elif stage.depends == "objective":
-        targets = [cell.target, *cell.other_targets]
-        key["objective"] = [cell.objective, *([sha256(target.image), target.box] for target in targets)]
-        key["suite"] = [cell.suite.image_size, cell.suite.crop]  # where the targets' faces are
+        targets = [protection.target, *protection.other_targets]
+        key["objective"] = [protection.objective, *([sha256(target.image), target.box] for target in targets)]
+        key["suite"] = [protection.suite.image_size, protection.suite.crop]  # where the targets' faces are
         key["surrogates"] = surrogates
-    return f"{cell.method}-{stage.name}-{sha256_json(key)[:16]}"
+    return f"{protection.method}-{stage.name}-{sha256_json(key)[:16]}"
 
 
 def find_checkpoint(out: Path, name: str) -> Path | None:
@@ -55,19 +55,19 @@ def find_checkpoint(out: Path, name: str) -> Path | None:
         file = folder / f"{name}.safetensors"
         if file.is_file():
             if sha256(file) != _about(file)["sha256"]:
-                raise FacecloakError(f"{file} has changed since it was trained; delete it, and it is trained anew.")
+                raise FacecloakError(f"{file} has changed since it was trained; delete it, and it is trained again.")
             return file
     return None
 
 
 class Training(pl.Callback):
-    """Hands a cell's method its trained weights before it protects, and fits what is missing.
+    """Hands a method its trained weights before it protects, and fits what is missing.
 
-    In the first process; the others wait. What a cell needed is written to its ``training.json``.
+    In the first process; the others wait. What it needed is written to the protection's ``training.json``.
     """
 
-    def __init__(self, cell: Cell, out: Path, accelerator: str) -> None:
-        self.cell, self.out, self.accelerator = cell, out, accelerator
+    def __init__(self, protection: Protection, out: Path, accelerator: str) -> None:
+        self.protection, self.out, self.accelerator = protection, out, accelerator
 
     def setup(self, trainer: pl.Trainer, pl_module: ProtectionMethod, stage: str) -> None:
         """Called by the Trainer in every process, with the method still in main memory.
@@ -75,14 +75,17 @@ class Training(pl.Callback):
         Raises:
             FacecloakError: training failed; in every process, since the others would wait for ever.
         """
-        stages = pl_module.stages(self.cell.settings)
-        names = [checkpoint_name(self.cell, stage) for stage in stages]
+        stages = pl_module.stages(self.protection.settings)
+        names = [checkpoint_name(self.protection, stage) for stage in stages]
         problem = None
         if trainer.is_global_zero:
             try:
                 self._train_missing(pl_module, stages, names)
             except FacecloakError as error:
                 problem = str(error)
+            except BaseException as error:  # out of memory, a full disk, Ctrl-C: the others must not wait
+                trainer.strategy.broadcast(f"training failed in the first process: {error!r}")
+                raise
         problem = trainer.strategy.broadcast(problem)
         if problem:
             raise FacecloakError(problem)
@@ -92,39 +95,45 @@ class Training(pl.Callback):
         """Fit what has no checkpoint, in order; nothing where the last stage has one, since it alone protects."""
         last, spent = find_checkpoint(self.out, names[-1]), 0.0
         for stage, name in zip(stages, names, strict=True) if last is None else ():
-            last = find_checkpoint(self.out, name)
-            if last is None:
-                last = _fit(lambda name=stage.name: method.build(name), stage, name, spent, self.out, self.accelerator)
+            (self.out / "locks").mkdir(exist_ok=True)
+            with FileLock(self.out / "locks" / f"{name}.lock"):  # protections, and other commands, share stages
+                last = find_checkpoint(self.out, name) or _fit(
+                    lambda name=stage.name: method.build(name), stage, name, spent, self.out, self.accelerator
+                )
             method.use(stage.name, load_file(last))
             spent += _about(last)["seconds"]
-        write_json(self.cell.folder(self.out) / "training.json", _about(last))
+        write_json(self.protection.folder(self.out) / "training.json", _about(last))
 
 
-def announce(cells: Iterable[Cell], out: Path, accelerator: str, load: Callable[[Cell], ProtectionMethod]) -> None:
-    """Say what must be trained for these cells and how long it will take, from a timed step of each kind of stage.
+def announce(
+    protections: Iterable[Protection], out: Path, accelerator: str, load: Callable[[Protection], ProtectionMethod],
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Say what must be trained and how long it will take, from a timed step of each kind of stage.
 
     Args:
-        cells: of methods that have stages.
-        load: makes a cell's method.
+        protections: by methods that have stages.
+        load: makes a protection's method.
+        say: is given each line.
     """
-    missing: dict[str, tuple[Cell, Stage]] = {}
-    for cell in cells:
-        stages = METHODS[cell.method].stages(cell.settings)
-        names = [checkpoint_name(cell, stage) for stage in stages]
+    missing: dict[str, tuple[Protection, Stage]] = {}
+    for protection in protections:
+        stages = METHODS[protection.method].stages(protection.settings)
+        names = [checkpoint_name(protection, stage) for stage in stages]
         if not find_checkpoint(out, names[-1]):
             for stage, name in zip(stages, names, strict=True):
                 if not find_checkpoint(out, name):
-                    missing.setdefault(name, (cell, stage))
+                    missing.setdefault(name, (protection, stage))
     timed: dict[str, float] = {}
     total: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for cell, stage in missing.values():
-        kind = sha256_json([cell.method, stage.name, stage.settings, stage.passes])
+    for protection, stage in missing.values():
+        kind = sha256_json([protection.method, stage.name, stage.settings, stage.passes])
         if kind not in timed:
-            timed[kind] = fit_seconds(load(cell).build(stage.name), stage.passes, accelerator)
-        total[cell.method, stage.name].append(timed[kind])
+            timed[kind] = fit_seconds(load(protection).build(stage.name), stage.passes, accelerator)
+        total[protection.method, stage.name].append(timed[kind])
     for (method, stage), seconds in total.items():
         minutes = sum(seconds) / 60
-        tqdm.write(f"{method}: {len(seconds)} × {stage} to train, about {minutes:.0f} min; run again to resume")
+        say(f"{method}: {len(seconds)} × {stage} to train, about {minutes:.0f} min; run again to resume")
 
 
 def fit_seconds(module: pl.LightningModule, passes: int, accelerator: str) -> float:
@@ -133,15 +142,14 @@ def fit_seconds(module: pl.LightningModule, passes: int, accelerator: str) -> fl
     The batch is used twice: what costs more the first time (data that is prepared once, kernels that are loaded) is
     taken to cost so for each batch of the first pass.
     """
-    cuda = accelerator != "cpu" and torch.cuda.is_available()
-    module.to("cuda" if cuda else "cpu")
+    device = pick_device(accelerator)
+    module.to(device)
     loader, taken = module.train_dataloader(), []
     for _ in range(2):
         began = time.perf_counter()
         batch = move_data_to_device(next(iter(loader)), module.device)
         module.training_step(batch, 0).backward()
-        if cuda:
-            torch.cuda.synchronize()
+        synchronize(device)
         taken.append(time.perf_counter() - began)
     module.cpu()
     return len(loader) * (taken[0] + (passes - 1) * taken[1])
@@ -157,7 +165,8 @@ def _fit(
         clock = _Clock(bar)
         module = build()
         trainer = pl.Trainer(
-            max_epochs=stage.passes, accelerator=accelerator, devices=1, logger=False, num_sanity_val_steps=0,
+            max_epochs=stage.passes, accelerator=lightning_accelerator(accelerator), devices=1, logger=False,
+            num_sanity_val_steps=0,
             callbacks=[clock, ModelCheckpoint(work, save_last=True, save_on_train_epoch_end=True)],
             enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.results.store import read_result
+from benchmarks.results.store import read_judgement
 from benchmarks.results.table import method_names
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image, write_bytes, write_png
@@ -22,7 +22,7 @@ SIDE, GAP, HEADING = 256, 4, 28  # of a picture, between two, above a column; pi
 Row = list[np.ndarray | str | None]
 
 
-def write_sources(out: Path, photos: dict[str, np.ndarray | None]) -> None:
+def write_sources(folder: Path, photos: dict[str, np.ndarray | None]) -> None:
     """Keep the unprotected photos that a grid shows, at the suite's size, since cells hold protected ones only.
 
     Args:
@@ -30,9 +30,9 @@ def write_sources(out: Path, photos: dict[str, np.ndarray | None]) -> None:
     """
     for name, image in photos.items():
         if image is None:
-            (out / "sources" / f"{name}.png").unlink(missing_ok=True)
+            (folder / f"{name}.png").unlink(missing_ok=True)
         else:
-            write_png(out / "sources" / f"{name}.png", image)
+            write_png(folder / f"{name}.png", image)
 
 
 def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -> None:
@@ -43,7 +43,7 @@ def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -
         folders: of complete cells; those of the first one's target and black box are shown.
         names: what the cells shown are called; by default method and preset.
     """
-    cells = pd.DataFrame([read_result(folder)["rows"][0] for folder in folders]).assign(folder=folders)
+    cells = pd.DataFrame([read_judgement(folder).rows[0] for folder in folders]).assign(folder=folders)
     shown = cells[(cells[["target", "black_box"]] == cells.loc[0, ["target", "black_box"]]).all(axis=1)]
     records = (shown.iloc[0]["folder"] / "records.jsonl").read_text().splitlines()[:ROWS]
     rows = []

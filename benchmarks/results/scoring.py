@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from benchmarks.results.records import Record, to_columns
@@ -11,6 +11,7 @@ from benchmarks.results.schema import Row, none_if_nan
 from facecloak.config import far_key
 from facecloak.metrics.statistics import NEEDED, rate_of
 
+HEADLINE_FAR = 0.01
 MEANS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "seconds_per_image": "seconds"}  # column → of the records
 
 
@@ -68,3 +69,27 @@ def surrogate_rise(measured: Mapping[str, Any] | None, surrogates: Sequence[str]
         pairs = [image.get("surrogates", {}).get(name) for image in (measured or {}).get("images", [])]
         rises.append(mean([now - clean for clean, now in filter(None, pairs)]))
     return mean(rises)
+
+
+def summary(judgements: Sequence[Sequence[Row]]) -> str:
+    """Judgements in one line, at FAR 0.01 or the smallest that there is: means of their rates, quality and seconds.
+
+    Args:
+        judgements: the rows of each.
+    """
+    far = headline_far({row["far"] for rows in judgements for row in rows})
+    shown = [row for rows in judgements for row in rows if row["far"] == far]
+    means = {name: mean([row.get(name) for row in shown]) for name in ("psr", "psr_clean", "dodging", "psnr")}
+    rates = {name: "–" if means[name] is None else f"{100 * means[name]:.1f} %" for name in means if name != "psnr"}
+    no_psnr = "identical" if any(row.get("n_identical") for row in shown) else "PSNR –"  # no image, or none differs
+    quality = no_psnr if means["psnr"] is None else f"{means['psnr']:.1f} dB"
+    seconds = mean([row.get("seconds_per_image") for row in shown])
+    took = f", {seconds:.2g} s per image" if seconds else ""
+    return (
+        f"PSR {rates['psr']} (clean {rates['psr_clean']}), dodging {rates['dodging']} at FAR {far:g}, {quality}{took}"
+    )
+
+
+def headline_far(fars: Collection[float]) -> float:
+    """0.01, or the smallest FAR where that was not measured."""
+    return HEADLINE_FAR if HEADLINE_FAR in set(fars) else float(min(fars))

@@ -116,8 +116,8 @@ def start_over(protection: Path) -> None:
 
 
 def forget_judgements(protection: Path) -> None:
-    """Make every judgement of a protection count as not made."""
-    for path in protection.glob("judgements/*/*/judgement.json"):
+    """Make every judgement and measurement of a protection's pictures count as not made: the pictures change."""
+    for path in [protection / "measured.json", *protection.glob("judgements/*/*/judgement.json")]:
         path.unlink(missing_ok=True)
 
 

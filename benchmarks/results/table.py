@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from benchmarks.results.distances import pooled_distances
 from benchmarks.results.schema import COLUMNS, columns_of
+from benchmarks.results.scoring import headline_far
 from benchmarks.results.store import Judgement, protection_of, read_judgement, run_id
 from facecloak.errors import FacecloakError
 
-HEADLINE_FAR = 0.01
 ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "surrogates",
          "countermeasure", "far"]  # fmt: skip
 TASK = ["suite", "objective"]
@@ -24,6 +24,9 @@ POOLED = [*BOARD, *METHOD, "black_box", "surrogates", "countermeasure"]  # whose
 # column → what its rows must agree in it by
 SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
         "threshold": ["suite", "black_box", "far"]}  # fmt: skip
+
+
+__all__ = ["BOARD", "KEY", "METHOD", "TASK", "headline_far", "long_table", "method_names", "mixed", "tabulate"]
 
 
 def long_table(folders: Iterable) -> pd.DataFrame:
@@ -82,11 +85,6 @@ def mixed_message(name: str, column: str, group: pd.DataFrame) -> str:
         f"Judgements of {name} differ in {column} ({examples}) and cannot be in one table. Repeat the older ones under "
         "the same --limit, photos, weights and thresholds, delete their directories, or use another --out."
     )
-
-
-def headline_far(fars: Collection[float]) -> float:
-    """0.01, or the smallest FAR where that was not measured."""
-    return HEADLINE_FAR if HEADLINE_FAR in set(fars) else float(min(fars))
 
 
 def method_names(table: pd.DataFrame) -> list[str]:

@@ -7,18 +7,17 @@ CVPR 2025). Everything else is equal; differences are taken image by image.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
-from benchmarks.console import markdown_table
-from benchmarks.harness.plan import Plan, make_plan
+from benchmarks.console import RunProgress, markdown_table, quiet
+from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.runner import Runner
 from benchmarks.results.pictures import write_grid
+from benchmarks.results.records import read_one
+from benchmarks.results.store import judgement_folder, protections_folder
 from benchmarks.results.table import headline_far
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
@@ -50,12 +49,11 @@ def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[st
     """
     suite, variants, plans = load_suite(suite_name), {}, {}
     for name, variant in VARIANTS.items():
-        plans[name] = make_plan(
-            suite, out, ["facecloak"], [*overrides, *variant],
-            objective="impersonation", targets=suite.target_names(),
-            limit=limit or len(suite.load_sources()),
-        )  # fmt: skip
-        twin = variants.setdefault(settings_hash(plans[name].cells[0].settings), name)
+        plans[name] = make_plan(suite, Request(
+            out=out, methods=["facecloak"], overrides=[*overrides, *variant], objective="impersonation",
+            targets=suite.target_names(), limit=limit or len(suite.load_sources()),
+        ))  # fmt: skip
+        twin = variants.setdefault(settings_hash(plans[name].protections[0].settings), name)
         if twin != name:
             raise FacecloakError(
                 f"Suite {suite.name}: {twin} and {name} come to the same settings, so that nothing can be compared. "
@@ -65,34 +63,26 @@ def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[st
 
 
 def measure(out: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """What each image of a run is worth, from its cells' records.
+    """What each image of a run is worth, from its judgements' records.
 
     Args:
         table: the run's long table.
 
     Returns:
-        a line for each usable source and cell: source, target, black_box; ``psr`` (100 or 0, in per cent), ``rise``
-        of the black box's cosine to the target's test photo, ``psnr``, ``ssim``; NaN where there is none.
+        a line for each usable source and judgement: source, target, black_box; ``psr`` (100 or 0, in per cent),
+        ``rise`` of the black box's cosine to the target's test photo, ``psnr``, ``ssim``; NaN where there is none.
     """
-    lines = []
+    parts = []
     for _, row in table[table["far"] == headline_far(table["far"])].iterrows():
-        records = (out / "cells" / row["run_id"] / "records.jsonl").read_text().splitlines()
-        for record in map(json.loads, records):
-            if record["usable"]:
-                cell = dict(zip(CELL, (record["id"], row["target"], row["black_box"]), strict=True))
-                lines.append(cell | _values(record, row["black_box"], row["threshold"]))
-    return pd.DataFrame(lines).astype(dict.fromkeys(MEASURES, "float64"))
-
-
-def _values(record: dict[str, Any], black_box: str, threshold: float) -> dict[str, float | None]:
-    before, after = (record[column]["target"].get(black_box) for column in ("cosine_clean", "cosine"))
-    success = None if after is None else 100.0 * (after > threshold)
-    return {
-        "psr": 0.0 if record["error"] else success,  # a failed image protects nobody
-        "rise": None if after is None else after - before,
-        "psnr": record.get("psnr"),
-        "ssim": record.get("ssim"),
-    }
+        protection = protections_folder(out) / row["protection"]
+        records = read_one(judgement_folder(protection, row["black_box"], row["countermeasure"]))
+        part = pd.DataFrame({
+            "source": records.ids, "target": row["target"], "black_box": row["black_box"],
+            "psr": 100 * records.outcomes("impersonation", row["threshold"]), "rise": records.rise(),
+            "psnr": records.psnr, "ssim": records.ssim,
+        })  # fmt: skip
+        parts.append(part[records.usable])
+    return pd.concat(parts, ignore_index=True)
 
 
 def estimates(measured: dict[str, pd.DataFrame]) -> list[tuple[str, str, Estimate]]:
@@ -158,30 +148,34 @@ def _interval(estimate: Estimate, column: str, sign: str = "") -> str:
     return f"{_number(estimate.low, column, sign)} to {_number(estimate.high, column, sign)}"
 
 
-def run_claims(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> int:
-    """Run what is missing of all variants, print and write ``claims.md`` and ``claims.csv`` below ``out``.
+def run_ablation(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> int:
+    """Run what is missing of all variants, print and write ``ablation.md`` and ``ablation.csv`` below ``out``.
 
     Returns:
         0, or 1 if an image failed or a source was unusable.
     """
     plans = make_plans(suite_name, out, limit, overrides)
     measured, problems = {}, 0
+    progress, folders = RunProgress(), []
     for name, plan in plans.items():
-        tqdm.write(f"{name}:")
-        table = Runner(plan).run()
+        progress.line(f"{name}:")
+        runner = Runner(plan, progress)
+        table = runner.run()
+        folders += runner.folders()
         measured[name] = measure(out, table)
         problems += int(table[["n_failed", "n_unusable"]].sum().sum())
-    write_grid(out, [cell.folder(out) for plan in plans.values() for cell in plan.cells], [*VARIANTS])
+    write_grid(out, folders, [*VARIANTS])
     found = estimates(measured)
-    cells = plans[FULL].cells
-    counts = f"{len({c.target.name for c in cells})} targets, {len({c.black_box for c in cells})} black boxes"
+    tasks = plans[FULL].tasks
+    targets, boxes = {t.protection.target.name for t in tasks}, {judge for task in tasks for judge in task.judges}
+    counts = f"{len(targets)} targets, {len(boxes)} black boxes"
     far = headline_far(table["far"])
     changed = f" with {', '.join(overrides)}" if overrides else ""
     text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
-    write_bytes(out / "claims.md", text.encode())
-    write_bytes(out / "claims.csv", pd.DataFrame(lines).to_csv(index=False).encode())
-    print(f"\n{text}\nwrote claims.md, claims.csv and grid.png below {out}")
+    write_bytes(out / "ablation.md", text.encode())
+    write_bytes(out / "ablation.csv", pd.DataFrame(lines).to_csv(index=False).encode())
+    print(f"\n{text}\nwrote ablation.md, ablation.csv and grid.png below {out}")
     if problems:
         print("Images failed or sources were unusable; `error` in records.jsonl says why.", file=sys.stderr)
     return 1 if problems else 0
@@ -195,12 +189,13 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photos of each group only (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="run again to resume (runs/claims)")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="run again to resume (runs/ablation)")
     options, overrides = parser.parse_known_args(arguments)
     if options.limit is not None and options.limit < 1:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
-    return guarded(lambda: run_claims(options.suite, options.out, options.limit, overrides))
+    quiet()
+    return guarded(lambda: run_ablation(options.suite, options.out, options.limit, overrides))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ import torch
 from rich.table import Table
 
 from benchmarks.console import quiet, wide_console
-from benchmarks.harness.methods import resolve_methods
+from benchmarks.harness.methods import load_objective, resolve_methods
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.data import Batch, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.method import ProtectionMethod
-from facecloak.recognizers import load_recognizer
 
 # Sums are rounded differently in another batch: where a gradient is next to 0, its sign, and the pixel, may differ.
 TOLERATED = 0.02
@@ -84,12 +83,10 @@ def _load(suite_name: str, names: list[str], count: int):
         raise FacecloakError(f"Suite {suite.name}: none of {len(photos)} photos is usable.")
     boxes = torch.tensor([photo.box for photo in usable])
     batch = Batch([f"{index}" for index in range(count)], to_tensor(photo.image for photo in usable), boxes)
-    for name, preset, cls, settings in resolve_methods(suite, names):
-        surrogates = cls.pick_surrogates(settings, suite.surrogates_for(suite.recognizers[-1:]))
-        targets = suite.target_set(target) if cls.uses_target_set(settings) else [target]
-        recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in surrogates]
-        objective = suite.build_objective(suite.objective, targets, recognizers, find_face)
-        yield f"{name}:{preset}", surrogates, cls(settings, objective), batch
+    for method in resolve_methods(suite, names):
+        surrogates = method.cls.pick_surrogates(method.settings, suite.surrogates_for(suite.recognizers[-1:]))
+        objective = load_objective(suite, method, suite.objective, target, surrogates, find_face)
+        yield f"{method.name}:{method.preset}", surrogates, method.cls(method.settings, objective), batch
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from baselines.diffam.material import DRAWN
 from baselines.diffam.method import DiffAM
 from baselines.diffam.regions import REGIONS, regions_of_portraits
 from baselines.diffam.removal import BARE, MADE_UP
-from benchmarks.console import markdown_table
-from benchmarks.harness.plan import Plan, make_plan
+from benchmarks.console import RunProgress, markdown_table, quiet
+from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.runner import Runner
 from benchmarks.harness.training import checkpoint_name, find_checkpoint
 from benchmarks.results.pictures import write_picture
@@ -49,25 +49,27 @@ def make_plans(out: Path, black_box: str, targets: list[str] | None, limit: int,
         FacecloakError: the faces are not drawn, no pass is adversarial, or what `make_plan` raises.
     """
     suite = load_suite("pocket")
-    request = {"black_boxes": [black_box], "targets": targets, "limit": limit}
-    plan = make_plan(suite, out, ["diffam"], overrides, **request)
-    settings = plan.cells[0].settings
+    request = Request(out=out, methods=["diffam"], overrides=overrides, black_boxes=[black_box], targets=targets,
+                      limit=limit)  # fmt: skip
+    plan = make_plan(suite, request)
+    settings = plan.protections[0].settings
     if (settings.makeup, settings.bare) != (DRAWN, DRAWN) or not settings.adversarial:
         raise FacecloakError("This needs drawn faces (makeup and bare), lambda_adv above 0 and an adversarial pass.")
-    return [plan, make_plan(suite, out, ["diffam"], [*overrides, "diffam.lambda_adv=0"], **request)]
+    without = dataclasses.replace(request, overrides=[*overrides, "diffam.lambda_adv=0"])
+    return [plan, make_plan(suite, without)]
 
 
 def load_trained(plan: Plan) -> DiffAM:
-    """The method of a plan's first cell, with both stages as a run trained them."""
-    cell = plan.cells[0]
-    method = DiffAM(cell.settings)
-    names = [checkpoint_name(cell, stage) for stage in DiffAM.stages(cell.settings)]
-    for stage, name in zip(DiffAM.stages(cell.settings), names, strict=True):
+    """The method of a plan's first protection, with both stages as a run trained them."""
+    protection = plan.protections[0]
+    stages = DiffAM.stages(protection.settings)
+    method, names = DiffAM(protection.settings), [checkpoint_name(protection, stage) for stage in stages]
+    for stage, name in zip(stages, names, strict=True):
         file = find_checkpoint(plan.out, name)
         if file is None:
             raise FacecloakError(
                 f"{name} is missing in {plan.out / 'checkpoints'}: delete {names[-1]} there as well, and both stages "
-                "are trained anew."
+                "are trained again."
             )
         method.use(stage.name, load_file(file))
     return method
@@ -151,9 +153,10 @@ def success(table: pd.DataFrame, names: dict[str, str]) -> list[list[str]]:
 
 def run(out: Path, plans: list[Plan]) -> str:
     """Train what is missing, apply, measure; returns both tables as Markdown and writes ``makeup.png``."""
-    cells = [plan.cells[0] for plan in plans]
-    names = dict(zip([settings_hash(cell.settings) for cell in cells], NAMES, strict=True))
-    table = Runner(dataclasses.replace(plans[0], cells=[cell for plan in plans for cell in plan.cells])).run()
+    firsts = [plan.protections[0] for plan in plans]
+    names = dict(zip([settings_hash(first.settings) for first in firsts], NAMES, strict=True))
+    both = dataclasses.replace(plans[0], tasks=[task for plan in plans for task in plan.tasks])
+    table = Runner(both, RunProgress()).run()
     methods, people = dict(zip(NAMES, map(load_trained, plans), strict=True)), People()
     method = methods[NAMES[0]]
     removed, reference = method.remove(people.made_up), method.reference()
@@ -162,11 +165,12 @@ def run(out: Path, plans: list[Plan]) -> str:
     rows = zip(*(to_uint8(images[:SHOWN]) for images in columns), strict=True)
     write_picture(out / "makeup.png", HEADS, [list(row) for row in rows])
     colour = mean_colour(reference.image, reference.regions[LIPS])
-    targets = sorted({cell.target.name for cell in plans[0].cells})
+    (judge,) = plans[0].tasks[0].judges
+    targets = sorted({protection.target.name for protection in plans[0].protections})
     return "\n\n".join((
-        f"{len(people)} drawn people; the transfer is that of target {cells[0].target.name}; colours in grey levels",
+        f"{len(people)} drawn people; the transfer is that of target {firsts[0].target.name}; colours in grey levels",
         markdown_table(HEADS_BEFORE, measure(people, method.language, removed, made, colour)).rstrip(),
-        f"Targets {', '.join(targets)}, {table['n_images'].iloc[0]} photos each, black box {cells[0].black_box}",
+        f"Targets {', '.join(targets)}, {table['n_images'].iloc[0]} photos each, black box {judge}",
         markdown_table(["", "PSR, %", "unprotected", "PSNR, dB"], success(table, names)).rstrip(),
         f"Picture: {out / 'makeup.png'}",
     ))  # fmt: skip
@@ -187,6 +191,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
     targets = options.targets.split(",") if options.targets else None
+
+    quiet()
 
     def work() -> int:
         plans = make_plans(options.out, options.black_box, targets, options.limit, overrides)

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save
 
-from benchmarks.harness.plan import Plan, make_plan
+from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.training import SHIPPED, checkpoint_name, find_checkpoint
 from benchmarks.studies.makeup import make_plans
 from benchmarks.suites.suite import load_suite
@@ -27,9 +27,16 @@ def needed(out: Path) -> set[str]:
     Args:
         out: folder of any run, where nothing is written.
     """
-    plans: list[Plan] = [make_plan(load_suite("pocket"), out), *make_plans(out, "pocket_dense", None, 1, [])]
-    cells = [(plan.methods[cell.method], cell) for plan in plans for cell in plan.cells]
-    return {checkpoint_name(cell, stage) for cls, cell in cells for stage in cls.stages(cell.settings)}
+    plans: list[Plan] = [
+        make_plan(load_suite("pocket"), Request(out=out)),
+        *make_plans(out, "pocket_dense", None, 1, []),
+    ]
+    return {
+        checkpoint_name(protection, stage)
+        for plan in plans
+        for protection in plan.protections
+        for stage in plan.methods[protection.method].stages(protection.settings)
+    }
 
 
 def ship(runs: list[Path]) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.console import markdown_table, quiet
-from benchmarks.harness.methods import resolve_methods
+from benchmarks.harness.methods import load_objective, load_surrogate, resolve_methods
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.cloak.method import FaceCloak
@@ -25,7 +25,6 @@ from facecloak.data import Batch, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.metrics import psnr
 from facecloak.metrics.statistics import Estimate, bootstrap_mean
-from facecloak.recognizers import load_recognizer
 
 SIZE = 0.1  # root mean square of a change; a latent's own is about 1
 WHAT = {"random": "of a random change survives, %", "adversarial": "of one along the gradient, %",
@@ -68,20 +67,24 @@ def measure(suite_name: str, limit: int, overrides: list[str]) -> pd.DataFrame:
     """
     suite = load_suite(suite_name)
     find_face = suite.find_face()
-    _, _, _, settings = resolve_methods(suite, ["facecloak"], overrides)[0]
+    (resolved,) = resolve_methods(suite, ["facecloak"], overrides)
+    settings = resolved.settings
     if settings.embedding_iterations == 0:
         raise FacecloakError("embedding_iterations is 0, so that there are no learned embeddings to measure.")
     read = {source: suite.read(source.path, find_face) for source in suite.load_sources(limit)}
     photos = {source: photo for source, photo in read.items() if not photo.error}
     if not photos:
         raise FacecloakError(f"Suite {suite.name}: none of {len(read)} photos is usable.")
-    surrogates = [load_recognizer(name, differentiable=True) for name in suite.surrogates_for(suite.recognizers[-1:])]
+    names = suite.surrogates_for(suite.recognizers[-1:])
+    surrogates = {name: load_surrogate(name) for name in names}
     method, lines = FaceCloak(settings, None), []
     empty = [method.backbone.null_embedding(1)] * len(method.schedule.generation)
     generator = torch.Generator().manual_seed(0)
     for source, photo in tqdm(photos.items(), unit="photo"):
         target = suite.load_target(source.group or suite.target_names()[0], "impersonation")
-        method.objective = suite.build_objective("impersonation", [target], surrogates, find_face)
+        method.objective = load_objective(
+            suite, resolved, "impersonation", target, names, find_face, surrogates.__getitem__
+        )
         batch = Batch([source.name], to_tensor([photo.image]), torch.tensor([photo.box]))
         start = method.start(batch.images)
         noise = torch.randn(start.z.shape, generator=generator)

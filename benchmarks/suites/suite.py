@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
+from benchmarks.results.store import file_name
 from facecloak.config import parse_settings, read_yaml
 from facecloak.data import Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector
-from facecloak.io import expand, sha256, sha256_json
+from facecloak.io import expand, sha256, sha256_json, write_bytes
 from facecloak.metrics import FEATURES
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer
@@ -138,6 +141,11 @@ class Suite:
         targets = [self.load_target(name, "impersonation") for name in self.target_names()]
         return {target.name: self.read_face(target.test, find_face, target.test_box) for target in targets}
 
+    @property
+    def dataset(self) -> str:
+        """The folder of the sources, or those of their groups."""
+        return self.sources.get("folder") or "+".join(str(folder) for folder in self.sources["groups"].values())
+
     def _folder(self, text: str) -> Path:
         folder, variable = expand(text), re.match(r"\$(\w+)", text)
         if not folder.is_dir():
@@ -190,8 +198,9 @@ class Suite:
 
 
 def manifest_sha256(sources: list[Source]) -> str:
-    """The hash of the sources and their second photos: names and contents, in order."""
-    return sha256_json([[source.name, file_sha256(source.path), file_sha256(source.second)] for source in sources])
+    """The hash of the sources and their second photos: names and contents, by name."""
+    found = sorted(sources, key=lambda source: source.name)
+    return sha256_json([[source.name, file_sha256(source.path), file_sha256(source.second)] for source in found])
 
 
 def file_sha256(path: Path | None) -> str | None:
@@ -254,3 +263,15 @@ def _check(suite: Suite, path: Path) -> None:
             raise unknown_name(f"target in {path}", target, names)
     if suite.features not in FEATURES:
         raise unknown_name(f"feature network in {path}", suite.features, FEATURES)
+
+
+def keep_suite(suite: Suite, run: Path) -> None:
+    """Keep a suite as it was used in a run's folder, so that its pictures can be judged later."""
+    # one file, whoever wrote it: results of other photos or thresholds refuse to be in one run anyway
+    text = yaml.safe_dump(dataclasses.asdict(suite), sort_keys=False, allow_unicode=True)
+    write_bytes(run / "suites" / f"{file_name(suite.name)}.yaml", text.encode())
+
+
+def kept_suite(name: str, run: Path) -> Suite:
+    """A suite as a run used it; `FacecloakError` if the run does not have it."""
+    return load_suite(str(run / "suites" / f"{file_name(name)}.yaml"))

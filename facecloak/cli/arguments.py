@@ -63,9 +63,17 @@ def make_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--num-nodes", type=positive, default=1, help="machines, each started by torchrun or SLURM")
     benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
                            help="keep finished images, or make all again")  # fmt: skip
-    benchmark.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send each cell to Weights & "
-                           "Biases (default: online if logged in, else offline)")  # fmt: skip
+    _add_progress(benchmark)
     _add_common(benchmark)
+
+    judge = commands.add_parser("judge", help="let more recognizers judge the finished pictures of a run")
+    judge.add_argument("run", type=Path, metavar="RUN", help="the --out of a benchmark")
+    judge.add_argument("--recognizers", type=_names, required=True, help="names of any recognizers, comma-separated")
+    judge.add_argument("--thresholds", type=Path, metavar="FILE", help="from `facecloak calibrate` (default: the "
+                       "suite's)")  # fmt: skip
+    judge.add_argument("--white-box", action="store_true", help="also pictures made by attacking the recognizer")
+    judge.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+    _add_progress(judge)
 
     protect = commands.add_parser("protect", help="protect photos of any size")
     protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
@@ -118,9 +126,18 @@ def make_parser() -> argparse.ArgumentParser:
                              "of such folders at any depth")  # fmt: skip
     leaderboard.add_argument("--out", type=Path, default=Path("board"), help="folder of the tables (default: board)")
     leaderboard.add_argument("--check", action="store_true", help="write nothing; say what is wrong in the results")
+    leaderboard.add_argument("--rejudge", action="store_true", help="with --check: compute every cosine again from the "
+                             "pictures")  # fmt: skip
 
     commands.add_parser("list", help="methods, recognizers (present or missing), suites")
     return parser
+
+
+def _add_progress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--verbose", action="store_true", help="a line for every protection and judgement")
+    parser.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send results to Weights & Biases "
+                        "(default: online if logged in, else offline)")  # fmt: skip
+    parser.add_argument("--wandb-images", action="store_true", help="send pictures, which show faces, too")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

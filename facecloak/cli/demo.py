@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.table import Table
 
 from benchmarks.console import progress, quiet, stage_reporter, wide_console
+from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judge import Judge
-from benchmarks.harness.methods import resolve_methods
+from benchmarks.harness.methods import load_objective, resolve_methods
 from benchmarks.harness.quality import Quality
 from benchmarks.results.pictures import GAIN, difference, write_picture
+from benchmarks.results.records import Record, to_columns
 from benchmarks.results.table import headline_far
 from benchmarks.suites.suite import Suite, Target, load_suite
 from facecloak.config import far_key
 from facecloak.data import Batch, FindFace, Photo, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
-from facecloak.io import writable, write_png
-from facecloak.objectives import Objective
-from facecloak.recognizers import load_recognizer
+from facecloak.io import sha256, writable, write_png
+from facecloak.method import ProtectionMethod
+from facecloak.recognizers import load_recognizer, weights_file
 
 
 def run_demo(suite_name: str, out: Path) -> int:
@@ -34,31 +36,33 @@ def run_demo(suite_name: str, out: Path) -> int:
     """
     writable(out)
     quiet()
-    suite, device = load_suite(suite_name), "cuda" if torch.cuda.is_available() else "cpu"
+    suite, device = load_suite(suite_name), pick_device("auto")
     find_face, target = suite.find_face(), suite.load_target(None, "impersonation")
     original = _first_photo(suite, target, find_face)
     names = suite.surrogates_for([*suite.held_out, *suite.recognizers][:1])
     far = headline_far(suite.fars)
-    judges = {name: load_recognizer(name, False, device) for name in suite.recognizers}
-    table = {name: suite.load_thresholds(name, judge.weights_sha256) for name, judge in judges.items()}
-    thresholds = {name: entry["fars"][far_key(far)]["threshold"] for name, entry in table.items()}
+    weights = {name: sha256(weights_file(name)) for name in suite.recognizers}
+    entries = {name: suite.load_thresholds(name, weights[name]) for name in suite.recognizers}
+    thresholds = {name: entry["fars"][far_key(far)]["threshold"] for name, entry in entries.items()}
 
-    surrogates = [load_recognizer(name, differentiable=True) for name in names]
-    objective = suite.build_objective("impersonation", [target], surrogates, find_face)
-    seconds = _protect(suite, original, objective, out / "protected.png", device)
+    (method,) = resolve_methods(suite, ["facecloak"])
+    objective = load_objective(suite, method, "impersonation", target, names, find_face)
+    seconds = _protect(method.cls(method.settings, objective), original, out / "protected.png", device)
 
     protected = suite.read(out / "protected.png", find_face)
     tests = {target.name: suite.read_face(target.test, find_face, target.test_box)}
-    judge = Judge(judges, {"demo": original}, {}, tests, device)
-    (record,), _ = judge.judge({"demo": protected}, {}, target.name)
-    Quality(suite.features).measure({"demo": protected}, {"demo": original}, [record])
+    judge = Judge(lambda name: load_recognizer(name, False, device), {"demo": original}, {}, tests, device)
+    records = {
+        name: judge.judge(name, ["demo"], {"demo": protected}, {}, target.name)[0] for name in suite.recognizers
+    }  # fmt: skip
+    quality = Quality(suite.features).measure(protected, original)
 
     pictures = [original.image, protected.image, difference(protected.image, original.image)]
     write_png(out / "original.png", original.image)
     write_picture(out / "demo.png", ["original", "protected", f"difference x{GAIN}"], [pictures])
-    wide_console().print(_table(record, names, thresholds, far, target))
-    psnr = "identical" if record["identical"] else f"{record['psnr']:.1f} dB"
-    print(f"PSNR {psnr}, SSIM {record['ssim']:.3f}, {seconds:.1f} seconds")
+    wide_console().print(_table(records, names, thresholds, far, target))
+    psnr = "identical" if quality["identical"] else f"{quality['psnr']:.1f} dB"
+    print(f"PSNR {psnr}, SSIM {quality['ssim']:.3f}, {seconds:.1f} seconds")
     print(f"wrote original.png, protected.png and demo.png below {out}")
     return 0
 
@@ -73,10 +77,9 @@ def _first_photo(suite: Suite, target: Target, find_face: FindFace) -> Photo:
     return photo
 
 
-def _protect(suite: Suite, photo: Photo, objective: Objective, path: Path, device: str) -> float:
+def _protect(method: ProtectionMethod, photo: Photo, path: Path, device: torch.device) -> float:
     """Write the protected photo; returns the method's seconds."""
-    [(_, _, cls, settings)] = resolve_methods(suite, ["facecloak"])
-    method = cls(settings, objective).to(device)
+    method.to(device)
     batch = Batch(["demo"], to_tensor([photo.image]).to(device), torch.tensor([photo.box], device=device))
     with progress(total=1, desc="protecting", unit="photo") as bar:
         method.on_progress = stage_reporter(bar)
@@ -88,18 +91,20 @@ def _protect(suite: Suite, photo: Photo, objective: Objective, path: Path, devic
 
 
 def _table(
-    record: dict[str, Any], surrogates: list[str], thresholds: dict[str, float], far: float, target: Target
+    records: dict[str, list[Record]], surrogates: list[str], thresholds: dict[str, float], far: float, target: Target
 ) -> Table:
-    """A line a recognizer: does it take the photo for the target, before and after?"""
+    """A line per recognizer: is the photo taken for the target, before and after?"""
     title = f"similarity to another photo of target {target.name} than the one attacked"
     view = Table("recognizer", "", "before → after", f"threshold at FAR {far:g}", "matched", title=title)
     for name, threshold in thresholds.items():
-        cosines = [record[column]["target"].get(name) for column in ("cosine_clean", "cosine")]
+        columns = to_columns(records[name])
+        cosines = [float(each["target"][0]) for each in (columns.cosine_clean, columns.cosine)]
+        matched = [columns.outcomes("impersonation", threshold, clean)[0] == 1 for clean in (True, False)]
         view.add_row(
             name,
             "surrogate" if name in surrogates else "black box",
-            " → ".join("no face" if cosine is None else f"{cosine:.2f}" for cosine in cosines),
+            " → ".join("no face" if math.isnan(cosine) else f"{cosine:.2f}" for cosine in cosines),
             f"{threshold:.2f}",
-            " → ".join("yes" if cosine is not None and cosine > threshold else "no" for cosine in cosines),
+            " → ".join("yes" if each else "no" for each in matched),
         )
     return view

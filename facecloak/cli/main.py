@@ -36,35 +36,15 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    from benchmarks.harness.plan import make_plan
-    from benchmarks.harness.runner import Runner
-    from benchmarks.leaderboard.text import print_leaderboard
-    from benchmarks.suites.suite import load_suite
-    from benchmarks.tracking.tracker import Tracker
+    from facecloak.cli.benchmark import benchmark
 
-    suite = load_suite(options.suite)
-    targets = suite.target_names() if options.targets == ["all"] else options.targets
-    plan = make_plan(
-        suite, options.out or Path("runs") / suite.name, options.methods, options.overrides, options.config,
-        options.objective, targets, options.black_box, options.white_box, options.limit, options.batch_size,
-        options.devices, options.accelerator, options.mode == "overwrite", options.num_nodes,
-    )  # fmt: skip
-    with Tracker(plan.out, options.wandb) as tracker:
-        table = Runner(plan).run(tracker.send)
-        if not table.empty:  # the first process
-            print_leaderboard(table)
-    if table.empty:
-        return 0
-    print(f"wrote leaderboard.csv, leaderboard_wide.csv, leaderboard.md, grid.png and the images below {plan.out}")
-    cells = table.drop_duplicates("run_id")
-    counts = {name: int(cells[f"n_{name}"].sum()) for name in ("failed", "unusable")}
-    if any(counts.values()):
-        print(
-            f"{counts['failed']} images failed and {counts['unusable']} sources were unusable, summed over cells; "
-            "`error` in records.jsonl says why.",
-            file=sys.stderr,
-        )
-    return 1 if any(counts.values()) else 0
+    return benchmark(options)
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from facecloak.cli.judge import judge
+
+    return judge(options)
 
 
 def _protect(options: argparse.Namespace) -> int:
@@ -127,6 +107,7 @@ def _list(options: argparse.Namespace) -> int:
 COMMANDS = {
     "demo": _demo,
     "benchmark": _benchmark,
+    "judge": _judge,
     "protect": _protect,
     "evaluate": _evaluate,
     "calibrate": _calibrate,

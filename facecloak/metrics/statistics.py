@@ -40,9 +40,8 @@ def outcomes(cosines: Mapping[str, ArrayLike], failed: ArrayLike, threshold: Arr
 
 
 class Rate(NamedTuple):
-    """A share with its 95 % Wilson interval, fractions (NaN for n = 0), and the number of images it is computed from."""
+    """A share with its 95 % Wilson interval, fractions (NaN for n = 0), and the number n of images in it."""
 
-    """A share with its 95 % Wilson interval, fractions (NaN for n = 0), and the number of images it is of."""
     value: float
     low: float
     high: float

@@ -52,7 +52,7 @@ def run(name: str, root: Path) -> dict[str, Any]:
 def collect(out: Path) -> dict[str, Any]:
     """method, target and judge → its rates by FAR, hashes of pictures and cosines by photo."""
     found = {}
-    for path in sorted(out.glob("cells/*/cell.json")):
+    for path in sorted(out.glob("protections/*/judgements/none/*/judgement.json")):
         rows = json.loads(path.read_text())["rows"]
         first, records = rows[0], map(json.loads, (path.parent / "records.jsonl").read_text().splitlines())
         box = first["black_box"]
@@ -60,9 +60,9 @@ def collect(out: Path) -> dict[str, Any]:
             "rates": {f"{row['far']:g}": {name: row.get(name) for name in RATES} for row in rows},
             "photos": {
                 record["id"]: {
-                    "png": sha256(path.parent / "images" / f"{record['id']}.png"),
+                    "png": sha256(path.parents[3] / "images" / f"{record['id']}.png"),
                     **{
-                        f"{column} {side}": record[column][side].get(box)
+                        f"{column} {side}": record[column].get(side)
                         for column in ("cosine", "cosine_clean")
                         for side in ("target", "self")
                     },

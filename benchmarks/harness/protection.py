@@ -1,0 +1,92 @@
+"""A protection: what its pictures depend on, and nothing else; who judges them is not part of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results.store import file_name, protections_folder
+from benchmarks.suites.suite import Suite, Target
+from facecloak.config import settings_hash
+from facecloak.io import sha256, sha256_json
+
+LAYOUT = 2  # raise it when the files of a protection, or what its images depend on, change
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Suite × method with its settings × objective × target × surrogates.
+
+    Attributes:
+        surrogates: names of the recognizers that are attacked, in the suite's order.
+        weights: surrogate → SHA-256.
+        method_weights: SHA-256 of what else the method loads (its diffusion model), or None.
+        other_targets: what the method may attack instead of the target, which is judged by all the same.
+    """
+
+    suite: Suite
+    method: str
+    preset: str
+    settings: Any
+    objective: str
+    target: Target
+    surrogates: tuple[str, ...]
+    weights: dict[str, str | None]
+    method_weights: str | None = None
+    other_targets: tuple[Target, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of `key_of`."""
+        return sha256_json(self.key_of)
+
+    @cached_property
+    def key_of(self) -> dict[str, Any]:
+        """All that the images depend on, except for the source photos, whose hashes are in the outcomes."""
+        target = sha256(self.target.image) if self.surrogates else None
+        others = [[other.name, sha256(other.image), other.box] for other in self.other_targets]
+        return {
+            "layout": LAYOUT,
+            "suite": [self.suite.name, self.suite.image_size, self.suite.crop],
+            "method": [self.method, dataclasses.asdict(self.settings), self.method_weights],
+            "objective": self.objective,
+            "target": [self.target.name, target, self.target.box, *others],
+            "surrogates": [[name, self.weights[name]] for name in self.surrogates],
+        }
+
+    @property
+    def title(self) -> str:
+        """For people: method, target, surrogates."""
+        attacked = f", attacks {'+'.join(self.surrogates)}" if self.surrogates else ""
+        return f"{self.method}:{self.preset}, target {self.target.name}{attacked}"
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return f"{file_name(self.method)}_{file_name(self.target.name)}_{self.key[:12]}"
+
+    def folder(self, run: Path) -> Path:
+        """Where it is in a run's folder."""
+        return protections_folder(run) / self.name
+
+    def about(self) -> dict[str, Any]:
+        """The content of protection.json: enough to judge the pictures without the method."""
+        return {
+            "key": self.key,
+            "key_of": self.key_of,
+            "suite": self.suite.name,
+            "dataset": self.suite.dataset,
+            "image_size": self.suite.image_size,
+            "method": self.method,
+            "preset": self.preset,
+            "settings": dataclasses.asdict(self.settings),
+            "settings_hash": settings_hash(self.settings),
+            "seed": getattr(self.settings, "seed", None),
+            "objective": self.objective,
+            "target": self.target.name,
+            "surrogates": [*self.surrogates],
+            "weights": {name: self.weights[name] for name in self.surrogates},
+        }

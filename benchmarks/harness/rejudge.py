@@ -1,0 +1,212 @@
+"""Judges finished runs again: by more recognizers, or to see whether their cosines follow from their pictures."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.console import RunProgress
+from benchmarks.harness.devices import pick_device
+from benchmarks.harness.judging import Judging
+from benchmarks.results.records import SIDES, check_records
+from benchmarks.results.store import (
+    Judgement,
+    find_protections,
+    judgements_of,
+    read_judgement,
+    read_protection,
+)
+from benchmarks.suites.suite import Suite, kept_suite
+from facecloak.errors import FacecloakError
+from facecloak.io import read_json, sha256
+from facecloak.recognizers import weights_file
+
+TOLERANCE = 1e-4  # of a cosine: another machine rounds otherwise
+
+
+@dataclass
+class Judged:
+    """What `judge_run` did.
+
+    Attributes:
+        folders: of the judgements that were made now.
+        kept: number of judgements that there were already.
+        white: number of protections that attacked the recognizer, and were left out.
+        incomplete: names of protections that lack pictures, and were left out.
+    """
+
+    folders: list[Path] = field(default_factory=list)
+    kept: int = 0
+    white: int = 0
+    incomplete: list[str] = field(default_factory=list)
+
+
+def judge_run(
+    run: Path,
+    recognizers: Sequence[str],
+    *,
+    thresholds: Path | None = None,
+    white_box: bool = False,
+    accelerator: str = "auto",
+    progress: RunProgress | None = None,
+    on_judged: Iterable[Callable[[Path], None]] = (),
+) -> Judged:
+    """Let more recognizers judge the finished pictures of a run; nothing is protected again.
+
+    Args:
+        run: the ``--out`` of a benchmark.
+        recognizers: names of any recognizers, in the suite or not.
+        thresholds: file made by `facecloak calibrate`, instead of the suite's.
+        white_box: judge also pictures that were made by attacking the recognizer.
+
+    Raises:
+        FacecloakError: a recognizer or its thresholds are missing, or the suite's photos have changed.
+    """
+    result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
+    weights = {name: sha256(weights_file(name)) for name in recognizers}
+    device = pick_device(accelerator)
+    for suite_name, protections in _by_suite([run]).items():
+        suite = kept_suite(suite_name, run)
+        suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
+        entries = {name: suite.load_thresholds(name, weights[name]) for name in recognizers}
+        judging = _load(suite, protections, device, progress)
+        with progress.running(len(protections) * len(recognizers), "judgement"):
+            for folder, about in protections.items():
+                progress.begin(f"{about['method']}:{about['preset']}, target {about['target']}")
+                names = judging.names(about["objective"], about["target"])
+                pictures = judging.read_pictures(folder, names)
+                if not set(pictures.outcomes).issuperset(judging.usable(names)):
+                    result.incomplete.append(folder.name)
+                    continue
+                for name in recognizers:
+                    progress.advance(1)
+                    if not white_box and (name in about["weights"] or weights[name] in about["weights"].values()):
+                        result.white += 1
+                    elif judging.is_judged(folder, about, name, entries[name]):
+                        result.kept += 1
+                    else:
+                        judged = judging.judge_protection(folder, about, name, entries[name])
+                        result.folders.append(judged)
+                        for listener in listeners:
+                            listener(judged)
+    return result
+
+
+def _by_suite(runs: Iterable[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
+    """Suite → folder of a protection → content of its protection.json."""
+    found: dict[str, dict[Path, dict[str, Any]]] = defaultdict(dict)
+    for folder in find_protections(runs):
+        about = read_protection(folder)
+        found[about["suite"]][folder] = about
+    return dict(found)
+
+
+def _load(suite: Suite, protections: Iterable[Path], device: Any, progress: RunProgress) -> Judging:
+    """The photos of these protections.
+
+    Raises:
+        FacecloakError: they are not those that earlier judgements are of.
+    """
+    protections = [*protections]
+    names = {path.stem for folder in protections for path in (folder / "outcomes").glob("*.json")}
+    manifests = set()
+    for folder in (judgement for protection in protections for judgement in judgements_of(protection)):
+        judgement = read_judgement(folder)
+        if judgement and judgement.rows:
+            manifests.add(judgement.rows[0]["manifest_sha256"])
+            names |= {record["id"] for record in check_records(folder)[0]}
+    judging = Judging(suite, [each for each in suite.load_sources() if each.name in names], device, progress.reading)
+    if manifests - {judging.manifest}:
+        raise FacecloakError(
+            f"Suite {suite.name}: its photos are not those that this run was made from (they have changed, or some are "
+            "missing), so that its pictures cannot be judged with them."
+        )
+    return judging
+
+
+def rejudge(
+    runs: Sequence[Path], skipped: list[str], *, accelerator: str = "auto", progress: RunProgress | None = None
+) -> Iterator[tuple[Path, float | None, str]]:
+    """Compute every cosine again from the pictures; (judgement's folder, None, what is wrong) of each that differs.
+
+    Args:
+        skipped: gets a line about each judgement that could not be computed again, and why.
+    """
+    progress, device = progress or RunProgress(shown=False), pick_device(accelerator)
+    for run in runs:
+        for suite_name, protections in _by_suite([run]).items():
+            try:
+                home = next(iter(protections)).parents[1]
+                judging = _load(kept_suite(suite_name, home), protections, device, progress)
+            except (FacecloakError, OSError) as error:
+                skipped.append(f"{run}, suite {suite_name}: {error}")
+                continue
+            with progress.running(len(protections), "protection"):
+                for folder, about in protections.items():
+                    progress.begin(folder.name)
+                    yield from _rejudge_protection(judging, folder, about, skipped)
+                    progress.advance(1)
+
+
+def _rejudge_protection(
+    judging: Judging, folder: Path, about: dict[str, Any], skipped: list[str]
+) -> Iterator[tuple[Path, float | None, str]]:
+    names = judging.names(about["objective"], about["target"])
+    pictures = judging.read_pictures(folder, names)
+    judgements = [judgement for each in judgements_of(folder) if (judgement := read_judgement(each))]
+    for judgement in judgements:
+        recognizer = judgement.rows[0]["black_box"]
+        if problem := _other_weights(recognizer, judgement.rows[0]["weights_sha256"]):
+            skipped.append(f"{judgement.folder}: {problem}")
+            continue
+        records, _ = judging.judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
+        for text in _differences(judgement, {record["id"]: record for record in records}):
+            yield judgement.folder, None, text
+    measured = read_json(folder / "measured.json") if (folder / "measured.json").is_file() else {"images": []}
+    for recognizer, weights in about["weights"].items():
+        if problem := _other_weights(recognizer, weights):
+            skipped.append(f"{folder}, surrogate {recognizer}: {problem}")
+            continue
+        found = judging.judge.rises(recognizer, names, pictures.protected, about["target"])
+        for image in measured["images"]:
+            stored, computed = image.get("surrogates", {}).get(recognizer), found.get(image["id"])
+            if not _same(stored, computed):
+                place = judgements[0].folder if judgements else folder
+                yield place, None, (
+                    f"measured.json, {image['id']}: cosines by the surrogate {recognizer} are {stored}, the picture "
+                    f"gives {computed}"
+                )  # fmt: skip
+
+
+def _other_weights(recognizer: str, weights: str | None) -> str | None:
+    """Why a recognizer cannot compute its cosines again, or None."""
+    try:
+        found = sha256(weights_file(recognizer))
+    except FacecloakError as error:
+        return str(error)
+    return None if found == weights else f"the weights of {recognizer} here are not those that judged"
+
+
+def _differences(judgement: Judgement, computed: dict[str, dict[str, Any]]) -> Iterator[str]:
+    records, _ = check_records(judgement.folder)
+    for record in records:
+        own = computed.get(record["id"])
+        if own is None:
+            yield f"records.jsonl has {record['id']}, which is not a photo of the suite's target"
+            continue
+        for column in ("cosine", "cosine_clean"):
+            for side in SIDES:
+                stored, found = record[column].get(side), own[column].get(side)
+                if not _same(None if stored is None else [stored], None if found is None else [found]):
+                    yield f"{record['id']}: {column} to {side} is {stored}, the picture gives {found}"
+
+
+def _same(stored: Sequence[float] | None, computed: Sequence[float] | None) -> bool:
+    if stored is None or computed is None:
+        return stored is None and computed is None
+    pairs = zip(stored, computed, strict=False)
+    return len(stored) == len(computed) and all(math.isclose(a, b, rel_tol=0, abs_tol=TOLERANCE) for a, b in pairs)

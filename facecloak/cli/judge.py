@@ -1,0 +1,33 @@
+"""`facecloak judge`: more recognizers judge the finished pictures of a run."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks.console import RunProgress, quiet, wide_console
+from benchmarks.harness.processes import ending_together
+from benchmarks.harness.rejudge import judge_run
+from benchmarks.leaderboard.live import LiveTables
+from benchmarks.leaderboard.text import terminal_table
+from benchmarks.results.store import find_judgements
+from benchmarks.results.table import long_table
+from benchmarks.tracking.tracker import Tracker
+
+
+def judge(options: argparse.Namespace) -> int:
+    """Judge, write the run's tables again, print them; returns 1 if pictures are missing."""
+    quiet()
+    tables = LiveTables(options.run)
+    with ending_together(), Tracker(options.run, options.wandb, options.wandb_images) as tracker:
+        done = judge_run(
+            options.run, options.recognizers, thresholds=options.thresholds, white_box=options.white_box,
+            accelerator=options.accelerator, progress=RunProgress(verbose=options.verbose),
+            on_judged=[tracker.send, tables.refresh],
+        )  # fmt: skip
+        tables.write()
+    print(f"{len(done.folders)} judgements made, {done.kept} were there already", end="")
+    print(f"; {done.white} left out, whose pictures attacked the recognizer" if done.white else "")
+    wide_console().print(terminal_table(long_table(find_judgements([options.run]))))
+    if done.incomplete:
+        print(f"{len(done.incomplete)} protections are not complete and were left out: run the benchmark to its end.")
+    return 1 if done.incomplete else 0
