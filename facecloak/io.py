@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,12 @@ def writable(out: Path) -> None:
             file.flush()
     except OSError as error:
         raise FacecloakError(f"{out}: cannot write there ({error.strerror}). Choose another --out.") from None
+
+
+def file_name(text: str) -> str:
+    """A file name for any text: itself, or with a part of its hash where signs had to be replaced."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip(".")[:80]
+    return name if name == text else f"{name}-{sha256_json(text)[:6]}"
 
 
 def remove_leftovers(folder) -> None:

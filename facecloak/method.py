@@ -129,7 +129,7 @@ class ProtectionMethod(pl.LightningModule):
                 batch = Batch(batch.ids, batch.images.clone(), batch.boxes.clone())
             protected = self.protect(batch)
         if batch.images.is_cuda:
-            torch.cuda.synchronize()
+            torch.accelerator.synchronize(batch.images.device)
         if protected.images.shape != batch.images.shape:
             raise ValueError(
                 f"{type(self).__name__} returned {tuple(protected.images.shape)} for {tuple(batch.images.shape)}"

@@ -18,6 +18,12 @@ LAYERS = (
     ("cli",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# the rooms of benchmarks by floor: a room may use the floors below it, and of its own floor only itself
+FLOORS = (("console", "results", "suites"), ("check", "harness", "tracking"), ("leaderboard", "sweep"), ("studies",))
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# programs of their own: what they print is what they are for
+PROGRAMS = ("facecloak.pocket.train", "facecloak.pocket.training.report", "facecloak.pocket.portraits",
+            "benchmarks.sweep.trial", "benchmarks.tracking.sender")  # fmt: skip
 
 
 def module_name(path: Path) -> str:
@@ -67,9 +73,10 @@ def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "facecloak"])
 def test_facecloak_imports_neither_baselines_nor_the_harness(name):
-    lazy = imports_outside_of_functions if part(name) == "cli" else imports
-    allowed = name in ("facecloak.cli.demo", "facecloak.cli.list")
-    assert allowed or not {found for found in lazy(SOURCES[name]) if package(found) in ("baselines", "benchmarks")}
+    lazy = imports_outside_of_functions if name in ("facecloak.cli.main", "facecloak") else imports
+    assert (part(name) == "cli" and name != "facecloak.cli.main") or not {
+        found for found in lazy(SOURCES[name]) if package(found) in ("baselines", "benchmarks")
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "facecloak"])
@@ -78,6 +85,46 @@ def test_imports_within_facecloak_go_one_way(name):
     for found in imports(SOURCES[name]):
         if package(found) == "facecloak" and part(found) in RANK:
             assert RANK[part(found)] <= RANK[part(name)], f"{name} imports {found}"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "benchmarks" and name != "benchmarks"])
+def test_every_module_of_benchmarks_is_in_a_room_that_uses_only_the_floors_below(name):
+    room = part(name)
+    assert room in FLOOR, f"benchmarks/{room} is not a room"
+    for found in imports(SOURCES[name]):
+        if package(found) == "benchmarks" and part(found) in FLOOR and part(found) != room:
+            assert FLOOR[part(found)] < FLOOR[room], f"{name} imports {found}"
+        assert not found.startswith("facecloak.cli") or room in ("studies", "sweep", "tracking"), f"{name}: {found}"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_only_commands_print(name):
+    if part(name) not in ("cli", "studies") and name not in PROGRAMS:
+        assert not [call for function, call in calls(SOURCES[name]) if function in ("print", "tqdm.write")]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_only_commands_change_signals_logs_and_warnings(name):
+    """A library that is used in a notebook leaves them as they are."""
+    own = {"signal.signal": ("benchmarks.harness.processes",), "warnings.filterwarnings": ("benchmarks.console",)}
+    for function, call in calls(SOURCES[name]):
+        allowed = next((names for text, names in own.items() if function == text), ())
+        if function in own or function.endswith((".setLevel", ".set_verbosity", ".set_verbosity_error")):
+            inside = "catch_warnings" in ast.unparse(SOURCES[name]) and function == "warnings.filterwarnings"
+            assert name in (*allowed, "benchmarks.console") or inside or part(name) == "cli", (function, call.lineno)
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "benchmarks"])
+def test_only_devices_asks_for_cuda(name):
+    assert name == "benchmarks.harness.devices" or "torch.cuda" not in ast.unparse(SOURCES[name])
+
+
+@pytest.mark.parametrize("room", ["results", "check", "leaderboard"])
+def test_rooms_that_only_read_results_do_not_import_torch(room):
+    modules = [name for name in SOURCES if name.startswith(f"benchmarks.{room}")]
+    program = f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'pytorch_lightning'}} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "baselines"])

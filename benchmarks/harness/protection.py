@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.store import file_name, protections_folder
+from benchmarks.results.store import protections_folder
 from benchmarks.suites.suite import Suite, Target
 from facecloak.config import settings_hash
-from facecloak.io import sha256, sha256_json
+from facecloak.io import file_name, sha256, sha256_json
 
 LAYOUT = 2  # raise it when the files of a protection, or what its images depend on, change
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -34,9 +35,9 @@ from benchmarks.results.store import (
     start_over,
     write_protection,
 )
-from benchmarks.results.table import SAME, long_table
+from benchmarks.results.table import long_table
 from benchmarks.suites.suite import keep_suite
-from facecloak.config import settings_hash
+from facecloak.config import far_key, settings_hash
 from facecloak.data import Sources
 from facecloak.errors import FacecloakError
 from facecloak.io import remove_leftovers
@@ -132,17 +133,26 @@ class Runner:
             row: Row = judgement.rows[0] if judgement and judgement.rows else {}
             if row.get("suite") != self.suite.name:
                 continue
-            entry = plan.thresholds.get(row["black_box"])
-            wanted = {"manifest_sha256": self.judging.manifest}
-            if entry and entry["weights_sha256"]:
-                wanted["weights_sha256"] = entry["weights_sha256"]
-            for column in SAME:
-                if column in wanted and row.get(column) != wanted[column]:
+            for column, found, wanted in self._compared(judgement.rows):
+                if found != wanted:
                     raise FacecloakError(
-                        f"{folder} differs from this run in {column} (n = {row.get('n_images')}; this run has "
-                        f"{len(plan.sources)} photos) and cannot be in one table with it. Repeat it under the same "
-                        "--limit, photos, weights and thresholds, delete it, or use another --out."
+                        f"{folder} differs from this run in {column} ({found}, here {wanted}; n = {row['n_images']}) "
+                        "and cannot be in one table with it. Repeat it under the same --limit, photos, weights and "
+                        "thresholds, delete it, or use another --out."
                     )
+
+    def _compared(self, rows: list[Row]) -> Iterator[tuple[str, Any, Any]]:
+        """(column, what an earlier judgement's row has, what this run's will have) of what must be the same."""
+        yield "manifest_sha256", rows[0].get("manifest_sha256"), self.judging.manifest
+        entry = self.plan.thresholds.get(rows[0]["black_box"])
+        if entry is None:
+            return
+        if entry["weights_sha256"]:
+            yield "weights_sha256", rows[0].get("weights_sha256"), entry["weights_sha256"]
+        for row in rows:
+            point = entry["fars"].get(far_key(row["far"]))
+            if point:
+                yield "threshold", row["threshold"], point["threshold"]
 
     def folders(self) -> list[Path]:
         """The folders of the plan's judgements."""

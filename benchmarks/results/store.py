@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 from benchmarks.results.schema import Row
 from facecloak.errors import FacecloakError
-from facecloak.io import read_json, sha256, sha256_json, write_bytes, write_json
+from facecloak.io import file_name, read_json, sha256, write_bytes, write_json
 
 NO_COUNTERMEASURE = "none"
 AGAIN = "Judge it again, or leave its run out."
@@ -74,12 +73,6 @@ def run_id(judgement: Path) -> str:
 def sources_folder(run: Path, suite: str) -> Path:
     """Where a run keeps unprotected photos of a suite."""
     return run / "sources" / file_name(suite)
-
-
-def file_name(text: str) -> str:
-    """A file name for any text: itself, or with a part of its hash where signs had to be replaced."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip(".")[:80]
-    return name if name == text else f"{name}-{sha256_json(text)[:6]}"
 
 
 def write_outcome(protection: Path, name: str, png: bytes | None, outcome: dict[str, Any]) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.results.store import file_name
 from facecloak.config import parse_settings, read_yaml
 from facecloak.data import Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector
-from facecloak.io import expand, sha256, sha256_json, write_bytes
+from facecloak.io import expand, file_name, sha256, sha256_json, write_bytes
 from facecloak.metrics import FEATURES
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer

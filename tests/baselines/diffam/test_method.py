@@ -72,7 +72,7 @@ def test_it_is_trained_found_again_and_edits_faces(suite, tmp_path):
     for file in files[2:]:
         method.use("transfer", load_file(file))
         edited.append(method.edit(to_tensor([read_image(tmp_path / "toys" / "photos" / "p1.png")])))
-    written = [read_image(path) for path in sorted(out.glob("cells/*/images/p1.png"))]
+    written = [read_image(path) for path in sorted(out.glob("protections/*/images/p1.png"))]
     changes = [[np.abs(to_uint8(each)[0].astype(int) - image) for each in edited] for image in written]
     nearest = [min((change.mean(), place) for place, change in enumerate(row)) for row in changes]
     assert sorted(place for _, place in nearest) == [0, 1]

@@ -31,5 +31,5 @@ def test_real_photos_are_made_up_with_a_diffusion_model_in_a_folder(tmp_path):
     assert main(["benchmark", "celeba_hq_pairs", *request, "--out", str(tmp_path / "out"), *overrides]) == 0
     (row,) = pd.read_csv(tmp_path / "out" / "leaderboard.csv").query("far == 0.01").to_dict("records")
     assert row["n_failed"] == row["n_unusable"] == 0 and row["n_images"] == 1 and row["training_seconds"] > 0
-    (outcome,) = (json.loads(path.read_text()) for path in (tmp_path / "out").glob("cells/*/outcomes/*.json"))
+    (outcome,) = (json.loads(path.read_text()) for path in (tmp_path / "out").glob("protections/*/outcomes/*.json"))
     assert outcome["unet_passes"] == 4 and row["psnr"] < 60

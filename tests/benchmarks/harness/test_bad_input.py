@@ -82,7 +82,7 @@ def test_a_target_without_a_face_is_found_before_any_work(toys, tmp_path, capsys
     """The toys are patterns, in which MTCNN finds no face."""
     change(toys, detect=True)
     assert "100.png: no face found" in fails(capsys, "benchmark", toys, "--out", tmp_path / "out")
-    assert not (tmp_path / "out" / "cells").exists()
+    assert not (tmp_path / "out" / "protections").exists()
 
 
 def test_an_unknown_suite_is_suggested(capsys):
@@ -139,12 +139,12 @@ def test_an_unreadable_photo_is_an_outcome_and_in_no_rate(toys, tmp_path, capsys
     (tmp_path / "toys" / "photos" / "p2.png").write_text("not a picture")
     arguments = ["benchmark", str(toys), "--methods", "none", "--out", str(tmp_path / "out")]
     assert main(arguments) == 1
-    assert "6 sources were unusable" in capsys.readouterr().err
+    assert "2 sources were unusable" in capsys.readouterr().err
     table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
     assert set(table["n_unusable"]) == {2} and set(table["n_images"]) == {4} and set(table["n_psr"]) == {2}
     assert set(table["n_failed"]) == {0}
     assert (table["psr"] == table["psr_clean"]).all() and (table["joint"] == table["joint_clean"]).all()
-    records = next((tmp_path / "out").glob("cells/*/records.jsonl")).read_text().splitlines()
+    records = next((tmp_path / "out").glob("protections/*/judgements/*/*/records.jsonl")).read_text().splitlines()
     errors = {record["id"]: record["error"] for record in map(json.loads, records)}
     assert "not a readable image" in errors["p1"] and "not an image file" in errors["p2"]
     assert errors["p0"] is errors["p3"] is None
@@ -155,7 +155,7 @@ def test_a_photo_that_breaks_later_leaves_no_picture(toys, tmp_path):
     main(arguments)
     (tmp_path / "toys" / "photos" / "p1.png").write_text("not a picture")
     assert main(arguments) == 1
-    pictures = {path.name for path in (tmp_path / "out").glob("cells/*/images/*")}
+    pictures = {path.name for path in (tmp_path / "out").glob("protections/*/images/*")}
     assert pictures == {"p0.png", "p2.png", "p3.png"}
 
 
@@ -176,7 +176,7 @@ def test_a_nan_is_an_outcome_of_its_image_alone(toys, tmp_path, monkeypatch):
     monkeypatch.setattr(NoProtection, "protect", protect)
     arguments = ["benchmark", str(toys), "--methods", "none", "--black-box", "ada", "--batch-size", "4"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
-    pictures = {path.name for path in (tmp_path / "out").glob("cells/*/images/*")}
+    pictures = {path.name for path in (tmp_path / "out").glob("protections/*/images/*")}
     assert pictures == {"p0.png", "p1.png", "p3.png"}
     assert set(pd.read_csv(tmp_path / "out" / "leaderboard.csv")["n_failed"]) == {1}
 
@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_written(toys, tmp_path, capsys):
 def test_a_disk_that_fills_up_loses_nothing(toys, tmp_path, capsys, monkeypatch):
     """The third outcome does not fit; when there is room again, the same command goes on."""
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(tmp_path / "out")]
-    write, count = benchmarks.cell.write_json, 0
+    write, count = benchmarks.results.store.write_json, 0
 
     def full(path, value):
         nonlocal count
@@ -202,8 +202,8 @@ def test_a_disk_that_fills_up_loses_nothing(toys, tmp_path, capsys, monkeypatch)
         context.setattr(benchmarks.results.store, "write_json", full)
         line = fails(capsys, *arguments)
     assert "No space left on device" in line and "same command again" in line
-    assert not list((tmp_path / "out").glob("cells/*/cell.json"))
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("cells/*/outcomes/*")}
+    assert not list((tmp_path / "out").glob("protections/*/judgements/*/*/judgement.json"))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("protections/*/outcomes/*")}
     assert len(kept) == 2
     assert main(arguments) == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())

@@ -7,6 +7,7 @@ import pandas as pd
 
 from benchmarks.harness.runner import Runner
 from benchmarks.results.schema import COLUMNS
+from benchmarks.results.store import forget_judgements
 from facecloak.cli.main import main
 from facecloak.faces import AlignedCrop
 from facecloak.io import read_image, sha256, write_png
@@ -18,7 +19,7 @@ def long(out):
     return pd.read_csv(out / "leaderboard.csv")
 
 
-def test_the_leaderboard_has_a_row_per_cell_and_far(toys, tmp_path, capsys):
+def test_the_leaderboard_has_a_row_per_judgement_and_far(toys, tmp_path, capsys):
     assert main(["benchmark", str(toys), "--out", str(tmp_path / "out")]) == 0
     table = long(tmp_path / "out")
     assert list(table.columns) == list(COLUMNS)
@@ -44,14 +45,14 @@ def test_the_judge_reads_the_pictures_and_not_the_method(toys, tmp_path):
     """Pictures swapped for the target's test photo before judging: every image must succeed."""
     out = tmp_path / "out"
     main(["benchmark", str(toys), "--methods", "none", "--black-box", "ada", "--out", str(out)])
-    (cell,) = (out / "cells").iterdir()
+    (protection,) = (out / "protections").iterdir()
     target = read_image(toys.parent / "targets" / "100_test.png")
-    for outcome in (cell / "outcomes").glob("*.json"):
-        write_png(cell / "images" / f"{outcome.stem}.png", target)
+    for outcome in (protection / "outcomes").glob("*.json"):
+        write_png(protection / "images" / f"{outcome.stem}.png", target)
         record = json.loads(outcome.read_text())
-        record["png_sha256"] = sha256(cell / "images" / f"{outcome.stem}.png")
+        record["png_sha256"] = sha256(protection / "images" / f"{outcome.stem}.png")
         outcome.write_text(json.dumps(record))
-    (cell / "cell.json").unlink()
+    forget_judgements(protection)
     main(["benchmark", str(toys), "--methods", "none", "--black-box", "ada", "--out", str(out)])
     table = long(out)
     assert (table["psr"] == 1).all() and (table["rank1_targeted"] == 1).all()
@@ -60,11 +61,11 @@ def test_the_judge_reads_the_pictures_and_not_the_method(toys, tmp_path):
 def test_rates_follow_from_the_stored_cosines(toys, tmp_path):
     out = tmp_path / "out"
     main(["benchmark", str(toys), "--methods", "blur", "--black-box", "bob", "--out", str(out)])
-    (cell,) = (out / "cells").iterdir()
-    records = [json.loads(line) for line in (cell / "records.jsonl").read_text().splitlines()]
+    (path,) = out.glob("protections/*/judgements/none/bob/records.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
     for _, row in long(out).iterrows():
-        to_target = [record["cosine"]["target"]["bob"] for record in records]
-        to_self = [record["cosine"]["self"]["bob"] for record in records]
+        to_target = [record["cosine"]["target"] for record in records]
+        to_self = [record["cosine"]["self"] for record in records]
         assert row["psr"] == np.mean([cosine > row["threshold"] for cosine in to_target])
         assert row["dodging"] == np.mean([cosine < row["threshold"] for cosine in to_self])
         joint = [a > row["threshold"] > b for a, b in zip(to_target, to_self, strict=True)]
@@ -84,9 +85,9 @@ def test_a_longer_limit_keeps_what_is_finished(toys, tmp_path):
     out = tmp_path / "out"
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
     main([*arguments, "--limit", "2"])
-    before = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     main(arguments)
-    after = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     assert len(before) == 2 and len(after) == 4
     assert before.items() <= after.items()
     assert set(long(out)["n_images"]) == {4}
@@ -96,24 +97,24 @@ def test_overwrite_makes_everything_again(toys, tmp_path):
     out = tmp_path / "out"
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
     main(arguments)
-    before = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     main([*arguments, "--mode", "overwrite"])
-    after = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     assert before.keys() == after.keys() and not before.items() & after.items()
 
 
 def test_an_overwrite_that_is_interrupted_goes_on_without_old_images(toys, tmp_path, monkeypatch):
-    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada,bob", "--out", str(tmp_path / "out")]
+    arguments = ["benchmark", str(toys), "--methods", "blur,none", "--black-box", "ada", "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
-    images = sorted((tmp_path / "out").glob("cells/*/images/*.png"))
+    images = sorted((tmp_path / "out").glob("protections/*/images/*.png"))
     before = [path.stat().st_mtime_ns for path in images]
     original, calls = Runner._protect, []
 
-    def interrupt(runner, cell):
-        calls.append(cell)
+    def interrupt(runner, protection):
+        calls.append(protection)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        original(runner, cell)
+        return original(runner, protection)
 
     with monkeypatch.context() as patched:
         patched.setattr(Runner, "_protect", interrupt)
@@ -126,10 +127,10 @@ def test_a_changed_picture_is_made_again(toys, tmp_path):
     out = tmp_path / "out"
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
     main(arguments)
-    picture = next(out.glob("cells/*/images/*.png"))
+    picture = next(out.glob("protections/*/images/*.png"))
     good = picture.read_bytes()
     picture.write_bytes(good[: len(good) // 2])
-    (picture.parent.parent / "cell.json").unlink()
+    forget_judgements(picture.parents[1])
     assert main(arguments) == 0
     assert picture.read_bytes() == good
 
@@ -138,18 +139,19 @@ def test_a_changed_photo_is_protected_again(toys, tmp_path):
     out = tmp_path / "out"
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
     main(arguments)
-    before = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     write_photo(toys.parent / "photos" / "p2.png", 77)
     main(arguments)
-    after = {path.name: path.stat().st_mtime_ns for path in out.glob("cells/*/images/*.png")}
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     assert {name for name in before if before[name] != after[name]} == {"p2.png"}
 
 
-def test_settings_give_cells_of_their_own(toys, tmp_path):
+def test_settings_give_protections_of_their_own(toys, tmp_path):
     out = tmp_path / "out"
     for sigma in ("2", "3"):
         main(["benchmark", str(toys), "--methods", "blur", f"--blur.sigma={sigma}", "--out", str(out)])
-    assert len(list((out / "cells").iterdir())) == 6
+    assert len(list((out / "protections").iterdir())) == 2
+    assert len(list(out.glob("protections/*/judgements/none/*"))) == 6
 
 
 def test_a_twin_of_the_judge_is_no_surrogate(toys, tmp_path, capsys):
@@ -171,14 +173,17 @@ def test_an_undetected_face_is_in_no_rate(toys, tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
     main(arguments)
-    lost = read_image(next(out.glob("cells/*/images/p1.png")))
+    lost = read_image(next(out.glob("protections/*/images/p1.png")))
     find = AlignedCrop.__call__
     monkeypatch.setattr(AlignedCrop, "__call__", lambda self, i: None if np.array_equal(i, lost) else find(self, i))
-    next(out.glob("cells/*/cell.json")).unlink()
+    forget_judgements(next(out.glob("protections/*")))
     main(arguments)
     table = long(out)
     assert set(table["n_undetected"]) == {1} and set(table["n_psr"]) == {3} and set(table["n_failed"]) == {0}
-    records = [json.loads(line) for line in next(out.glob("cells/*/records.jsonl")).read_text().splitlines()]
+    records = [
+        json.loads(line)
+        for line in next(out.glob("protections/*/judgements/*/*/records.jsonl")).read_text().splitlines()
+    ]
     assert [record["detected"] for record in records] == [True, False, True, True]
 
 

@@ -31,7 +31,7 @@ def test_every_recognizer_judges_and_the_others_are_the_surrogates(suite, tmp_pa
     assert (table["cosine_rise_surrogates"] > 0.02).all()
     # inversion, embeddings with their last look, source maps, the loop, the final image
     assert set(table["unet_passes"]) == {3 + 3 * (2 + 1) + 3 + 6 * 3 + 3}
-    for outcome in out.glob("cells/*/outcomes/*.json"):
+    for outcome in out.glob("protections/*/outcomes/*.json"):
         adv = json.loads(outcome.read_text())["history"]["adv"]
         assert len(adv) == 6 and adv[-1] < adv[0]
 
@@ -44,7 +44,7 @@ def test_a_white_box_is_among_the_surrogates_and_marked(suite, tmp_path):
     assert table.loc["facecloak", "white_box"].all() and not table.loc["none", "white_box"].any()
 
 
-def test_another_diffusion_model_gives_other_cells(suite, tmp_path):
+def test_another_diffusion_model_gives_other_pictures(suite, tmp_path):
     arguments = ["benchmark", str(suite), "--methods", "facecloak", *QUICK, "--black-box", "ada"]
     main([*arguments, "--out", str(tmp_path / "out")])
     weights = tmp_path / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors"
@@ -52,16 +52,16 @@ def test_another_diffusion_model_gives_other_cells(suite, tmp_path):
     content[-1] ^= 1
     weights.write_bytes(content)
     main([*arguments, "--out", str(tmp_path / "out")])
-    assert len(list((tmp_path / "out" / "cells").iterdir())) == 2
+    assert len(list((tmp_path / "out" / "protections").iterdir())) == 2
 
 
 def test_a_loss_that_is_no_number_is_an_outcome(suite, tmp_path, capsys):
     arguments = ["benchmark", str(suite), "--methods", "facecloak", *QUICK, "--black-box", "ada", "--facecloak.lr=1e30"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
-    (records,) = (tmp_path / "out").glob("cells/*/records.jsonl")
+    (records,) = (tmp_path / "out").glob("protections/*/judgements/*/*/records.jsonl")
     errors = [json.loads(line)["error"] for line in records.read_text().splitlines()]
     assert all("the loss became" in error for error in errors)
-    assert not list((tmp_path / "out").glob("cells/*/images/*"))
+    assert not list((tmp_path / "out").glob("protections/*/images/*"))
     table = pd.read_csv(tmp_path / "out" / "leaderboard.csv")
     assert set(table["n_failed"]) == {2} and set(table["psr"]) == {0}
 

@@ -64,8 +64,8 @@ def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, po
     assert alone.returncode == 0
     tables = [pd.read_csv(out / "leaderboard.csv").drop(columns=COST) for out in (one, two)]
     pd.testing.assert_frame_equal(*tables)
-    pictures = sorted(path.relative_to(one) for path in one.glob("cells/*/images/*"))
-    assert len(pictures) == 16
+    pictures = sorted(path.relative_to(one) for path in one.glob("protections/*/images/*"))
+    assert len(pictures) == 12
     for picture in pictures:
         assert (two / picture).read_bytes() == (one / picture).read_bytes()
 
@@ -76,7 +76,7 @@ def test_machines_that_share_no_folder_are_told_so(toys, tmp_path, port):
     programs = [["facecloak.cli", *arguments, "--out", tmp_path / name] for name in ("here", "there")]
     ended = run(srun, port, programs)
     assert ended[0][0] == 2 and "one folder, shared by all machines" in ended[0][1]
-    assert not list(tmp_path.glob("*/cells/*/cell.json"))
+    assert not list(tmp_path.glob("*/protections/*/judgements/*/*/judgement.json"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from skimage.data import astronaut
 
-from benchmarks.harness.plan import make_plan
+from benchmarks.harness.plan import Request, make_plan
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
@@ -18,13 +18,17 @@ NOISE = ["pgd", "mi_fgsm", "ti_dim", "tip_im"]
 BOTH = [f"{name}:{surrogates}" for name in NOISE for surrogates in ("single", "ensemble")]
 
 
-def cells(suite, tmp_path, methods, **options):
-    return make_plan(load_suite(str(suite)), tmp_path / "out", methods, **options).cells
+def protections(*arguments, **options):
+    return [task.protection for task in tasks(*arguments, **options)]
+
+
+def tasks(suite, tmp_path, methods, **options):
+    return make_plan(load_suite(str(suite)), Request(out=tmp_path / "out", methods=methods, **options)).tasks
 
 
 def test_one_surrogate_is_the_first_other_one(toys, tmp_path):
-    plan = cells(toys, tmp_path, ["mi_fgsm:single", "mi_fgsm:ensemble"])
-    found = {(cell.preset, cell.black_box): cell.surrogates for cell in plan}
+    plan = tasks(toys, tmp_path, ["mi_fgsm:single", "mi_fgsm:ensemble"])
+    found = {(t.protection.preset, judge): t.protection.surrogates for t in plan for judge in t.judges}
     assert found == {
         ("single", "ada"): ("bob",), ("single", "bob"): ("ada",), ("single", "cyd"): ("ada",),
         ("ensemble", "ada"): ("bob", "cyd"), ("ensemble", "bob"): ("ada", "cyd"), ("ensemble", "cyd"): ("ada", "bob"),
@@ -32,9 +36,9 @@ def test_one_surrogate_is_the_first_other_one(toys, tmp_path):
 
 
 def test_one_surrogate_of_a_white_box_is_the_white_box(toys, tmp_path):
-    plan = cells(toys, tmp_path, ["tip_im:single", "tip_im:ensemble"], white_boxes=["bob"])
-    assert [cell.surrogates for cell in plan] == [("bob",), ("bob", "ada", "cyd")]
-    assert all(cell.white_box for cell in plan)
+    plan = tasks(toys, tmp_path, ["tip_im:single", "tip_im:ensemble"], white_boxes=["bob"])
+    assert [task.protection.surrogates for task in plan] == [("bob",), ("ada", "bob", "cyd")]
+    assert all(task.judges == ["bob"] for task in plan)
 
 
 @pytest.mark.parametrize("objective", ["impersonation", "obfuscation"])
@@ -60,7 +64,7 @@ def test_no_saved_pixel_moves_further_than_epsilon(toys, tmp_path):
     out = tmp_path / "out"
     main(["benchmark", str(toys), "--methods", ",".join(NOISE), "--black-box", "ada", "--out", str(out)])
     for name, epsilon in {"pgd": 16, "mi_fgsm": 16, "ti_dim": 16, "tip_im": 12}.items():
-        pictures = sorted(out.glob(f"cells/{name}-*/images/*.png"))
+        pictures = sorted(out.glob(f"protections/{name}_*/images/*.png"))
         assert len(pictures) == 4
         for picture in pictures:
             source = read_image(toys.parent / "photos" / picture.name).astype(int)
@@ -74,22 +78,22 @@ def test_a_run_in_parts_ends_with_the_pictures_of_a_whole_one(toys, tmp_path):
     parts = ["benchmark", str(toys), *methods, "--batch-size", "1", "--out", str(tmp_path / "parts")]
     main([*parts, "--limit", "2"])
     main(parts)
-    whole = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").glob("cells/*/images/*")}
+    whole = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").glob("protections/*/images/*")}
     assert len(whole) == 12
     for place, path in whole.items():
         one, other = read_image(path).astype(int), read_image(tmp_path / "parts" / place).astype(int)
         assert (one != other).mean() < 1e-3  # float32: a gradient next to 0 may have either sign
 
 
-def test_a_target_set_holds_all_targets_and_its_cells_depend_on_them(toys, tmp_path):
-    (alone,) = cells(toys, tmp_path, ["tip_im"], black_boxes=["ada"])
-    (cell,) = cells(toys, tmp_path, ["tip_im:set"], black_boxes=["ada"])
-    assert alone.other_targets == () and [other.name for other in cell.other_targets] == ["2"]
-    (synthetic,) = cells(toys, tmp_path, ["tip_im:set"], black_boxes=["ada"], objective="obfuscation")
+def test_a_target_set_holds_all_targets_and_its_pictures_depend_on_them(toys, tmp_path):
+    (alone,) = protections(toys, tmp_path, ["tip_im"], black_boxes=["ada"])
+    (own,) = protections(toys, tmp_path, ["tip_im:set"], black_boxes=["ada"])
+    assert alone.other_targets == () and [other.name for other in own.other_targets] == ["2"]
+    (synthetic,) = protections(toys, tmp_path, ["tip_im:set"], black_boxes=["ada"], objective="obfuscation")
     assert [other.name for other in synthetic.other_targets] == ["1", "2"]
     write_photo(toys.parent / "targets" / "200.png", 77)
-    assert cells(toys, tmp_path, ["tip_im"], black_boxes=["ada"])[0].key == alone.key
-    assert cells(toys, tmp_path, ["tip_im:set"], black_boxes=["ada"])[0].key != cell.key
+    assert protections(toys, tmp_path, ["tip_im"], black_boxes=["ada"])[0].key == alone.key
+    assert protections(toys, tmp_path, ["tip_im:set"], black_boxes=["ada"])[0].key != own.key
 
 
 def test_of_a_target_set_a_photo_takes_what_is_nearest(toys, tmp_path):
@@ -120,4 +124,4 @@ def test_protect_attacks_the_single_surrogate_and_may_choose_the_target(toys, tm
 
 def test_presets_that_come_to_the_same_are_refused(toys, tmp_path):
     with pytest.raises(FacecloakError, match="mi_fgsm:single and mi_fgsm:robfr come to the same settings"):
-        cells(toys, tmp_path, ["mi_fgsm:single", "mi_fgsm:robfr"])
+        tasks(toys, tmp_path, ["mi_fgsm:single", "mi_fgsm:robfr"])

@@ -40,12 +40,12 @@ def rows(out: Path) -> pd.DataFrame:
 
 
 def stamps(out: Path) -> dict[str, int]:
-    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.glob("cells/*/*/*")}
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.glob("protections/*/*/*")}
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada,bob"]
+    arguments = ["benchmark", toys, "--methods", "blur", "--targets", "1,2"]
     assert run(*arguments, "--out", whole).returncode == 0
     assert run(*arguments, "--out", broken, signal.SIGKILL.value, code=SIGNALLED).returncode == -9
     assert not (broken / "leaderboard.csv").exists()
@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     assert run(*arguments, "--out", broken).returncode == 0
     assert finished.items() <= stamps(broken).items()  # not made again
     pd.testing.assert_frame_equal(rows(broken), rows(whole))
-    pictures = sorted(path.relative_to(whole) for path in whole.glob("cells/*/images/*"))
+    pictures = sorted(path.relative_to(whole) for path in whole.glob("protections/*/images/*"))
     assert len(pictures) == 8
     for picture in pictures:
         assert (broken / picture).read_bytes() == (whole / picture).read_bytes()
@@ -67,7 +67,7 @@ def test_an_interrupted_run_says_how_to_go_on(toys, tmp_path, number):
     result = run(*arguments, number.value, code=SIGNALLED)
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "interrupted. Finished images are kept" in result.stderr.splitlines()[-1]
-    assert not list((tmp_path / "out").glob("cells/*/cell.json"))
+    assert not list((tmp_path / "out").glob("protections/*/judgements/*/*/judgement.json"))
 
 
 def test_a_second_run_computes_nothing(toys, tmp_path):
@@ -86,8 +86,8 @@ def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
     both = run(*arguments, "--out", two, "--devices", "2")
     assert both.returncode == 0, both.stderr
     pd.testing.assert_frame_equal(rows(two), rows(one))
-    assert len(list(two.glob("cells/*/outcomes/*.json"))) == 16
-    for picture in one.glob("cells/*/images/*"):
+    assert len(list(two.glob("protections/*/outcomes/*.json"))) == 8
+    for picture in one.glob("protections/*/images/*"):
         assert (two / picture.relative_to(one)).read_bytes() == picture.read_bytes()
 
 

@@ -93,7 +93,7 @@ def test_the_cost_of_training_is_in_the_row(arguments, tmp_path):
 def test_how_long_it_will_take_is_said_before_it_starts(arguments, capsys):
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    places = [said.index(text) for text in ("1 × mean to train, about 0 min", "2 × tint to train", "[1/2]")]
+    places = [said.index(text) for text in ("1 × mean to train, about 0 min", "2 × tint to train", "tinted: PSR")]
     assert places == sorted(places)
     assert main(arguments) == 0
     assert "to train" not in capsys.readouterr().out
@@ -118,7 +118,7 @@ def test_two_processes_train_once_and_make_the_same_images(arguments, tmp_path):
     assert both.returncode == 0, both.stderr[-2000:]
     assert both.stderr.count("fitted in process") == 3
     assert main(arguments) == 0
-    pictures = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("cells/*/images/*"))
+    pictures = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("protections/*/images/*"))
     assert len(pictures) == 8
     for picture in pictures:
         assert (tmp_path / "two" / picture).read_bytes() == (tmp_path / "out" / picture).read_bytes()

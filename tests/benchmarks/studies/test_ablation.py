@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.results.store import find_judgements, read_judgement
 from benchmarks.studies.ablation import VARIANTS, main, make_plans, verdict
 from facecloak.config import settings_hash
 from facecloak.metrics.statistics import Estimate
@@ -25,38 +26,39 @@ def suite(toys, tmp_path):
 
 
 def variant_of(settings):
-    """Which variant a cell is, from the settings that it was made with."""
+    """Which variant these settings are."""
     plain, loose = settings["embedding_iterations"] == 0, settings["lambda_attn"] == 0
     return {(False, False): "full", (True, False): "plain embedding", (False, True): "no structure term",
             (True, True): "neither"}[plain, loose]  # fmt: skip
 
 
-def read_cells(out):
-    """variant → the rows of its cells at FAR 0.01, and (variant, target, black box, photo) → record."""
-    cells, images = {}, {}
-    for folder in sorted((out / "cells").iterdir()):
-        cell = json.loads((folder / "cell.json").read_text())
-        name, row = variant_of(cell["provenance"]["settings"]), next(r for r in cell["rows"] if r["far"] == 0.01)
-        cells.setdefault(name, []).append(row)
+def read_judgements(out):
+    """variant → the rows of its judgements at FAR 0.01, and (variant, target, black box, photo) → record."""
+    judgements, images = {}, {}
+    for folder in find_judgements([out]):
+        judgement = read_judgement(folder)
+        name = variant_of(judgement.protection["settings"])
+        row = next(row for row in judgement.rows if row["far"] == 0.01)
+        judgements.setdefault(name, []).append(row)
         for line in (folder / "records.jsonl").read_text().splitlines():
             record = json.loads(line)
             images[name, row["target"], row["black_box"], record["id"]] = record
-    return cells, images
+    return judgements, images
 
 
-def rise(record, black_box):
-    return record["cosine"]["target"][black_box] - record["cosine_clean"]["target"][black_box]
+def rise(record):
+    return record["cosine"]["target"] - record["cosine_clean"]["target"]
 
 
-def test_the_tables_follow_from_the_cells(suite, tmp_path, capsys):
+def test_the_tables_follow_from_the_judgements(suite, tmp_path, capsys):
     out = tmp_path / "claims"
     arguments = ["--suite", str(suite), "--limit", "2", "--out", str(out)]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    cells, images = read_cells(out)
-    assert cells.keys() == VARIANTS.keys()
-    found = pd.read_csv(out / "claims.csv").set_index(["what", "measure"])
-    for name, rows in cells.items():
+    judgements, images = read_judgements(out)
+    assert judgements.keys() == VARIANTS.keys()
+    found = pd.read_csv(out / "ablation.csv").set_index(["what", "measure"])
+    for name, rows in judgements.items():
         assert {(row["target"], row["black_box"]) for row in rows} == {(t, b) for t in "12" for b in ("ada", "bob")}
         mean_of = pd.DataFrame(rows).mean(numeric_only=True)
         means = {"psr": 100 * mean_of["psr"], "rise": mean_of["cosine_rise_black_box"]}
@@ -69,22 +71,20 @@ def test_the_tables_follow_from_the_cells(suite, tmp_path, capsys):
         changes = {}
         for place in places:
             full, without = images["full", *place], images[other, *place]
-            change = (
-                rise(full, place[1]) - rise(without, place[1]) if column == "rise" else full[column] - without[column]
-            )
+            change = rise(full) - rise(without) if column == "rise" else full[column] - without[column]
             changes.setdefault(place[2], []).append(change)
         by_photo = [np.mean(values) for values in changes.values()]
         line = found.loc[f"full − {other}", column]
         assert line["mean"] == pytest.approx(np.mean(by_photo)) and line["n"] == 2
         assert min(by_photo) - 1e-9 <= line["low"] <= line["mean"] <= line["high"] <= max(by_photo) + 1e-9
-    text = (out / "claims.md").read_text()
+    text = (out / "ablation.md").read_text()
     assert text in printed and "2 targets, 2 black boxes, 2 photos" in text and "2 photos are too few" in text
     assert text.count("| full − ") == 4 and text.count("the interval ") == 4
 
-    before = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*")}
+    before = {path: path.stat().st_mtime_ns for path in out.glob("protections/*/*/*")}
     assert main(arguments) == 0
-    assert before == {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*")}
-    assert (out / "claims.md").read_text() == text
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("protections/*/*/*")}
+    assert (out / "ablation.md").read_text() == text
 
 
 def test_failed_images_protect_nobody_and_are_said(suite, tmp_path, capsys):
@@ -92,7 +92,7 @@ def test_failed_images_protect_nobody_and_are_said(suite, tmp_path, capsys):
     assert main(["--suite", str(suite), "--limit", "1", "--out", str(tmp_path / "claims")]) == 1
     captured = capsys.readouterr()
     assert "Images failed" in captured.err and "too few photos for an interval" in captured.out
-    found = pd.read_csv(tmp_path / "claims" / "claims.csv").set_index(["what", "measure"])
+    found = pd.read_csv(tmp_path / "claims" / "ablation.csv").set_index(["what", "measure"])
     assert found.loc[("full", "psr"), "mean"] == 0 and np.isnan(found.loc[("full", "ssim"), "mean"])
 
 
@@ -100,7 +100,7 @@ def test_variants_that_are_the_same_are_refused(suite, tmp_path, capsys):
     suite.write_text(suite.read_text().replace("embedding_iterations: 1", "embedding_iterations: 0"))
     assert main(["--suite", str(suite), "--out", str(tmp_path / "claims")]) == 2
     assert "full and plain embedding come to the same settings" in capsys.readouterr().err
-    assert not (tmp_path / "claims" / "cells").exists()
+    assert not (tmp_path / "claims" / "protections").exists()
 
 
 def test_a_wrong_limit_is_named(capsys):
@@ -125,5 +125,5 @@ def test_an_interval_in_words(interval, words):
 
 def test_a_setting_that_is_typed_holds_for_all_variants(suite, tmp_path):
     plans = make_plans(str(suite), tmp_path, 1, ["facecloak.lr=0.5"])
-    assert {cell.settings.lr for plan in plans.values() for cell in plan.cells} == {0.5}
-    assert len({settings_hash(plan.cells[0].settings) for plan in plans.values()}) == len(VARIANTS)
+    assert {each.settings.lr for plan in plans.values() for each in plan.protections} == {0.5}
+    assert len({settings_hash(plan.protections[0].settings) for plan in plans.values()}) == len(VARIANTS)

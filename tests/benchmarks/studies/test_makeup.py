@@ -88,8 +88,8 @@ def test_the_shipped_removal_takes_makeup_off_and_the_shipped_transfer_puts_it_o
 
 def test_the_adversarial_term_is_worth_20_points(tmp_path):
     plans = make_plans(tmp_path, "pocket_dense", None, 2, [])
-    table = Runner(replace(plans[0], cells=[cell for plan in plans for cell in plan.cells])).run()
-    names = {settings_hash(plan.cells[0].settings): name for plan, name in zip(plans, NAMES, strict=True)}
+    table = Runner(replace(plans[0], tasks=[task for plan in plans for task in plan.tasks])).run()
+    names = {settings_hash(plan.protections[0].settings): name for plan, name in zip(plans, NAMES, strict=True)}
     (_, full, *_), (_, plain, *_) = success(table, names)
     assert float(full) >= float(plain) + 20
 
