@@ -23,7 +23,7 @@ from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import frame
-from facecloak.io import read_image, read_json, writable, write_bytes
+from facecloak.io import read_image, read_json, to_csv, writable, write_bytes
 from facecloak.recognizers import load_recognizer
 
 
@@ -87,7 +87,7 @@ def evaluate_folders(
     for name, error in problems.items():
         print(f"{name}: {error}", file=sys.stderr)
     if out:
-        write_bytes(out / "scores.csv", scores.to_csv(index=False).encode())
+        write_bytes(out / "scores.csv", to_csv(scores))
         write_bytes(out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
         print(f"wrote {out / 'scores.csv'} and {out / 'records.jsonl'}")
         _track(out, scores, {name: (photos[name].image, made[name].image) for name in made}, wandb)

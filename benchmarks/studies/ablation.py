@@ -24,7 +24,7 @@ from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.config import settings_hash
 from facecloak.errors import FacecloakError
-from facecloak.io import write_bytes
+from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import Estimate, bootstrap_mean, wilson_interval
 
 FULL, PLAIN, LOOSE = "full", "plain embedding", "no structure term"
@@ -180,7 +180,7 @@ def run_claims(suite_name: str, out: Path, limit: int | None, overrides: list[st
     text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
     write_bytes(out / "claims.md", text.encode())
-    write_bytes(out / "claims.csv", pd.DataFrame(lines).to_csv(index=False).encode())
+    write_bytes(out / "claims.csv", to_csv(pd.DataFrame(lines)))
     print(f"\n{text}\nwrote claims.md, claims.csv and grid.png below {out}")
     if problems:
         print("Images failed or sources were unusable; `error` in records.jsonl says why.", file=sys.stderr)
@@ -200,7 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.limit is not None and options.limit < 1:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
-    return guarded(lambda: run_claims(options.suite, options.out, options.limit, overrides))
+    kept = "Finished images are kept: run the same command again to go on."
+    return guarded(lambda: run_claims(options.suite, options.out, options.limit, overrides), kept)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"argument --{name}: must be 1 at least, got {getattr(options, name)}")
     torch.set_num_threads(options.threads)
     quiet()
-    return guarded(lambda: _run(options))
+    return guarded(lambda: _run(options), smaller="--images or model")
 
 
 def _run(options: argparse.Namespace) -> int:

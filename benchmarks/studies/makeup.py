@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(run(options.out, plans))
         return 0
 
-    return guarded(work)
+    return guarded(work, "Finished images are kept: run the same command again to go on.")
 
 
 if __name__ == "__main__":

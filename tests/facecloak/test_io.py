@@ -19,7 +19,16 @@ from skimage.data import astronaut
 
 from facecloak.errors import FacecloakError
 from facecloak.io import (
-    expand, read_image, read_json, remove_leftovers, sha256, sha256_json, to_csv, write_bytes, write_json, write_png,
+    expand,
+    read_image,
+    read_json,
+    remove_leftovers,
+    sha256,
+    sha256_json,
+    to_csv,
+    write_bytes,
+    write_json,
+    write_png,
 )  # fmt: skip
 
 # how a camera that stores orientation k has turned the upright picture (EXIF 2.32, tag 0x0112)
