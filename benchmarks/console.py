@@ -6,7 +6,8 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +40,19 @@ def quiet() -> None:
     """Lightning's tips and hints would hide the progress."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning|insightface|onnx2torch|facenet_pytorch")
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """`quiet`, until the end of the block or of the function that this decorates."""
+    lightning = logging.getLogger("pytorch_lightning")
+    level = lightning.level
+    with warnings.catch_warnings():
+        quiet()
+        try:
+            yield
+        finally:
+            lightning.setLevel(level)
 
 
 def markdown_table(heads: list[str], lines: list[list[str]]) -> str:

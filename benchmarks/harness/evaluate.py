@@ -12,7 +12,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from benchmarks.console import progress, quiet, wide_console
+from benchmarks.console import progress, quietly, wide_console
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.quality import Quality
 from benchmarks.results.scoring import success_rows
@@ -27,6 +27,7 @@ from facecloak.io import read_image, read_json, to_csv, writable, write_bytes
 from facecloak.recognizers import load_recognizer
 
 
+@quietly()
 def evaluate_folders(
     originals: Path,
     protected: Path,
@@ -47,7 +48,6 @@ def evaluate_folders(
     Returns:
         0 if every original has a protected image to judge, else 1.
     """
-    quiet()
     if out:
         writable(out)
     elif wandb != "disabled":

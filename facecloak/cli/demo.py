@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from benchmarks.console import progress, quiet, stage_reporter, wide_console
+from benchmarks.console import progress, quietly, stage_reporter, wide_console
+from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.methods import resolve_methods
 from benchmarks.harness.quality import Quality
@@ -23,6 +24,7 @@ from facecloak.recognizers import load_recognizer
 from facecloak.recognizers.calibration import far_key
 
 
+@quietly()
 def run_demo(suite_name: str, out: Path) -> int:
     """Protect the suite's first photo against its first target, judge the saved picture, print what was found.
 
@@ -33,8 +35,7 @@ def run_demo(suite_name: str, out: Path) -> int:
         FacecloakError: the photo cannot be used, or could not be protected.
     """
     writable(out)
-    quiet()
-    suite, device = load_suite(suite_name), "cuda" if torch.cuda.is_available() else "cpu"
+    suite, device = load_suite(suite_name), pick_device("auto")
     find_face, target = suite.find_face(), suite.load_target(None, "impersonation")
     original = _first_photo(suite, target, find_face)
     names = suite.surrogates_for([*suite.held_out, *suite.recognizers][:1])
@@ -73,7 +74,7 @@ def _first_photo(suite: Suite, target: Target, find_face: FindFace) -> Photo:
     return photo
 
 
-def _protect(suite: Suite, photo: Photo, objective: Objective, path: Path, device: str) -> float:
+def _protect(suite: Suite, photo: Photo, objective: Objective, path: Path, device: torch.device) -> float:
     """Write the protected photo; returns the method's seconds."""
     [(_, _, cls, settings)] = resolve_methods(suite, ["facecloak"])
     method = cls(settings, objective).to(device)
