@@ -104,6 +104,19 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning|insightface|onnx2torch|facenet_pytorch")
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """`quiet`, until the end of the block or of the function that this decorates."""
+    lightning = logging.getLogger("pytorch_lightning")
+    level = lightning.level
+    with warnings.catch_warnings():
+        quiet()
+        try:
+            yield
+        finally:
+            lightning.setLevel(level)
+
+
 def markdown_table(heads: list[str], lines: list[list[str]]) -> str:
     """A table in GitHub's Markdown, the first column to the left and the others to the right."""
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]

@@ -16,7 +16,7 @@ from facecloak.errors import FacecloakError
 class FaceDetector:
     """MTCNN of facenet-pytorch, with the weights that its wheel contains (Zhang et al. 2016)."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str | torch.device = "cpu") -> None:
         from facenet_pytorch import MTCNN
 
         self._mtcnn = MTCNN(select_largest=True, device=device)

@@ -6,10 +6,15 @@ import hashlib
 import io
 import json
 import os
+import platform
 import re
+import secrets
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -17,9 +22,15 @@ from PIL import Image, UnidentifiedImageError
 
 from facecloak.errors import FacecloakError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 # EXIF orientation → what makes the photo upright; not ImageOps.exif_transpose, which fails on odd tags beside it
 UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Image.Transpose, strict=True))
+
+TEMPORARY, DAY = ".facecloak-tmp-", 24 * 3600.0  # how the name of a half-written file begins; seconds
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet computes
 
 
 def shared_dir() -> Path:
@@ -116,20 +127,63 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write atomically: after a kill or on a full disk the old file or the new one is there, never half."""
+    """Write atomically: after a kill or on a full disk the old file or the new one is there, never half.
+
+    What a killed process has left behind is removed by `remove_leftovers`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # a name of its own, and a short one: with the file's in front, a long name would be too long
+    temporary = path.parent / f"{TEMPORARY}{_machine()}-{os.getpid()}-{secrets.token_hex(6)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove, at any depth, what processes that were killed inside `write_bytes` have left there.
+
+    A file that another process is writing stays: on this machine that is known from the process, and of another
+    machine (or where a new process has the number of the old one) a file is removed after a day.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            file = Path(parent, name)
+            if name.startswith(TEMPORARY) and _is_left_over(file):
+                file.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _is_left_over(file: Path) -> bool:
+    machine, _, rest = file.name.removeprefix(TEMPORARY).partition("-")
+    number = rest.partition("-")[0]
+    if machine == _machine() and number.isdecimal() and not _is_running(int(number)):
+        return True
+    try:
+        return time.time() - file.stat().st_mtime > DAY
+    except FileNotFoundError:  # it has been written, and has its own name now
+        return False
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # os.kill would stop it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
@@ -142,6 +196,29 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON atomically, with sorted keys."""
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def to_csv(table: pd.DataFrame) -> bytes:
+    """A table as CSV, without its index, that is safe to open in a spreadsheet.
+
+    Text that a spreadsheet would take for a formula, in a cell or a heading, gets an apostrophe in front: the name of
+    a method or a photo may be anybody's. Numbers stay as they are.
+    """
+    return table.apply(_column_without_formulas).rename(columns=_without_formula).to_csv(index=False).encode()
+
+
+def _column_without_formulas(column: pd.Series) -> pd.Series:
+    values = [_without_formula(value) for value in column]
+    if not any(isinstance(old, str) and new != old for new, old in zip(values, column, strict=True)):
+        return column
+    return type(column)(values, index=column.index, dtype=object)
+
+
+def _without_formula(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = f"'{value}" if value.startswith(FORMULA) else value
+    return text.replace("\r", " ")  # which pandas does not quote: what follows would be a cell of its own
 
 
 def read_json(path: str | Path) -> Any:
@@ -188,5 +265,17 @@ def file_name(text: str) -> str:
     return name if name == text else f"{name}-{sha256_json(text)[:6]}"
 
 
-def remove_leftovers(folder) -> None:
-    """PENDING: replaced by the io branch."""
+@contextmanager
+def quiet_loading(*loggings: Any) -> Iterator[None]:
+    """Silence the messages and bars of libraries (their ``utils.logging`` modules) while they load a model."""
+    before = [(each, each.get_verbosity(), each.is_progress_bar_enabled()) for each in loggings]
+    for each in loggings:
+        each.set_verbosity_error()
+        each.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each, verbosity, bars in before:
+            each.set_verbosity(verbosity)
+            if bars:
+                each.enable_progress_bar()

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from facecloak.io import pocket_dir
 
@@ -48,3 +50,21 @@ def test_the_wheel_and_the_sdist_hold_every_asset_and_suite(built):
     assert assets | published <= in_wheel
     assert assets | published <= in_sdist
     assert not any("tests/" in name or name.endswith(".pt") for name in in_wheel)
+
+
+def dependencies():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = [one for group in project["optional-dependencies"].values() for one in group]
+    return [Requirement(text) for text in [*project["dependencies"], *optional]]
+
+
+def test_every_dependency_has_a_lowest_version():
+    for dependency in dependencies():
+        assert ">=" in {part.operator for part in dependency.specifier}, dependency
+
+
+def test_the_releases_of_lightning_that_were_tampered_with_are_excluded():
+    [lightning] = [one.specifier for one in dependencies() if one.name == "pytorch-lightning"]
+    assert [version in lightning for version in ("2.5.6", "2.6.0", "2.6.2", "2.6.3", "2.6.6")] == [
+        False, True, False, False, True
+    ]  # fmt: skip

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import model_source
+from facecloak.io import model_source, quiet_loading
 
 
 class Clip(nn.Module):
@@ -34,12 +34,11 @@ class Clip(nn.Module):
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
         from transformers.utils import logging
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
         source = model_source(name, "clip")
         try:
-            model = CLIPModel.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
-            return cls(model, CLIPTokenizer.from_pretrained(source), CLIPImageProcessor.from_pretrained(source))
+            with quiet_loading(logging):
+                model = CLIPModel.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
+                return cls(model, CLIPTokenizer.from_pretrained(source), CLIPImageProcessor.from_pretrained(source))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FacecloakError(
                 f"The CLIP model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "

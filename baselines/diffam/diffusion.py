@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from facecloak.errors import FacecloakError
-from facecloak.io import model_source
+from facecloak.io import model_source, quiet_loading
 
 IMAGE = -1  # the level below 0: no noise at all
 
@@ -56,11 +56,10 @@ class PixelDiffusion(nn.Module):
         from diffusers import DDPMPipeline
         from diffusers.utils import logging
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
         source = model_source(name, "ddpm")
         try:
-            pipeline = DDPMPipeline.from_pretrained(source, use_safetensors=True)
+            with quiet_loading(logging):
+                pipeline = DDPMPipeline.from_pretrained(source, use_safetensors=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FacecloakError(
                 f"The pixel diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "

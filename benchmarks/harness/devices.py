@@ -1,10 +1,46 @@
-"""Peak memory of this process, or of the GPU that it works on, since the last reset."""
+"""The device that a run works on, its name, and the peak memory on it since the last reset."""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 
 import torch
+
+from facecloak.errors import FacecloakError
+
+APPLE = "Apple GPUs are not supported (no float64, and missing operations)"
+
+
+def pick_device(accelerator: str) -> torch.device:
+    """The one place where a device is chosen.
+
+    Args:
+        accelerator: ``cpu``, ``gpu`` (CUDA), or ``auto``: CUDA where it is available, else the CPU.
+
+    Raises:
+        FacecloakError: ``gpu``, and CUDA is not available.
+    """
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    has_apple_gpu = accelerator != "cpu" and torch.backends.mps.is_available()
+    if accelerator == "gpu":
+        reason = APPLE if has_apple_gpu else "There is no GPU here"
+        raise FacecloakError(f"{reason}; leave --accelerator out, or give cpu.")
+    if has_apple_gpu:
+        _say_once(f"{APPLE}: working on the CPU.")
+    return torch.device("cpu")
+
+
+def lightning_accelerator(accelerator: str) -> str:
+    """The same choice for Lightning's Trainer, whose own ``auto`` would take an Apple GPU."""
+    return pick_device(accelerator).type
+
+
+@cache
+def _say_once(text: str) -> None:
+    logging.getLogger(__name__).warning(text)
 
 
 def device_name(device: torch.device) -> str:
@@ -38,17 +74,12 @@ def peak_mb(device: torch.device) -> float | None:
     return int(peak.split()[1]) * 1024 / 1e6
 
 
-def pick_device(accelerator: str) -> torch.device:
-    """PENDING: replaced by the io branch."""
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def lightning_accelerator(accelerator: str) -> str:
-    """PENDING: replaced by the io branch."""
-    return accelerator
-
-
 def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done what it was given; nothing for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def gpu_count() -> int:
+    """Number of CUDA GPUs that this process sees."""
+    return torch.cuda.device_count()

@@ -12,7 +12,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from benchmarks.console import progress, quiet, wide_console
+from benchmarks.console import progress, quietly, wide_console
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.quality import Quality
 from benchmarks.results.scoring import success_rows
@@ -23,10 +23,11 @@ from facecloak.data import Photo, list_images
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import frame
-from facecloak.io import read_image, read_json, writable, write_bytes
+from facecloak.io import read_image, read_json, to_csv, writable, write_bytes
 from facecloak.recognizers import load_recognizer
 
 
+@quietly()
 def evaluate_folders(
     originals: Path,
     protected: Path,
@@ -47,7 +48,6 @@ def evaluate_folders(
     Returns:
         0 if every original has a protected image to judge, else 1.
     """
-    quiet()
     if out:
         writable(out)
     elif wandb != "disabled":
@@ -87,7 +87,7 @@ def evaluate_folders(
     for name, error in problems.items():
         print(f"{name}: {error}", file=sys.stderr)
     if out:
-        write_bytes(out / "scores.csv", scores.to_csv(index=False).encode())
+        write_bytes(out / "scores.csv", to_csv(scores))
         write_bytes(out / "records.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
         print(f"wrote {out / 'scores.csv'} and {out / 'records.jsonl'}")
         _track(out, scores, {name: (photos[name].image, made[name].image) for name in made}, wandb)

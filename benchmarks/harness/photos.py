@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.console import progress, quiet, stage_reporter, wide_console
+from benchmarks.console import progress, quietly, stage_reporter, wide_console
+from benchmarks.harness.devices import pick_device
 from benchmarks.harness.methods import resolve_methods
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.data import Batch, FindFace, to_tensor, to_uint8
@@ -26,6 +26,7 @@ from facecloak.recognizers import load_recognizer
 from facecloak.registry import unknown_name
 
 
+@quietly()
 def protect_photos(
     photos: list[Path],
     out: Path,
@@ -44,7 +45,6 @@ def protect_photos(
     """
     writable(out)
     _refuse_collisions(photos, out)
-    quiet()
     suite = load_suite(suite_name)
     [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], overrides)
     goal = objective or suite.objective
@@ -59,9 +59,7 @@ def protect_photos(
     targets = suite.target_set(face) if cls.uses_target_set(settings) else [face]
     attacked = suite.build_objective(goal, targets, recognizers, find_face)
     method = cls(settings, attacked if cls.uses_surrogates else None)
-    device = pl.Trainer(
-        accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False
-    ).strategy.root_device
+    device = pick_device(accelerator)
     method.to(device)
     attacked.to(device)
     detector = FaceDetector(str(device))

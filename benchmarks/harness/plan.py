@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.harness.devices import gpu_count, pick_device
 from benchmarks.harness.methods import Resolved, resolve_methods
 from benchmarks.harness.protection import Protection
 from benchmarks.suites.suite import Source, Suite, Target
@@ -171,11 +170,8 @@ def _check_devices(request: Request) -> None:
             f"{processes} processes have been started, for --devices {devices} × --num-nodes {num_nodes}: give the "
             f"processes of a machine and the machines, whose product must be {processes}."
         )
-    found = torch.cuda.device_count()
-    if request.accelerator == "gpu" and found == 0:
-        raise FacecloakError("There is no GPU here; leave --accelerator out, or give cpu.")
-    if request.accelerator != "cpu" and 0 < found < devices:
-        raise FacecloakError(f"--devices {devices}: there are {found} GPUs here.")
+    if pick_device(request.accelerator).type == "cuda" and gpu_count() < devices:
+        raise FacecloakError(f"--devices {devices}: there are {gpu_count()} GPUs here.")
 
 
 def _judges(suite: Suite, black: Sequence[str] | None, white: Sequence[str] | None) -> list[tuple[str, bool]]:

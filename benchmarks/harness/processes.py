@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,13 +16,27 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came."""
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
 def heed_sigterm() -> None:
-    """Raise `Terminated` at SIGTERM."""
+    """Raise `Terminated` at SIGTERM from now on; in a thread, where Python allows no handler, nothing changes."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
 
-    signal.signal(signal.SIGTERM, stop)
+@contextmanager
+def terminated_by_sigterm() -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM, and give the signal back at the end to who had it before."""
+    before = signal.getsignal(signal.SIGTERM)
+    heed_sigterm()
+    try:
+        yield
+    finally:
+        # None: a handler that was not set in Python, which cannot be set again
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def was_terminated(error: BaseException) -> bool:
@@ -31,11 +46,11 @@ def was_terminated(error: BaseException) -> bool:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Heed SIGTERM; if an error comes, end the `children`, who would wait for the first process for days."""
-    heed_sigterm()
-    try:
-        yield
-    except BaseException:
-        for child in children:
-            child.kill()
-        raise
+    """As `terminated_by_sigterm`; an error ends the `children`, who would wait for the first process for days."""
+    with terminated_by_sigterm():
+        try:
+            yield
+        except BaseException:
+            for child in children:
+                child.kill()
+            raise

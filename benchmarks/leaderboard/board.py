@@ -16,7 +16,7 @@ from benchmarks.results.records import read_records
 from benchmarks.results.store import find_cells, read_result
 from benchmarks.results.table import tabulate
 from facecloak.errors import FacecloakError
-from facecloak.io import write_bytes
+from facecloak.io import to_csv, write_bytes
 
 HINT = "`facecloak leaderboard --check` with the same runs says all that is wrong."
 
@@ -56,7 +56,7 @@ def write_board(runs: list[Path], out: Path) -> None:
     reported = reported_rows(published).dropna(axis="columns", how="all")
     table = pd.concat([measured, reported], ignore_index=True)
     wide = wide_table(table, read_records(table, cells))
-    write_bytes(out / "long.csv", table.to_csv(index=False).encode())
+    write_bytes(out / "long.csv", to_csv(table))
     write_bytes(out / "wide.csv", wide_csv(wide))
     write_bytes(out / "leaderboard.md", markdown(measured, wide, published).encode())
     write_bytes(out / "leaderboard.tex", latex(measured, wide, published).encode())

@@ -14,7 +14,7 @@ from benchmarks.console import markdown_table, wide_console
 from benchmarks.leaderboard.averages import wide_table
 from benchmarks.leaderboard.reported import BOTH
 from benchmarks.results.table import BOARD, HEADLINE_FAR, RATES, TASK, long_table, method_names
-from facecloak.io import write_bytes
+from facecloak.io import to_csv, write_bytes
 
 HEADS = dict(zip(RATES, ("average", "(clean)", "dodging", "(clean)"), strict=True))
 
@@ -107,14 +107,14 @@ def write_leaderboard(out: Path, folders: list[Path]) -> None:
     for _, part in table.groupby(TASK, sort=True):
         wide = wide_table(part)
         pages.append(f"{title(part, wide['far'].iloc[0])}\n\n{markdown_table(*lines_of(columns(wide)))}")
-    write_bytes(out / "leaderboard.csv", table.to_csv(index=False).encode())
+    write_bytes(out / "leaderboard.csv", to_csv(table))
     write_bytes(out / "leaderboard_wide.csv", wide_csv(wide_table(table)))
     write_bytes(out / "leaderboard.md", "\n".join(pages).encode())
 
 
 def wide_csv(wide: pd.DataFrame) -> bytes:
     """Equal images have no finite PSNR: it says so in a word."""
-    return wide.replace({"psnr": {math.inf: "identical"}}).to_csv(index=False).encode()
+    return to_csv(wide.replace({"psnr": {math.inf: "identical"}}))
 
 
 def print_leaderboard(table: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.console import RunProgress, markdown_table, quiet
+from benchmarks.console import RunProgress, markdown_table, quietly
 from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.runner import Runner
 from benchmarks.results.pictures import write_grid
@@ -23,7 +23,7 @@ from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.config import settings_hash
 from facecloak.errors import FacecloakError
-from facecloak.io import write_bytes
+from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import Estimate, bootstrap_mean, wilson_interval
 
 FULL, PLAIN, LOOSE = "full", "plain embedding", "no structure term"
@@ -174,7 +174,7 @@ def run_ablation(suite_name: str, out: Path, limit: int | None, overrides: list[
     text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
     write_bytes(out / "ablation.md", text.encode())
-    write_bytes(out / "ablation.csv", pd.DataFrame(lines).to_csv(index=False).encode())
+    write_bytes(out / "ablation.csv", to_csv(pd.DataFrame(lines)))
     print(f"\n{text}\nwrote ablation.md, ablation.csv and grid.png below {out}")
     if problems:
         print("Images failed or sources were unusable; `error` in records.jsonl says why.", file=sys.stderr)
@@ -194,8 +194,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.limit is not None and options.limit < 1:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
-    quiet()
-    return guarded(lambda: run_ablation(options.suite, options.out, options.limit, overrides))
+    kept = "Finished images are kept: run the same command again to go on."
+    run = quietly()(lambda: run_ablation(options.suite, options.out, options.limit, overrides))
+    return guarded(run, kept)
 
 
 if __name__ == "__main__":

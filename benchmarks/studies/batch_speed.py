@@ -12,7 +12,7 @@ from itertools import cycle, islice
 import torch
 from rich.table import Table
 
-from benchmarks.console import quiet, wide_console
+from benchmarks.console import quietly, wide_console
 from benchmarks.harness.methods import load_objective, resolve_methods
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         if getattr(options, name) < 1:
             parser.error(f"argument --{name}: must be 1 at least, got {getattr(options, name)}")
     torch.set_num_threads(options.threads)
-    quiet()
-    return guarded(lambda: _run(options))
+    with quietly():
+        return guarded(lambda: _run(options), smaller="--images or model")
 
 
 def _run(options: argparse.Namespace) -> int:

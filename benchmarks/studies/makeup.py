@@ -21,7 +21,7 @@ from baselines.diffam.material import DRAWN
 from baselines.diffam.method import DiffAM
 from baselines.diffam.regions import REGIONS, regions_of_portraits
 from baselines.diffam.removal import BARE, MADE_UP
-from benchmarks.console import RunProgress, markdown_table, quiet
+from benchmarks.console import RunProgress, markdown_table, quietly
 from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.runner import Runner
 from benchmarks.harness.training import checkpoint_name, find_checkpoint
@@ -192,14 +192,13 @@ def main(arguments: list[str] | None = None) -> int:
     overrides = [text.removeprefix("--") for text in overrides]
     targets = options.targets.split(",") if options.targets else None
 
-    quiet()
-
+    @quietly()
     def work() -> int:
         plans = make_plans(options.out, options.black_box, targets, options.limit, overrides)
         print(run(options.out, plans))
         return 0
 
-    return guarded(work)
+    return guarded(work, "Finished images are kept: run the same command again to go on.")
 
 
 if __name__ == "__main__":

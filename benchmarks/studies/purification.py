@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.console import markdown_table, quiet
+from benchmarks.console import markdown_table, quietly
 from benchmarks.harness.methods import load_objective, load_surrogate, resolve_methods
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
@@ -141,9 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     if options.limit < 1:
         parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
-    quiet()
     overrides = [text.removeprefix("--") for text in overrides]
-    return guarded(lambda: print(report(measure(options.suite, options.limit, overrides))) or 0)
+    with quietly():
+        return guarded(lambda: print(report(measure(options.suite, options.limit, overrides))) or 0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
-from facecloak.io import write_bytes
+from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import pareto_front
 
 MEASURES = ("objective", "psr", "psnr", "seconds_per_image")
@@ -32,7 +32,7 @@ def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
         return table
     complete = table[table["state"] == "complete"]
     table.loc[pareto(complete).index, "pareto"] = True
-    write_bytes(out / "trials.csv", table.to_csv(index=False).encode())
+    write_bytes(out / "trials.csv", to_csv(table))
     _history(complete, out / "history.png")
     _pareto(table, out / "pareto.png")
     if complete["objective"].nunique() > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.console import RunProgress, quiet, wide_console
+from benchmarks.console import RunProgress, quietly, wide_console
 from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.processes import ending_together
 from benchmarks.harness.runner import Runner
@@ -18,6 +18,7 @@ from benchmarks.suites.suite import load_suite
 from benchmarks.tracking.tracker import Tracker
 
 
+@quietly()
 def benchmark(options: argparse.Namespace) -> int:
     """Run what was typed; returns the exit status: 1 if an image failed or a source was unusable."""
     suite = load_suite(options.suite)
@@ -28,7 +29,6 @@ def benchmark(options: argparse.Namespace) -> int:
         white_boxes=options.white_box, limit=options.limit, batch_size=options.batch_size, devices=options.devices,
         num_nodes=options.num_nodes, accelerator=options.accelerator, overwrite=options.mode == "overwrite",
     ))  # fmt: skip
-    quiet()
     tables = LiveTables(plan.out)
     with ending_together(), Tracker(plan.out, options.wandb, options.wandb_images) as tracker:
         table = Runner(plan, RunProgress(verbose=options.verbose)).run([tracker.send, tables.refresh])

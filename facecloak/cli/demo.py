@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from benchmarks.console import progress, quiet, stage_reporter, wide_console
+from benchmarks.console import progress, quietly, stage_reporter, wide_console
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.methods import load_objective, resolve_methods
@@ -25,6 +25,7 @@ from facecloak.method import ProtectionMethod
 from facecloak.recognizers import load_recognizer, weights_file
 
 
+@quietly()
 def run_demo(suite_name: str, out: Path) -> int:
     """Protect the suite's first photo against its first target, judge the saved picture, print what was found.
 
@@ -35,7 +36,6 @@ def run_demo(suite_name: str, out: Path) -> int:
         FacecloakError: the photo cannot be used, or could not be protected.
     """
     writable(out)
-    quiet()
     suite, device = load_suite(suite_name), pick_device("auto")
     find_face, target = suite.find_face(), suite.load_target(None, "impersonation")
     original = _first_photo(suite, target, find_face)

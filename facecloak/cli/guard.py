@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from facecloak.errors import FacecloakError
 
-KEPT = "Finished images are kept"
 
+def guarded(run: Callable[[], int], kept: str = "", smaller: str = "model") -> int:
+    """Run a command; returns its exit status, or 2 after an error that the user can fix.
 
-def guarded(run: Callable[[], int]) -> int:
-    """Run a command; returns its exit status, or 2 after an error that the user can mend."""
+    A reader of the output who leaves (``| head``) changes nothing: the command goes on to its end.
+
+    Args:
+        kept: a sentence on what an interrupted command keeps, and how to go on.
+        smaller: what needs less memory if it is smaller.
+    """
     try:
-        return run()
+        with _output_that_nobody_need_read():
+            return run()
     except FacecloakError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
-        return _fail(f"interrupted. {KEPT}: run it again (without --mode overwrite) to go on.")
+        return _fail("interrupted.", kept)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror}. {KEPT}: mend it and run the same command again.")
+        return _fail(f"{where}{error.strerror}.", kept)
     except RuntimeError as error:
         if not any(text in str(error) for text in ("out of memory", "can't allocate memory")):
             raise
-        return _fail(f"out of memory. {KEPT}: a smaller --batch-size or model needs less.")
+        return _fail(f"out of memory: a smaller {smaller} needs less.", kept)
 
 
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+@contextmanager
+def _output_that_nobody_need_read() -> Iterator[None]:
+    output = sys.stdout
+    if output is None or output is not sys.__stdout__:  # closed, or not the process's own
+        yield
+        return
+    sys.stdout = unread = io.TextIOWrapper(
+        io.BufferedWriter(_Pipe(output.fileno(), "w", closefd=False)),
+        output.encoding, output.errors, line_buffering=output.line_buffering,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        sys.stdout = output
+        unread.flush()
+
+
+class _Pipe(io.FileIO):
+    """Drops what is written after the reader has gone."""
+
+    def write(self, data: bytes) -> int:
+        """Write, or drop; returns the number of bytes."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _fail(*sentences: str) -> int:
+    print("error:", *filter(None, sentences), file=sys.stderr)
     return 2

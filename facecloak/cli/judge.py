@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.console import RunProgress, quiet, wide_console
+from benchmarks.console import RunProgress, quietly, wide_console
 from benchmarks.harness.processes import ending_together
 from benchmarks.harness.rejudge import judge_run
 from benchmarks.leaderboard.live import LiveTables
@@ -14,9 +14,9 @@ from benchmarks.results.table import long_table
 from benchmarks.tracking.tracker import Tracker
 
 
+@quietly()
 def judge(options: argparse.Namespace) -> int:
     """Judge, write the run's tables again, print them; returns 1 if pictures are missing."""
-    quiet()
     tables = LiveTables(options.run)
     with ending_together(), Tracker(options.run, options.wandb, options.wandb_images) as tracker:
         done = judge_run(

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
             hint = "; settings are given as --method.field=value" if has_settings else ""
             parser.error(f"unknown argument {argument!r}{hint}")
     options.overrides = [argument.removeprefix("--") for argument in rest]
-    return guarded(lambda: COMMANDS[options.command](options))
+    return guarded(lambda: COMMANDS[options.command](options), **ENDS.get(options.command, {}))
 
 
 def _is_override(argument: str) -> bool:
@@ -104,6 +104,15 @@ def _list(options: argparse.Namespace) -> int:
     return print_listing()
 
 
+# what each command says when it ends too early
+ENDS = {
+    "benchmark": {
+        "kept": "Finished images are kept: run the same command again (without --mode overwrite) to go on.",
+        "smaller": "--batch-size or model",
+    },
+    "protect": {"kept": "The photos that were finished are kept."},
+    "sweep": {"kept": "Finished trials are kept: run the same command again to go on."},
+}
 COMMANDS = {
     "demo": _demo,
     "benchmark": _benchmark,

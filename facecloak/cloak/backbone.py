@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import model_source
+from facecloak.io import model_source, quiet_loading
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -53,17 +53,16 @@ class Backbone(nn.Module):
         from transformers.utils import logging as transformers_logging
 
         source = model_source(name, "backbone")
-        for library in (diffusers_logging, transformers_logging):
-            library.set_verbosity_error()
-            library.disable_progress_bar()
+        tiny = None
         try:
-            pipeline = StableDiffusionPipeline.from_pretrained(
-                source, use_safetensors=True, safety_checker=None, requires_safety_checker=False,
-                feature_extractor=None, image_encoder=None,
-            ).to(torch.float32)  # fmt: skip
-            tiny = None
-            if tiny_decoder:
-                tiny = AutoencoderTiny.from_pretrained(model_source(tiny_decoder, "tiny_decoder"), use_safetensors=True)
+            with quiet_loading(diffusers_logging, transformers_logging):
+                pipeline = StableDiffusionPipeline.from_pretrained(
+                    source, use_safetensors=True, safety_checker=None, requires_safety_checker=False,
+                    feature_extractor=None, image_encoder=None,
+                ).to(torch.float32)  # fmt: skip
+                if tiny_decoder:
+                    folder = model_source(tiny_decoder, "tiny_decoder")
+                    tiny = AutoencoderTiny.from_pretrained(folder, use_safetensors=True)
         except (OSError, ValueError, KeyError) as error:
             raise FacecloakError(
                 f"The diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +17,9 @@ from torch import Tensor, nn
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
 from facecloak.recognizers.base import Recognizer
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 TOLERANCE = 1e-4  # between the embeddings of a black box and of its surrogate
 
@@ -79,7 +85,7 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def load_onnx(sidecar: Sidecar, differentiable: bool) -> Recognizer:
-    """Load an ONNX recognizer, as a surrogate (onnx2torch) or as a black box (insightface, on the CPU).
+    """Load an ONNX recognizer, as a surrogate (onnx2torch) or as a black box (insightface, on the device of its input).
 
     Raises:
         FacecloakError: the file is not the one that the sidecar describes, or its surrogate differs from it.
@@ -118,9 +124,7 @@ def _recognizer(sidecar: Sidecar, differentiable: bool) -> Recognizer:
     if differentiable:
         from onnx2torch import convert  # takes seconds to import; a run without surrogates does without it
 
-        # how onnx2torch slices; whether it slices right is what load_onnx compares
-        warnings.filterwarnings("ignore", "Using a non-tuple sequence", module="onnx2torch")
-        network, norm = convert(graph), (sidecar.mean, sidecar.std)
+        network, norm = _Converted(convert(graph)), (sidecar.mean, sidecar.std)
     else:
         network, norm = _BlackBox(sidecar), (0.0, 1.0)  # it is fed 0..255
     if graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1:  # an open length reads as 0
@@ -128,18 +132,31 @@ def _recognizer(sidecar: Sidecar, differentiable: bool) -> Recognizer:
     return Recognizer(network, sidecar.name, sidecar.input_size, sidecar.sha256, *norm, sidecar.bgr, differentiable)
 
 
+class _Converted(nn.Module):
+    """onnx2torch's copy, without torch's remark on how it slices: whether it slices right, load_onnx compares."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using a non-tuple sequence", module="onnx2torch")
+            return self.network(pixels)
+
+
 class _BlackBox(nn.Module):
-    """insightface's model over an onnxruntime session: 0..255 in, which it normalises itself."""
+    """insightface's model over an onnxruntime session: 0..255 in, which it normalises itself.
+
+    It computes where its input is, as any module that has been moved there, in a session for each kind of device.
+    """
 
     def __init__(self, sidecar: Sidecar) -> None:
         super().__init__()
-        import onnxruntime
         from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(str(sidecar.path), options, providers=["CPUExecutionProvider"])
+        self.path, self.sessions = sidecar.path, {"cpu": _session(sidecar.path, "cpu")}
+        session = self.sessions["cpu"]
         self.model = ArcFaceONNX(str(sidecar.path), session)
         # insightface guesses them from the names of the first nodes, and guesses wrong for a graph that
         # normalises its own input
@@ -154,7 +171,38 @@ class _BlackBox(nn.Module):
             )
 
     def forward(self, pixels: Tensor) -> Tensor:
+        kind = pixels.device.type
+        if kind not in self.sessions:
+            self.sessions[kind] = _session(self.path, kind)
+        self.model.session = self.sessions[kind]
         return torch.from_numpy(self.model.forward(pixels.detach().cpu().numpy())).to(pixels)
+
+
+def _session(path: Path, kind: str) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=_providers(kind))
+    if kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        _say_once("onnxruntime cannot use CUDA here: ONNX black boxes run on the CPU. onnxruntime-gpu is faster.")
+    return session
+
+
+def _providers(kind: str) -> list[str | tuple[str, dict[str, str]]]:
+    """What onnxruntime is to compute with for tensors of a kind of device (``cpu``, ``cuda``), best first."""
+    import onnxruntime
+
+    if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        # tf32 would be off by 1e-3
+        return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
+
+
+@cache
+def _say_once(text: str) -> None:
+    logging.getLogger(__name__).warning(text)
 
 
 class _OneByOne(nn.Module):

@@ -3,17 +3,33 @@
 import hashlib
 import io
 import os
+import signal
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from skimage.data import astronaut
 
 from facecloak.errors import FacecloakError
-from facecloak.io import expand, read_image, read_json, sha256, sha256_json, write_bytes, write_json, write_png
+from facecloak.io import (
+    expand,
+    read_image,
+    read_json,
+    remove_leftovers,
+    sha256,
+    sha256_json,
+    to_csv,
+    write_bytes,
+    write_json,
+    write_png,
+)  # fmt: skip
 
 # how a camera that stores orientation k has turned the upright picture (EXIF 2.32, tag 0x0112)
 STORED = {
@@ -162,6 +178,95 @@ def test_a_write_that_fails_in_the_middle_leaves_the_old_file_and_nothing_else(t
         write_bytes(tmp_path / "file", b"new and longer")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+KILLED = """
+import os, signal, sys
+from facecloak.io import write_bytes
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+write_bytes(sys.argv[1], b"new and longer")
+"""
+
+
+def killed_in_a_write(file):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(file)], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def test_what_a_killed_write_leaves_behind_is_removed_and_nothing_else(tmp_path):
+    file = tmp_path / "cells" / "images" / "a.png"
+    write_bytes(file, b"old")
+    (file.parent / ".a.png.x1y2").write_bytes(b"somebody else's")
+    before = set(file.parent.iterdir())
+    killed_in_a_write(file)
+    assert len(set(file.parent.iterdir()) - before) == 1
+    remove_leftovers(tmp_path)
+    assert set(file.parent.iterdir()) == before
+    assert file.read_bytes() == b"old"
+
+
+def test_what_a_living_process_or_another_machine_writes_is_not_a_leftover(tmp_path, monkeypatch):
+    def is_kept():
+        """Whether a file survives that is in its place when a write is about to be finished."""
+        [temporary] = tmp_path.glob(".facecloak-tmp-*")
+        remove_leftovers(tmp_path)
+        kept.append(temporary.exists())
+
+    kept, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: (is_kept(), replace(*names)))
+    write_bytes(tmp_path / "file", b"new")
+    assert kept == [True]
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+    killed_in_a_write(tmp_path / "file")
+    [temporary] = tmp_path.glob(".facecloak-tmp-*")
+    monkeypatch.setattr("platform.node", lambda: "another machine")
+    remove_leftovers(tmp_path)
+    assert temporary.exists()
+    os.utime(temporary, (time.time() - 25 * 3600,) * 2)
+    remove_leftovers(tmp_path)
+    assert not temporary.exists()
+
+
+def test_a_file_has_the_permissions_that_the_users_umask_gives(tmp_path):
+    for umask, mode in ((0o027, 0o640), (0o002, 0o664), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            write_bytes(tmp_path / "file", b"")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    name = "a" * 251 + ".png"
+    write_bytes(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n"])
+def test_text_that_a_spreadsheet_would_compute_is_marked_as_text(start):
+    name = f'{start}HYPERLINK("http://example.org")'
+    table = pd.DataFrame({"method": [name, "pgd"], "psr": [-1.5, 2.0], "psnr": ["identical", -3], f"{start}x": [1, 2]})
+    read = pd.read_csv(io.BytesIO(to_csv(table)))
+    assert list(read["method"]) == [f"'{name}", "pgd"]
+    assert list(read["psr"]) == [-1.5, 2.0]
+    assert list(read["psnr"]) == ["identical", "-3"]
+    assert list(read.columns) == ["method", "psr", "psnr", f"'{start}x"]
+
+
+def test_a_carriage_return_begins_no_new_row():
+    table = pd.DataFrame({"method": ["\rx", "pgd\r=1+1"], "psr": [1.0, 2.0]})
+    assert to_csv(table) == b"method,psr\n' x,1.0\npgd =1+1,2.0\n"
+
+
+def test_a_table_without_formulas_is_what_pandas_writes():
+    table = pd.DataFrame({
+        "text": ["a=b", "", "x-y"], "whole": [-1, 2, 3], "number": [-0.1, float("nan"), float("-inf")],
+        "some": [1, None, "identical"], "truth": [True, False, None], "kind": pd.Categorical(["a", "b", "a"]),
+    })  # fmt: skip
+    for part in (table, table[:0], table[[]], pd.DataFrame()):
+        assert to_csv(part) == part.to_csv(index=False).encode()
 
 
 def test_json_is_sorted_and_a_damaged_file_is_named(tmp_path):

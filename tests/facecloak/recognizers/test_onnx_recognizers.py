@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import warnings
 
 import numpy as np
 import onnx2torch
+import onnxruntime
 import pytest
 import torch
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
-from facecloak.recognizers import load_recognizer
+from facecloak.recognizers import load_recognizer, onnx
 from facecloak.recognizers.thresholds import area_under_curve, cosine_matrix
 
 VARIANTS = {
@@ -23,7 +25,7 @@ VARIANTS = {
     "one_face": {"mean": 127.5, "std": 127.5, "one_face": True},
     "one_face_flat": {"mean": 127.5, "std": 127.5, "one_face": True, "pool": False},
 }
-# torch's remark on how onnx2torch indexes; pytest takes away the filter that loading sets
+# torch's remark on how onnx2torch indexes, which using the copy brings too
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
 
 REAL = ("edgeface_xs", "mobileface_v2", "mobilefacenet_y1", "reid0095")
@@ -56,6 +58,49 @@ def test_a_black_box_keeps_the_callers_dtype(make_onnx):
     embeddings = load_recognizer("box", differentiable=False)(faces(dtype=torch.float64))
     assert embeddings.dtype == torch.float64
     torch.testing.assert_close(embeddings.float(), expected, rtol=0, atol=1e-5)
+
+
+def test_loading_and_using_a_surrogate_leaves_the_warning_filters_alone(make_onnx):
+    make_onnx("copied", 127.5, 127.5, pool=False)
+    before = list(warnings.filters)
+    load_recognizer("copied", differentiable=True)(faces())
+    assert warnings.filters == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "chosen"),
+    [
+        ("cpu", ["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]),
+        ("cuda", ["CPUExecutionProvider"], ["CPUExecutionProvider"]),
+        (
+            "cuda",
+            ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+            [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
+        ),
+    ],
+)
+def test_a_black_box_computes_on_the_gpu_where_onnxruntime_can(monkeypatch, kind, there, chosen):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    assert onnx._providers(kind) == chosen
+
+
+def test_a_black_box_that_cannot_compute_on_the_gpu_says_so_once(make_onnx, weights, monkeypatch, caplog):
+    make_onnx("box", 127.5, 127.5)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    onnx._say_once.cache_clear()
+    onnx._session(weights / "box.onnx", "cpu")
+    assert not caplog.messages
+    for _ in range(2):
+        onnx._session(weights / "box.onnx", "cuda")
+    assert len(caplog.messages) == 1 and "run on the CPU" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_black_box_answers_on_the_device_of_its_input(make_onnx):
+    expected = make_onnx("box", 127.5, 127.5)(faces())
+    embeddings = load_recognizer("box", differentiable=False, device="cuda")(faces().cuda())
+    assert embeddings.device.type == "cuda"
+    torch.testing.assert_close(embeddings.cpu(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["outside_bgr_flat", "inside_rgb", "one_face"])
