@@ -89,6 +89,7 @@ class Runner:
         listeners = [*on_judged]
         if self.main:
             self._prepare()
+            self._say_what_is_done()
         names = [len(self._names(task.protection)) for task in self.plan.tasks]
         with self.progress.running(sum(names), "photo"):
             for number, (task, count) in enumerate(zip(self.plan.tasks, names, strict=True)):
@@ -122,6 +123,17 @@ class Runner:
         shown = {name for protection in plan.protections for name in self._names(protection)[:ROWS]}
         images = {name: self.judging.photos[name].image for name in sorted(shown)}
         write_sources(sources_folder(plan.out, self.suite.name), images)
+
+    def _say_what_is_done(self) -> None:
+        states = [
+            self.judging.is_judged(
+                task.protection.folder(self.plan.out), task.protection.about(), judge, self.plan.thresholds[judge]
+            )
+            for task in self.plan.tasks
+            for judge in task.judges
+        ]
+        if any(states):
+            self.progress.line(f"{sum(states)} of {len(states)} judgements were done before")
 
     def _refuse_mixed(self) -> None:
         """Find out now, and not after the first long protection, that results could not be in one table."""

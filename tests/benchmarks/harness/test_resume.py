@@ -1,6 +1,7 @@
 """Runs that are killed, and runs in two processes: the same files, the same rows."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -28,6 +29,22 @@ sys.exit(main(sys.argv[1:-1]))
 """
 
 
+# Dies in the middle of its N-th write: a part of the file is there, under a temporary name.
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from facecloak.cli.main import main
+flush, count = os.fsync, 0
+def dying(handle):
+    global count
+    count += 1
+    if count == int(sys.argv[-1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(handle)
+os.fsync = dying
+sys.exit(main(sys.argv[1:-1]))
+"""
+
+
 def run(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess:
     program = ["-c", code] if code else ["-m", "facecloak.cli"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -43,14 +60,24 @@ def stamps(out: Path) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.glob("protections/*/*/*")}
 
 
+def files(out: Path) -> set[str]:
+    return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and path.parent.name != "locks"}
+
+
 def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
+    """Killed between a picture and its outcome, then at random moments inside of writes."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    arguments = ["benchmark", toys, "--methods", "blur", "--targets", "1,2"]
+    arguments = ["benchmark", toys, "--methods", "blur", "--targets", "1,2", "--wandb", "disabled"]
     assert run(*arguments, "--out", whole).returncode == 0
     assert run(*arguments, "--out", broken, signal.SIGKILL.value, code=SIGNALLED).returncode == -9
     assert not (broken / "leaderboard.csv").exists()
     finished = {name: stamp for name, stamp in stamps(broken).items() if "p0" in name or "p1" in name}
     assert len(finished) == 4  # two pictures, two outcomes
+    moments = random.Random(0)
+    for _ in range(2):
+        moment = moments.randrange(1, 12)
+        assert run(*arguments, "--out", broken, moment, code=KILLED_WHILE_WRITING).returncode == -9, moment
+        assert len([*broken.rglob(".facecloak-tmp-*")]) == 1, "it was killed inside of a write"
     assert run(*arguments, "--out", broken).returncode == 0
     assert finished.items() <= stamps(broken).items()  # not made again
     pd.testing.assert_frame_equal(rows(broken), rows(whole))
@@ -58,7 +85,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     assert len(pictures) == 8
     for picture in pictures:
         assert (broken / picture).read_bytes() == (whole / picture).read_bytes()
-    assert not list(broken.rglob(".*"))  # no temporary file is left
+    assert files(broken) == files(whole)  # none is missing, and none is left over
+    checked = run("leaderboard", "--check", broken)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -76,7 +105,7 @@ def test_a_second_run_computes_nothing(toys, tmp_path):
     run(*arguments)
     before = stamps(out)
     again = run(*arguments)
-    assert "done before" in again.stdout and stamps(out) == before
+    assert "were done before" in again.stdout and stamps(out) == before
 
 
 def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
