@@ -28,10 +28,12 @@ class Pictures(NamedTuple):
 
     Attributes:
         outcomes: photo → content of its outcome.
+        damaged: photos whose outcome has not.
         measured: photo → its entry in measured.json; None if that file is missing or damaged.
     """
 
     outcomes: dict[str, dict[str, Any]]
+    damaged: set[str]
     measured: dict[str, dict[str, Any]] | None
 
     @property
@@ -42,21 +44,22 @@ class Pictures(NamedTuple):
 
 def read_pictures(folder: Path, surrogates: list[str]) -> tuple[Pictures, list[str]]:
     """What a protection's outcomes and measured.json say, and what is wrong with their form."""
-    outcomes, problems = {}, []
+    outcomes, damaged, problems = {}, set(), []
     for path in sorted((folder / "outcomes").glob("*.json")):
         if path.name.startswith("."):
             continue  # not a photo's name: found as an unknown file
         outcome, problem = _read(path, f"outcomes/{path.name}")
         problem = problem or _outcome_problem(outcome, path.stem)
         if problem:
+            damaged.add(path.stem)
             problems.append(f"outcomes/{path.name}: {problem}")
         else:
             outcomes[path.stem] = outcome
     content, problem = _read(folder / "measured.json", "measured.json")
     problem = problem or _measured_problem(content, surrogates)
     if problem:
-        return Pictures(outcomes, None), [*problems, f"measured.json: {problem}"]
-    return Pictures(outcomes, {image["id"]: image for image in content["images"]}), problems
+        return Pictures(outcomes, damaged, None), [*problems, f"measured.json: {problem}"]
+    return Pictures(outcomes, damaged, {image["id"]: image for image in content["images"]}), problems
 
 
 def _read(path: Path, name: str) -> tuple[Any, str | None]:
@@ -77,7 +80,7 @@ def _outcome_problem(outcome: Any, name: str) -> str | None:
                         "seconds": (int, float, type(None))}.items():  # fmt: skip
         if type(outcome.get(part)) not in kinds:
             return f"{part} is {outcome.get(part)!r:.80}"
-    return None
+    return None if "error" in outcome else "it does not say whether there was an error"
 
 
 def _measured_problem(content: Any, surrogates: list[str]) -> str | None:
@@ -117,21 +120,7 @@ def picture_problems(folder: Path, pictures: Pictures, suite: str, side: int) ->
         folder: of the protection.
         side: of the square that every picture must be, in pixels.
     """
-    wanted = {f"{name}.png" for name in pictures.made}
-    damaged = {f"{path.stem}.png" for path in (folder / "outcomes").glob("*.json")} - {
-        f"{name}.png" for name in pictures.outcomes
-    }
-    there = _names_in(folder / "images")
-    yield from (
-        f"images/{name} is missing, though its outcome says that it was made" for name in sorted(wanted - there)
-    )
-    for name in sorted(there - wanted - damaged):  # of a damaged outcome is another finding
-        if not name.startswith(TEMPORARY):
-            yield f"images/{name} is there, but no outcome says that it was made"
-    if pictures.measured is not None:
-        missing, more = ({*pictures.made} - {*pictures.measured}, {*pictures.measured} - {*pictures.made})
-        yield from (f"measured.json has no measurements of {name}" for name in sorted(missing))
-        yield from (f"measured.json has {name}, of which no picture was made" for name in sorted(more))
+    yield from _set_problems(folder, pictures)
     for name in pictures.made:
         path = folder / "images" / f"{name}.png"
         source = sources_folder(folder.parents[1], suite) / f"{name}.png"
@@ -139,6 +128,23 @@ def picture_problems(folder: Path, pictures: Pictures, suite: str, side: int) ->
             measured = (pictures.measured or {}).get(name)
             yield from _picture_problems(path, source, pictures.outcomes[name], measured, side)
     yield from _feature_problems(folder, pictures)
+
+
+def _set_problems(folder: Path, pictures: Pictures) -> Iterator[str]:
+    """Outcomes, pictures and measurements are of the same photos."""
+    wanted, there = {f"{name}.png" for name in pictures.made}, _names_in(folder / "images")
+    for name in sorted(wanted - there):
+        yield f"images/{name} is missing, though its outcome says that it was made"
+    for name in sorted(there - wanted - {f"{name}.png" for name in pictures.damaged}):
+        if not name.startswith(TEMPORARY):
+            yield f"images/{name} is there, but no outcome says that it was made"
+    if pictures.measured is not None:
+        made, measured = {*pictures.made}, {*pictures.measured}
+        yield from (f"measured.json has no measurements of {name}" for name in sorted(made - measured))
+        yield from (
+            f"measured.json has {name}, of which no picture was made"
+            for name in sorted(measured - made - pictures.damaged)
+        )
 
 
 def _names_in(folder: Path) -> set[str]:

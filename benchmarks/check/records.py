@@ -51,7 +51,7 @@ def record_problems(judgement: Judgement, records: list[Record], pictures: Pictu
 
 
 def _was_made(record: Record) -> bool:
-    return record["usable"] and record["error"] is None
+    return record["usable"] and record.get("error") is None
 
 
 def _gaps(record: Record) -> Iterator[str]:
@@ -64,7 +64,7 @@ def _gaps(record: Record) -> Iterator[str]:
             wanted = measured and side in record["reference"]
             if wanted != (record[column].get(side) is not None):
                 yield f"{column} to {side} {'is missing' if wanted else 'is there, and should not be'}"
-    if not record["usable"] and record["error"] is None:
+    if not record["usable"] and record.get("error") is None:
         yield "not usable, and no error says why"
 
 
@@ -74,7 +74,8 @@ def _outcome_problems(record: Record, pictures: Pictures) -> Iterator[str]:
         return
     outcome = pictures.outcomes.get(record["id"])
     if outcome is None:
-        yield "the photo is usable, but there is no sound outcome of it"
+        if record["id"] not in pictures.damaged:
+            yield f"the photo is usable, but outcomes/{record['id']}.json is missing"
         return
     for part in ("error", "seconds"):
         if record.get(part) != outcome.get(part):
@@ -82,18 +83,15 @@ def _outcome_problems(record: Record, pictures: Pictures) -> Iterator[str]:
 
 
 def _measured_problems(judgement: Judgement, record: Record, pictures: Pictures) -> Iterator[str]:
-    """Whether a record copies what was measured of its picture, for which nothing may be left out."""
-    measured = (pictures.measured or {}).get(record["id"])
-    if measured is None or not _was_made(record):
-        for name in QUALITY:
-            if pictures.measured is not None and record.get(name) is not None:
-                yield f"{name} is {record[name]}, of a picture that was not measured"
+    """Whether a record copies what was measured of its picture, of which nothing may be left out."""
+    if pictures.measured is None:
         return
+    measured = pictures.measured.get(record["id"], {}) if _was_made(record) else {}
     for name in QUALITY:
         if record.get(name) != measured.get(name):
             yield f"{name} is {record.get(name)}, in measured.json it is {measured.get(name)}"
-    if judgement.rows[0]["countermeasure"] != NO_COUNTERMEASURE:  # measured.json is of the pictures as they are
-        return
+    if not measured or judgement.rows[0]["countermeasure"] != NO_COUNTERMEASURE:
+        return  # the surrogates see the pictures as they were made
     seen, surrogates = measured.get("surrogates", {}), judgement.protection["surrogates"]
     wanted = {*surrogates} if record["detected"] and "target" in record["reference"] else set()
     for name in sorted(wanted ^ {*seen}):
