@@ -21,7 +21,7 @@ from benchmarks.results.store import (
     write_outcome,
     write_protection,
 )
-from benchmarks.suites.suite import Source, SourcesSpec, Suite, Target, file_sha256, keep_suite
+from benchmarks.suites.suite import Source, Suite, Target, file_sha256, keep_suite
 from facecloak.config import settings_hash
 from facecloak.data import Box, FindFace, Photo
 from facecloak.errors import FacecloakError
@@ -144,9 +144,9 @@ def _foreign_suite(suite: Suite, pairs: Sequence[Pair], run: Path) -> tuple[Suit
         if pair.other:
             _keep(frames.other(pair.other), pair.other, folders["others"] / f"{pair.name}.png")
     has_others = any(pair.other for pair in pairs)
-    spec = SourcesSpec(
-        folder=str(folders["originals"].resolve()), second=str(folders["others"].resolve()) if has_others else None
-    )
+    spec = {"folder": str(folders["originals"].resolve())}
+    if has_others:
+        spec["second"] = str(folders["others"].resolve())
     used = replace(suite, name=f"{suite.name}:{pairs[0].original.parent.name}", sources=spec, default_limit=None)
     return used, used.load_sources()
 

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.results.records import CellRecords
-from benchmarks.results.table import BOARD, METHOD, RATES, TASK, headline_far, method_names
+from benchmarks.results.records import Records
+from benchmarks.results.table import BOARD, METHOD, TASK, headline_far, method_names
 from facecloak.metrics.statistics import wilson_interval
 
 INTERVAL = (
     "95 % Wilson interval, with one result a photo: recognizers and targets judge the same photos, so that more "
     "results are not more photos"
 )
+RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
 COUNTS = ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable")
 MEANS = ("psr_clean", "dodging_clean", "joint", "ssim", "lpips", "distance", "seconds_per_image",
          "amortised_seconds_per_image")  # fmt: skip
@@ -56,7 +57,7 @@ def name_methods(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(name=keyed.reindex(keys).to_numpy())
 
 
-def average_methods(table: pd.DataFrame, records: dict[str, CellRecords] | None = None) -> pd.DataFrame:
+def average_methods(table: pd.DataFrame, records: dict[str, Records] | None = None) -> pd.DataFrame:
     """A line for each method and FAR, measured and published rows and black and white boxes each apart.
 
     Nothing is averaged over what is there alone: all means are NaN unless the method has every cell of its board (each
@@ -84,7 +85,7 @@ def average_methods(table: pd.DataFrame, records: dict[str, CellRecords] | None 
     return pd.DataFrame(lines, columns=AVERAGES).astype(types)
 
 
-def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, CellRecords] | None) -> Iterator[dict[str, Any]]:
+def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, Records] | None) -> Iterator[dict[str, Any]]:
     board = board.assign(distance=_distances(board))
     boxes, targets = sorted(board["black_box"].unique()), board["target"].nunique()
     sizes = {"n_targets": targets, "n_boxes": len(boxes), "expected": targets * len(boxes)}
@@ -129,7 +130,7 @@ def complete_mean(values: pd.Series, expected: int) -> float:
     return float(numbers.mean()) if expected and len(numbers) == expected and numbers.notna().all() else math.nan
 
 
-def photo_ids(cells: pd.DataFrame, records: dict[str, CellRecords] | None, objective: str) -> set[str]:
+def photo_ids(cells: pd.DataFrame, records: dict[str, Records] | None, objective: str) -> set[str]:
     """The different photos that are in the rates of an objective in these rows' cells; none without records."""
     photos: set[str] = set()
     for run_id in cells["run_id"].unique() if records else []:
@@ -161,7 +162,7 @@ SAME = ("psnr", "ssim", "lpips", "distance", "distance_name", "seconds_per_image
         "n_undetected", "n_failed", "n_unusable", "n_targets", "n_boxes")  # fmt: skip
 
 
-def wide_table(table: pd.DataFrame, records: dict[str, CellRecords] | None = None) -> pd.DataFrame:
+def wide_table(table: pd.DataFrame, records: dict[str, Records] | None = None) -> pd.DataFrame:
     """Method × black box at the headline FAR: PSR in per cent, over targets; averages, quality, cost; white box apart.
 
     Means, counts and intervals (``psr_low BOX``, ``average psr_low`` …) are those of `average_methods`: missing cells

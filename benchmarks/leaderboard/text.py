@@ -10,10 +10,11 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from benchmarks.console import markdown_table, wide_console
-from benchmarks.leaderboard.averages import wide_table
+from benchmarks.console import markdown_table
+from benchmarks.leaderboard.averages import RATES, wide_table
 from benchmarks.leaderboard.reported import BOTH
-from benchmarks.results.table import BOARD, HEADLINE_FAR, RATES, TASK, long_table, method_names
+from benchmarks.results.scoring import HEADLINE_FAR
+from benchmarks.results.table import BOARD, TASK, long_table, method_names
 from facecloak.io import to_csv, write_bytes
 
 HEADS = dict(zip(RATES, ("average", "(clean)", "dodging", "(clean)"), strict=True))
@@ -117,7 +118,7 @@ def wide_csv(wide: pd.DataFrame) -> bytes:
     return to_csv(wide.replace({"psnr": {math.inf: "identical"}}))
 
 
-def print_leaderboard(table: pd.DataFrame) -> None:
+def terminal_table(table: pd.DataFrame) -> Table:
     """The wide table of a run, for people; without intervals, as in `write_leaderboard`."""
     wide = wide_table(table)
     (first, *others), lines = lines_of(columns(wide))
@@ -127,7 +128,7 @@ def print_leaderboard(table: pd.DataFrame) -> None:
         view.add_column(head, justify="right", overflow="fold")
     for line in lines:
         view.add_row(*line)
-    wide_console().print(view)
+    return view
 
 
 def summary(rows: list[dict[str, Any]]) -> str:

@@ -29,7 +29,7 @@ class Tracker:
         FacecloakError: ``$WANDB_MODE`` is no mode.
     """
 
-    def __init__(self, out: Path, mode: Mode | None) -> None:
+    def __init__(self, out: Path, mode: Mode | None, images: bool = False) -> None:
         self.out, self.process = out, None
         self.mode = mode or os.environ.get("WANDB_MODE") or None
         if self.mode not in (*get_args(Mode), None):

@@ -93,9 +93,13 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--target", help="name of the target (default: the suite's first)")
     evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
     evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))
-    evaluate.add_argument("--out", type=Path, help="folder for scores.csv and records.jsonl")
-    evaluate.add_argument("--wandb", choices=("online", "offline", "disabled"), default="disabled", help="send what "
-                          "--out holds to Weights & Biases, pictures too (default: disabled)")  # fmt: skip
+    evaluate.add_argument("--as", dest="name", default="external", metavar="NAME", help="what the tool is called in "
+                          "tables (default: external)")  # fmt: skip
+    evaluate.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+    evaluate.add_argument("--out", type=Path, help="folder of a run, as of a benchmark (default: only print)")
+    evaluate.add_argument("--wandb", choices=("online", "offline", "disabled"), default="disabled", help="send scores "
+                          "to Weights & Biases (default: disabled)")  # fmt: skip
+    evaluate.add_argument("--wandb-images", action="store_true", help="send pictures, which show faces, too")
 
     calibrate = commands.add_parser("calibrate", help="compute verification thresholds from impostor pairs")
     calibrate.add_argument("suite", help="whose crop, photos and recognizers")

@@ -57,12 +57,9 @@ def _protect(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from benchmarks.harness.evaluate import evaluate_folders
+    from facecloak.cli.evaluate import evaluate
 
-    return evaluate_folders(
-        options.originals, options.protected, options.others, options.suite,
-        options.target, options.black_box, options.objective, options.out, options.wandb,
-    )  # fmt: skip
+    return evaluate(options)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
