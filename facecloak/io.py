@@ -146,17 +146,23 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise
 
 
-def remove_leftovers(folder: str | Path) -> None:
-    """Remove, at any depth, what processes that were killed inside `write_bytes` have left there.
+def leftovers(folder: str | Path) -> Iterator[Path]:
+    """What processes that were killed inside `write_bytes` have left there, at any depth.
 
-    A file that another process is writing stays: on this machine that is known from the process, and of another
-    machine (or where a new process has the number of the old one) a file is removed after a day.
+    A file that another process is writing is not one: on this machine that is known from the process, and of another
+    machine (or where a new process has the number of the old one) a file is left over after a day.
     """
     for parent, _, names in os.walk(folder):
         for name in names:
             file = Path(parent, name)
             if name.startswith(TEMPORARY) and _is_left_over(file):
-                file.unlink(missing_ok=True)
+                yield file
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove `leftovers`."""
+    for file in leftovers(folder):
+        file.unlink(missing_ok=True)
 
 
 def _machine() -> str:

@@ -1,58 +1,78 @@
-"""Whether cells tell the same of the photos that they share: which there are, and what no method changes in them."""
+"""What judgements must agree on to be in one table. Each rule yields (judgement's folder, FAR or None, problem)."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.results.records import REFERENCES, Record
+from benchmarks.results.records import SIDES, Record
+from benchmarks.results.schema import COLUMNS
+from benchmarks.results.store import Judgement
+from benchmarks.results.table import KEY, mixed
+
+TOLERANCE = 1e-4  # of a cosine that another machine measured
+PARTS = ("usable", *(f"compared with a photo of {side}" for side in SIDES))
+
+Placed = tuple[Path, float | None, str]
 
 
-def doubled(results: Mapping[Path, dict[str, Any]]) -> Iterator[tuple[Path, float, str]]:
-    """(folder, FAR, what is wrong) of each row that another cell has too: same cell, or same settings against it."""
+def doubled(judgements: Iterable[Judgement]) -> Iterator[Placed]:
+    """Rows that another judgement has too: of the same name, or of the same settings under the same judge."""
     seen: dict[tuple, Path] = {}
-    for folder, result in results.items():
-        for far, row in {row["far"]: row for row in result["rows"]}.items():
-            for key in (("run_id", row["run_id"], far), tuple(row[column] for column in KEY)):
+    for folder, rows in ((judgement.folder, judgement.rows) for judgement in judgements):
+        for far, row in {row["far"]: row for row in rows}.items():
+            for key in (("run_id", row["run_id"], far), tuple(row.get(column) for column in KEY)):
                 first = seen.setdefault(key, folder)
                 if first != folder:
-                    same = "run_id" if key[0] == "run_id" else "method, settings, objective, target and black box"
+                    same = "run_id" if key[0] == "run_id" else "method, settings, target, surrogates and judge"
                     yield folder, far, f"doubled: {first} has a row of the same {same}"
                     break
 
 
-def far_problems(results: Mapping[Path, dict[str, Any]]) -> Iterator[tuple[Path, None, str]]:
-    """(folder, None, what is wrong) of each cell whose FARs are not those of most others on its board."""
+def differing(judgements: Iterable[Judgement]) -> Iterator[Placed]:
+    """Judgements that differ from most in photos, weights or thresholds, of which a table must have one."""
+    rows = [row | {"folder": judgement.folder} for judgement in judgements for row in judgement.rows]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "folder"])
+    for name, column, rows in mixed(table):
+        usual = rows[column].mode(dropna=False).iloc[0]
+        same = rows[column].isna() if pd.isna(usual) else rows[column] == usual
+        other = rows[same].iloc[0]
+        for _, row in rows[~same].drop_duplicates(["folder"]).iterrows():
+            far = row["far"] if column == "threshold" else None
+            yield row["folder"], far, (
+                f"{column} is {row[column]}, in most other judgements of {name} it is {usual}, such as in "
+                f"{other['folder']} (n = {row['n_images']} and {other['n_images']}): they cannot be in one table"
+            )  # fmt: skip
+
+
+def far_problems(judgements: Iterable[Judgement]) -> Iterator[Placed]:
+    """Judgements whose FARs are not those of most others of their suite and objective."""
     boards: dict[tuple[str, str], dict[Path, tuple[float, ...]]] = {}
-    for folder, result in results.items():
-        board = boards.setdefault((result["rows"][0]["suite"], result["rows"][0]["objective"]), {})
-        board[folder] = tuple(sorted({row["far"] for row in result["rows"]}, reverse=True))
+    for judgement in judgements:
+        board = boards.setdefault((judgement.rows[0]["suite"], judgement.rows[0]["objective"]), {})
+        board[judgement.folder] = tuple(sorted({row["far"] for row in judgement.rows}, reverse=True))
     for name, board in sorted(boards.items()):
         counts = Counter(board.values())
         usual = max(counts, key=lambda fars: (counts[fars], len(fars)))
         for folder, fars in board.items():
             if fars != usual:
                 found, wanted = (", ".join(f"{far:g}" for far in each) for each in (fars, usual))
-                yield folder, None, f"has rows of FAR {found}, most other cells of {' '.join(name)} of {wanted}"
+                yield folder, None, f"has rows of FAR {found}, most other judgements of {' '.join(name)} of {wanted}"
 
 
-TOLERANCE = 1e-4  # of a cosine that another machine measured
-ABSENT = 9.0  # in place of a cosine
-PARTS = ("usable", *(f"compared with a photo of {side}" for side in REFERENCES))
-
-
-class Sources(NamedTuple):
-    """What a cell's records tell of N unprotected photos.
+class Photos(NamedTuple):
+    """What a judgement's records say of N unprotected photos.
 
     Attributes:
         names: N, ascending.
         states: (N,) whole numbers, with a bit for each of `PARTS`.
-        cosines: (N, 2) by the cell's black box, to target and self; `ABSENT` where there is none.
+        cosines: (N, 2) to target and self; NaN where there is none.
     """
 
     names: tuple[str, ...]
@@ -60,45 +80,48 @@ class Sources(NamedTuple):
     cosines: np.ndarray
 
 
-def describe_sources(records: list[Record], black_box: str) -> Sources:
+def describe_photos(records: Sequence[Record]) -> Photos:
     """Records of the right form; of two of one name the last."""
     by_name = {sys.intern(record["id"]): record for record in records}
     names = tuple(sorted(by_name))
-    states, cosines = np.zeros(len(names), np.int8), np.full((len(names), len(REFERENCES)), ABSENT)
+    states, cosines = np.zeros(len(names), np.int8), np.full((len(names), len(SIDES)), np.nan)
     for place, name in enumerate(names):
         record = by_name[name]
-        parts = (record["usable"], *(side in record["reference"] for side in REFERENCES))
+        parts = (record["usable"], *(side in record["reference"] for side in SIDES))
         states[place] = sum(there << bit for bit, there in enumerate(parts))
-        cosines[place] = [record["cosine_clean"][side].get(black_box, ABSENT) for side in REFERENCES]
-    return Sources(names, states, cosines)
+        clean = (record["cosine_clean"].get(side) for side in SIDES)
+        cosines[place] = [np.nan if cosine is None else cosine for cosine in clean]
+    return Photos(names, states, cosines)
 
 
-def source_problems(rows: Mapping[Path, dict[str, Any]], told: Mapping[Path, Sources]) -> Iterator[tuple[Path, str]]:
-    """(folder, what is wrong) of each cell that tells something else than most of its suite, objective and target.
+def photo_problems(judgements: Iterable[Judgement], photos: Mapping[Path, Photos]) -> Iterator[Placed]:
+    """Judgements that say something else of unprotected photos than most of the same suite, objective and target.
 
     Args:
-        rows: the first row of each cell.
-        told: of the same cells.
+        photos: folder of a judgement → what its records say; judgements without are left out.
     """
-    for name, folders in _groups(rows, ("suite", "objective", "target")):
-        # of as many cells each, those with more photos: what is left out is what failed
-        counts = Counter(told[folder].names for folder in folders)
+    judgements = [judgement for judgement in judgements if judgement.folder in photos]
+    for name, folders in _groups(judgements, ("suite", "objective", "target")):
+        # of as many judgements each, those with more photos: what is left out is what failed
+        counts = Counter(photos[folder].names for folder in folders)
         usual = max(counts, key=lambda names: (counts[names], len(names)))
-        same = [folder for folder in folders if told[folder].names == usual]
+        same = [folder for folder in folders if photos[folder].names == usual]
         for folder in folders:
-            names = {*told[folder].names}
+            names = {*photos[folder].names}
             for these, verb in ((sorted({*usual} - names), "lacks"), (sorted(names - {*usual}), "has")):
                 if these:
-                    yield folder, f"records.jsonl {verb} {_few(these)}, other than most cells of {name}: {same[0]}"
-        yield from _state_problems(name, same, told)
-    for name, folders in _groups(rows, ("suite", "objective", "target", "black_box")):
-        yield from _cosine_problems(name, folders, told)
+                    yield folder, None, (
+                        f"records.jsonl {verb} {_few(these)}, other than most judgements of {name}: {same[0]}"
+                    )  # fmt: skip
+        yield from _state_problems(name, same, photos)
+    for name, folders in _groups(judgements, ("suite", "objective", "target", "countermeasure", "black_box")):
+        yield from _cosine_problems(name, folders, photos)
 
 
-def _groups(rows: Mapping[Path, dict[str, Any]], columns: tuple[str, ...]) -> list[tuple[str, list[Path]]]:
+def _groups(judgements: Iterable[Judgement], columns: tuple[str, ...]) -> list[tuple[str, list[Path]]]:
     groups = defaultdict(list)
-    for folder, row in rows.items():
-        groups[tuple(row[column] for column in columns)].append(folder)
+    for judgement in judgements:
+        groups[tuple(judgement.rows[0][column] for column in columns)].append(judgement.folder)
     return [(" ".join(key), folders) for key, folders in sorted(groups.items())]
 
 
@@ -106,34 +129,31 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _state_problems(name: str, folders: list[Path], told: Mapping[Path, Sources]) -> Iterator[tuple[Path, str]]:
-    states = np.stack([told[folder].states for folder in folders])
+def _state_problems(name: str, folders: list[Path], photos: Mapping[Path, Photos]) -> Iterator[Placed]:
+    states = np.stack([photos[folder].states for folder in folders])
     counts = np.stack([(states == state).sum(axis=0) for state in range(2 ** len(PARTS))])
-    usual = len(counts) - 1 - counts[::-1].argmax(axis=0)  # of as many cells each, what leaves out less
+    usual = len(counts) - 1 - counts[::-1].argmax(axis=0)  # of as many judgements each, what leaves out less
     for folder, own in zip(folders, states, strict=True):
         for bit, part in enumerate(PARTS):
             for there, verb in ((1, "not "), (0, "")):
                 wrong = np.flatnonzero((usual >> bit & 1 == there) & (own >> bit & 1 != there))
                 if len(wrong):
-                    these = _few([told[folder].names[place] for place in wrong])
-                    yield folder, f"{these}: {verb}{part}, other than in most cells of {name}"
+                    these = _few([photos[folder].names[place] for place in wrong])
+                    yield folder, None, f"{these}: {verb}{part}, other than in most judgements of {name}"
 
 
-def _cosine_problems(name: str, folders: list[Path], told: Mapping[Path, Sources]) -> Iterator[tuple[Path, str]]:
-    """Of cells with the same photos; a cosine that one has and another has not is told of by its photo's state."""
-    for names in {told[folder].names: None for folder in folders}:
-        same = [folder for folder in folders if told[folder].names == names]
-        cosines = np.stack([told[folder].cosines for folder in same])
-        there = cosines != ABSENT
-        usual = np.quantile(cosines, 0.5, axis=0, method="lower")
-        wrong = there & (usual != ABSENT) & (abs(cosines - usual) > TOLERANCE)
+def _cosine_problems(name: str, folders: list[Path], photos: Mapping[Path, Photos]) -> Iterator[Placed]:
+    """Of judgements with the same photos; that a cosine is missing in some of them is a matter of the photo's state."""
+    for names in {photos[folder].names: None for folder in folders}:
+        same = [folder for folder in folders if photos[folder].names == names]
+        cosines = np.stack([photos[folder].cosines for folder in same])
+        # the lower median, a value that was measured: NaN are sorted to the end
+        middle = np.maximum((~np.isnan(cosines)).sum(axis=0) - 1, 0) // 2
+        usual = np.take_along_axis(np.sort(cosines, axis=0), middle[None], axis=0)[0]
+        wrong = abs(cosines - usual) > TOLERANCE
         for folder, own, marks in zip(same, cosines, wrong, strict=True):
             for place, side in np.argwhere(marks)[:1]:
-                yield (
-                    folder,
-                    f"cosine_clean of {names[place]} to {REFERENCES[side]} is {own[place, side]:g}, in most other "
-                    f"cells of {name} it is {usual[place, side]:g} ({marks.sum()} of {marks.size} cosines)",
-                )
-
-
-KEY = ("suite", "method", "settings_hash", "objective", "target", "black_box", "white_box", "far")
+                yield folder, None, (
+                    f"cosine_clean of {names[place]} to {SIDES[side]} is {own[place, side]:g}, in most other "
+                    f"judgements of {name} it is {usual[place, side]:g} ({marks.sum()} of {marks.size} cosines)"
+                )  # fmt: skip

@@ -1,30 +1,33 @@
-"""`facecloak leaderboard --check`: whether results hold what they say, as far as their files can tell."""
+"""`facecloak leaderboard --check`: whether results hold what they say, as far as their files can show."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pandas as pd
-from tqdm import tqdm
-
-from benchmarks.check.between import Sources, describe_sources, doubled, far_problems, source_problems
-from benchmarks.check.images import image_problems
-from benchmarks.check.provenance import key_problems
+from benchmarks.check.between import Photos, describe_photos, differing, doubled, far_problems, photo_problems
+from benchmarks.check.images import Pictures, picture_problems, read_pictures, unknown_files
+from benchmarks.check.provenance import judgement_problems, protection_form, protection_problems
 from benchmarks.check.records import record_problems
-from benchmarks.check.rows import result_problems, rows_problems
-from benchmarks.console import progress
+from benchmarks.check.rows import form_problems, rows_problems
 from benchmarks.results.records import check_records
 from benchmarks.results.schema import Problem
-from benchmarks.results.store import find_cells, read_result
-from benchmarks.results.table import mixed
+from benchmarks.results.store import Judgement, find_protections, judgements_of, read_judgement, read_protection
 from facecloak.errors import FacecloakError
+
+UNREADABLE = (FacecloakError, OSError, RecursionError)
 
 
 class Finding(NamedTuple):
-    """Something wrong: in which cell, in which row of it (None: in all, or none), and what."""
+    """Something wrong.
+
+    Attributes:
+        folder: of the judgement or of the protection.
+        far: of the row; None for all rows, or none.
+        text: what is wrong.
+    """
 
     folder: Path
     far: float | None
@@ -37,86 +40,87 @@ class Finding(NamedTuple):
         return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
-def check(runs: list[Path]) -> int:
-    """Print every finding and their number.
+@dataclass
+class Checked:
+    """What has been looked at so far.
 
-    Returns:
-        0 without a finding, 1 with one.
+    Attributes:
+        protections, judgements: their numbers.
+        sound: judgements whose rows have the right form.
+        photos: judgement's folder → what its records say of unprotected photos, where those have the right form.
+    """
+
+    protections: int = 0
+    judgements: int = 0
+    sound: list[Judgement] = field(default_factory=list)
+    photos: dict[Path, Photos] = field(default_factory=dict)
+
+
+def findings(
+    runs: Sequence[Path],
+    checked: Checked | None = None,
+    show: Callable[[Iterable[Path]], Iterable[Path]] = iter,
+) -> Iterator[Finding]:
+    """What is wrong in each protection and its judgements, then between judgements.
+
+    Args:
+        runs: folders of runs, or folders of such folders.
+        checked: filled with what was looked at.
+        show: wraps the protections while they are checked, to show how far that is.
 
     Raises:
-        FacecloakError: as `find_cells`.
+        FacecloakError: as `find_protections`.
     """
-    folders = find_cells(runs)
-    count = 0
-    for finding in findings(folders):
-        tqdm.write(str(finding))
-        count += 1
-    if count:
-        print(f"{count} findings in {len(folders)} cells", file=sys.stderr)
-        return 1
-    print(f"{len(folders)} cells: rows, records and images agree, and may stand in one table.")
-    return 0
-
-
-def findings(folders: list[Path]) -> Iterator[Finding]:
-    """What is wrong in each cell, then between them."""
-    sound: dict[Path, dict[str, Any]] = {}
-    told: dict[Path, Sources] = {}
-    for folder in progress(folders, desc="checking", unit="cell"):
+    checked = Checked() if checked is None else checked
+    for protection in show(find_protections(runs)):
+        checked.protections += 1
         try:
-            for problem in _cell_problems(folder, sound, told):
+            yield from _protection_findings(protection, checked)
+        except UNREADABLE as error:  # the others are checked all the same
+            yield Finding(protection, None, f"cannot be checked: {error}")
+    for rule in (doubled, differing, far_problems):
+        yield from (Finding(*each) for each in rule(checked.sound))
+    yield from (Finding(*each) for each in photo_problems(checked.sound, checked.photos))
+
+
+def _protection_findings(protection: Path, checked: Checked) -> Iterator[Finding]:
+    about = read_protection(protection)
+    judgements, problems = judgements_of(protection), [*protection_form(about)]
+    if not problems and not judgements:
+        problems = ["not complete: nobody has judged its pictures"]
+    if problems:  # all other rules rely on that form
+        yield from (Finding(protection, None, problem) for problem in problems)
+        return
+    pictures, problems = read_pictures(protection, about["surrogates"])
+    problems += protection_problems(protection, about)
+    yield from (Finding(protection, None, problem) for problem in problems)
+    for problem in picture_problems(protection, pictures, about["suite"], about["image_size"]):
+        yield Finding(protection, None, problem)
+    for problem in unknown_files(protection, judgements):
+        yield Finding(protection, None, problem)
+    for folder in judgements:
+        checked.judgements += 1
+        try:
+            for problem in _judgement_problems(folder, pictures, checked):
                 yield Finding(folder, *problem)
-        except (FacecloakError, OSError, RecursionError) as error:  # the others are checked all the same
+        except UNREADABLE as error:
             yield Finding(folder, None, f"cannot be checked: {error}")
-    yield from (Finding(*each) for each in doubled(sound))
-    yield from _mixed(sound)
-    yield from (Finding(*each) for each in far_problems(sound))
-    rows = {folder: sound[folder]["rows"][0] for folder in told}
-    yield from (Finding(folder, None, problem) for folder, problem in source_problems(rows, told))
-    older = sum("key_of" not in result["provenance"] for result in sound.values())
-    if older:
-        print(
-            f"{older} cells were made before `key_of` was kept: whether they are white boxes could not be checked in "
-            "full. That is no finding.",
-            file=sys.stderr,
-        )
 
 
-def _cell_problems(folder: Path, sound: dict[Path, dict[str, Any]], told: dict[Path, Sources]) -> Iterator[Problem]:
-    """Adds the cell to ``sound`` if its rows, and to ``told`` if its records too have the right form."""
-    result = read_result(folder)
-    if result is None:
-        yield None, "not complete: there is no cell.json"
+def _judgement_problems(folder: Path, pictures: Pictures, checked: Checked) -> Iterator[Problem]:
+    judgement = read_judgement(folder)
+    if judgement is None:
+        yield None, "not complete: there is no judgement.json"
         return
-    problems = [*result_problems(result, folder.name)]
+    problems = [*form_problems(judgement.rows)]
     yield from problems
-    if problems:  # what else reads it relies on its form
+    if problems:  # all other rules rely on that form
         return
-    sound[folder] = result
-    yield from rows_problems(result)
-    yield from key_problems(result)
+    checked.sound.append(judgement)
+    yield from rows_problems(judgement.rows)
+    yield from judgement_problems(judgement)
     records, problems = check_records(folder)
     yield from problems
     if not problems:
-        row = result["rows"][0]
-        told[folder] = describe_sources(records, row["black_box"])
-        yield from record_problems(result, records)
-        yield from image_problems(folder, records, row["image_size"])
-
-
-def _mixed(sound: dict[Path, dict[str, Any]]) -> Iterator[Finding]:
-    """The cells that differ from most in what a table must have one of."""
-    table = pd.DataFrame([row | {"folder": folder} for folder, result in sound.items() for row in result["rows"]])
-    if table.empty:
-        return
-    for name, column, rows in mixed(table):
-        usual = rows[column].mode(dropna=False).iloc[0]
-        same = rows[column].isna() if pd.isna(usual) else rows[column] == usual
-        other = rows[same].iloc[0]
-        for _, row in rows[~same].drop_duplicates(["folder"]).iterrows():
-            far = row["far"] if column == "threshold" else None
-            yield Finding(
-                row["folder"], far,
-                f"{column} is {row[column]}, in most other cells of {name} it is {usual}, such as in "
-                f"{other['folder']} (n = {row['n_images']} and {other['n_images']}): they may not stand in one table",
-            )  # fmt: skip
+        checked.photos[folder] = describe_photos(records)
+        yield from record_problems(judgement, records, pictures)

@@ -1,79 +1,208 @@
-"""Whether a cell's images are those of its records. Each rule yields (None, what is wrong)."""
+"""Whether a protection's pictures are those of its outcomes and measurements. Each rule yields what is wrong."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from benchmarks.check.records import was_made
-from benchmarks.results.records import Record
-from benchmarks.results.schema import Problem
+from benchmarks.check.quality import psnr, ssim
+from benchmarks.check.rows import is_number
+from benchmarks.results.distances import FILE, read_features
+from benchmarks.results.records import LARGEST, is_photo_name
+from benchmarks.results.store import sources_folder
 from facecloak.errors import FacecloakError
-from facecloak.io import read_image, read_json, sha256
-from facecloak.metrics.quality import psnr, ssim
+from facecloak.io import TEMPORARY, leftovers, read_image, read_json, sha256
 
-TOLERANCE = 1e-6  # dB, and of SSIM: another machine may round another way
+TOLERANCE = 1e-6  # of PSNR and SSIM, relative: torchmetrics has a constant of PSNR in 32 bits only
+FILES = {"protection.json", "training.json", "measured.json", FILE, "images", "outcomes", "judgements"}
+JUDGEMENT_FILES = {"records.jsonl", "judgement.json"}
 
 
-def image_problems(folder: Path, records: list[Record], side: int) -> Iterator[Problem]:
-    """Every image that the records tell of is there, as its outcome says, and no other.
+class Pictures(NamedTuple):
+    """What a protection's files say of its pictures; only what has the right form.
+
+    Attributes:
+        outcomes: photo → content of its outcome.
+        damaged: photos whose outcome has not.
+        measured: photo → its entry in measured.json; None if that file is missing or damaged.
+    """
+
+    outcomes: dict[str, dict[str, Any]]
+    damaged: set[str]
+    measured: dict[str, dict[str, Any]] | None
+
+    @property
+    def made(self) -> list[str]:
+        """The photos of which there is a picture."""
+        return [name for name, outcome in self.outcomes.items() if outcome["error"] is None]
+
+
+def read_pictures(folder: Path, surrogates: list[str]) -> tuple[Pictures, list[str]]:
+    """What a protection's outcomes and measured.json say, and what is wrong with their form."""
+    outcomes, damaged, problems = {}, set(), []
+    for path in sorted((folder / "outcomes").glob("*.json")):
+        if path.name.startswith("."):
+            continue  # not a photo's name: found as an unknown file
+        outcome, problem = _read(path, f"outcomes/{path.name}")
+        problem = problem or _outcome_problem(outcome, path.stem)
+        if problem:
+            damaged.add(path.stem)
+            problems.append(f"outcomes/{path.name}: {problem}")
+        else:
+            outcomes[path.stem] = outcome
+    content, problem = _read(folder / "measured.json", "measured.json")
+    problem = problem or _measured_problem(content, surrogates)
+    if problem:
+        return Pictures(outcomes, damaged, None), [*problems, f"measured.json: {problem}"]
+    return Pictures(outcomes, damaged, {image["id"]: image for image in content["images"]}), problems
+
+
+def _read(path: Path, name: str) -> tuple[Any, str | None]:
+    try:
+        return read_json(path), None
+    except FacecloakError as error:
+        return None, str(error).removeprefix(f"{path}: ")
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+
+
+def _outcome_problem(outcome: Any, name: str) -> str | None:
+    if not isinstance(outcome, dict):
+        return f"it is {outcome!r:.80}, not an outcome"
+    if outcome.get("id") != name or not is_photo_name(name):
+        return f"id is {outcome.get('id')!r:.80}, not its name"
+    for part, kinds in {"error": (str, type(None)), "png_sha256": (str, type(None)), "made_by": (str, type(None)),
+                        "seconds": (int, float, type(None))}.items():  # fmt: skip
+        if type(outcome.get(part)) not in kinds:
+            return f"{part} is {outcome.get(part)!r:.80}"
+    return None if "error" in outcome else "it does not say whether there was an error"
+
+
+def _measured_problem(content: Any, surrogates: list[str]) -> str | None:
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list):
+        return "it holds no images"
+    for image in images:
+        name = image.get("id") if isinstance(image, dict) else None
+        if not isinstance(name, str):
+            return f"an image is {image!r:.80}"
+        for part, optional in (("psnr", True), ("ssim", False), ("lpips", True)):
+            if not is_number(image.get(part)) and not (optional and image.get(part) is None):
+                return f"{name}: {part} is {image.get(part)!r:.80}, not a number"
+        if not isinstance(image.get("identical"), bool) or image["identical"] != (image.get("psnr") is None):
+            return f"{name}: psnr is {image.get('psnr')}, identical is {image.get('identical')!r:.80}"
+        seen = image.get("surrogates", {})
+        if not isinstance(seen, dict) or not set(seen) <= set(surrogates):
+            return f"{name}: surrogates is {seen!r:.80}, not of {'+'.join(surrogates)!r}"
+        for surrogate, pair in seen.items():
+            if not _are_cosines(pair):
+                return f"{name}: the cosines by {surrogate} are {pair!r:.80}, not two in -1 to 1"
+    names = Counter(image["id"] for image in images)
+    twice = next((name for name, times in names.items() if times > 1), None)
+    return f"it has {twice} {names[twice]} times" if twice is not None else None
+
+
+def _are_cosines(pair: Any) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(is_number(each) and abs(each) <= LARGEST for each in pair)
+
+
+def picture_problems(folder: Path, pictures: Pictures, suite: str, side: int) -> Iterator[str]:
+    """Every picture is there, as its outcome and its measurements say, and no other.
 
     PSNR and SSIM are computed again where the run kept the source.
 
     Args:
-        side: of the square that every image must be, in pixels.
+        folder: of the protection.
+        side: of the square that every picture must be, in pixels.
     """
-    made = {record["id"]: record for record in records if was_made(record)}
-    finished = {record["id"] for record in records if record["usable"]}  # a failed image has an outcome and no picture
-    for kind, suffix, wanted in (("images", ".png", {*made}), ("outcomes", ".json", finished)):
-        there = {path.name for path in (folder / kind).iterdir()} if (folder / kind).is_dir() else set()
-        wanted = {name + suffix for name in wanted}
-        for name in sorted(wanted - there):
-            yield None, f"{kind}/{name} is missing, though there is a record of it"
-        for name in sorted(there - wanted):
-            yield None, f"{kind}/{name} is there, and no record tells of it"
-    for name, record in made.items():
-        if (folder / "images" / f"{name}.png").is_file() and (folder / "outcomes" / f"{name}.json").is_file():
-            yield from ((None, problem) for problem in _picture_problems(folder, record, side))
+    yield from _set_problems(folder, pictures)
+    for name in pictures.made:
+        path = folder / "images" / f"{name}.png"
+        source = sources_folder(folder.parents[1], suite) / f"{name}.png"
+        if path.is_file():
+            measured = (pictures.measured or {}).get(name)
+            yield from _picture_problems(path, source, pictures.outcomes[name], measured, side)
+    yield from _feature_problems(folder, pictures)
 
 
-def _picture_problems(folder: Path, record: Record, side: int) -> Iterator[str]:
-    name = record["id"]
-    picture, source = folder / "images" / f"{name}.png", folder.parents[1] / "sources" / f"{name}.png"
+def _set_problems(folder: Path, pictures: Pictures) -> Iterator[str]:
+    """Outcomes, pictures and measurements are of the same photos."""
+    wanted, there = {f"{name}.png" for name in pictures.made}, _names_in(folder / "images")
+    for name in sorted(wanted - there):
+        yield f"images/{name} is missing, though its outcome says that it was made"
+    for name in sorted(there - wanted - {f"{name}.png" for name in pictures.damaged}):
+        if not name.startswith(TEMPORARY):
+            yield f"images/{name} is there, but no outcome says that it was made"
+    if pictures.measured is not None:
+        made, measured = {*pictures.made}, {*pictures.measured}
+        yield from (f"measured.json has no measurements of {name}" for name in sorted(made - measured))
+        yield from (
+            f"measured.json has {name}, of which no picture was made"
+            for name in sorted(measured - made - pictures.damaged)
+        )
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _picture_problems(
+    path: Path, source: Path, outcome: dict[str, Any], measured: dict[str, Any] | None, side: int
+) -> Iterator[str]:
+    place = f"images/{path.name}"
     try:
-        outcome: Any = read_json(folder / "outcomes" / f"{name}.json")
+        if (found := sha256(path)) != outcome.get("png_sha256"):
+            yield f"{place} has SHA-256 {found}, its outcome says {outcome.get('png_sha256')}"
+            return
+        picture = read_image(path)
+        photo = read_image(source) if source.is_file() else None
     except FacecloakError as error:
         yield str(error)
         return
-    outcome, found = outcome if isinstance(outcome, dict) else {}, sha256(picture)
-    if outcome.get("error") is not None:
-        yield f"outcomes/{name}.json tells of an error ({outcome['error']}), the record of none"
-    if outcome.get("png_sha256") != found:
-        yield f"images/{name}.png has SHA-256 {found}, outcomes/{name}.json says {outcome.get('png_sha256')}"
+    except OSError as error:
+        yield f"{place} cannot be read ({error.strerror})"
         return
-    pixels = []
-    for path in (picture, source) if source.is_file() else (picture,):
-        try:
-            pixels.append(read_image(path))
-        except FacecloakError as error:
-            yield str(error)
+    for name, image in ((place, picture), (str(source), photo)):
+        if image is not None and image.shape != (side, side, 3):
+            yield f"{name} has {image.shape[1]}×{image.shape[0]} pixels, image_size is {side}"
             return
-        if pixels[-1].shape != (side, side, 3):
-            yield f"{path} has {pixels[-1].shape[1]}×{pixels[-1].shape[0]} pixels, image_size is {side}"
-            return
-    if len(pixels) == 2:
-        yield from _quality_problems(record, *pixels, source)
+    if photo is not None and measured is not None:
+        yield from (f"{place}: {problem} against {source}" for problem in _quality_problems(measured, picture, photo))
 
 
-def _quality_problems(record: Record, picture: np.ndarray, photo: np.ndarray, source: Path) -> Iterator[str]:
-    pair = [torch.tensor(image).permute(2, 0, 1)[None] for image in (picture, photo)]
-    values = {"psnr": float(psnr(*pair)), "ssim": float(ssim(*pair))}
-    for name, value in values.items():
-        stored = math.inf if record.get(name) is None else record[name]  # the PSNR of identical images
-        if value != stored and not abs(value - stored) <= TOLERANCE:
-            yield f"images/{record['id']}.png: {name} is {record.get(name)}, against {source} it is {value}"
+def _quality_problems(measured: dict[str, Any], picture: np.ndarray, photo: np.ndarray) -> Iterator[str]:
+    for name, value in {"psnr": psnr(picture, photo), "ssim": ssim(picture, photo)}.items():
+        stored = math.inf if measured[name] is None else measured[name]  # the PSNR of identical images
+        if not math.isclose(value, stored, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            yield f"{name} is {measured[name]} in measured.json, and {value}"
+
+
+def _feature_problems(folder: Path, pictures: Pictures) -> Iterator[str]:
+    try:
+        features = read_features(folder)
+    except FacecloakError as error:
+        yield str(error)
+        return
+    if features is not None and len(features.protected) != len(pictures.made):
+        yield f"{FILE} has features of {len(features.protected)} pictures, {len(pictures.made)} were made"
+
+
+def unknown_files(folder: Path, judgements: Iterable[Path]) -> Iterator[str]:
+    """Files of a protection that are not results: what a killed process has left, and what is not ours.
+
+    A file that another process is writing is neither. Pictures without an outcome are another rule.
+    """
+    yield from (f"{path.relative_to(folder)} is left over of a killed process" for path in leftovers(folder))
+    expected = {folder / name for name in FILES} | {
+        judgement / name for judgement in judgements for name in JUDGEMENT_FILES
+    }
+    expected |= {part for judgement in judgements for part in (judgement, judgement.parent)}
+    for path in sorted([*folder.iterdir(), *(folder / "outcomes").glob("*"), *(folder / "judgements").rglob("*")]):
+        is_outcome = path.parent.name == "outcomes" and path.suffix == ".json" and not path.name.startswith(".")
+        if path not in expected and not is_outcome and not path.name.startswith(TEMPORARY):
+            yield f"{path.relative_to(folder)} is not a file of results"

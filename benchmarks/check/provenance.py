@@ -1,39 +1,106 @@
-"""Whether a cell's rows name what its key was made of; its folder is called by the key."""
+"""Whether a protection is what its name and key say, and a judgement one of it. Each rule yields (FAR, problem)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results.schema import Problem
+from benchmarks.results.store import Judgement, file_name, protection_of, run_id
+from facecloak.config import far_key, settings_hash
 from facecloak.io import sha256_json
 
+FORM = {"key": str, "key_of": dict, "method": str, "preset": str, "settings": dict, "settings_hash": str, "suite": str,
+        "image_size": int, "objective": str, "target": str, "surrogates": list, "weights": dict}  # fmt: skip
+# columns of a row that are copied from protection.json
+COPIED = ("suite", "dataset", "image_size", "method", "preset", "settings_hash", "seed", "objective", "target")
 
-def key_problems(result: dict[str, Any]) -> Iterator[Problem]:
-    """Compare the first row, whose form is right, with provenance's ``key_of``; cells of earlier versions have none."""
-    row, provenance = result["rows"][0], result["provenance"]
-    made_of = provenance.get("key_of")
-    if made_of is None:
-        return
-    if not isinstance(made_of, dict):
-        yield None, f"provenance's key_of is {made_of!r:.80}"
-        return
-    if (found := sha256_json(made_of)) != provenance.get("key"):
-        yield None, f"provenance's key is {provenance.get('key')}, of its key_of it is {found}"
-    weights = provenance["weights"] if isinstance(provenance.get("weights"), dict) else {}
-    surrogates = row["surrogates"].split("+") if row["surrogates"] else []
-    wanted = {
-        "suite": [row["suite"], row["image_size"]],
-        "method": [row["method"], provenance.get("settings")],
-        "objective": row["objective"],
-        "target": [row["target"]],
-        "black_box": [row["black_box"], row["white_box"]],
-        "surrogates": [[name, weights.get(name)] for name in surrogates],
+
+def protection_form(about: dict[str, Any]) -> Iterator[str]:
+    """Whether the content of a protection.json has its form; all other rules rely on that."""
+    for part, kind in FORM.items():
+        if type(about.get(part)) is not kind:
+            yield f"protection.json: {part} is {about.get(part)!r:.80}, not {_called(kind)}"
+    names = about.get("surrogates")
+    if isinstance(names, list) and not all(isinstance(name, str) for name in names):
+        yield f"protection.json: surrogates is {names!r:.80}, not a list of names"
+
+
+def _called(kind: type) -> str:
+    return {str: "a text", int: "a whole number", dict: "a mapping", list: "a list of names"}[kind]
+
+
+def protection_problems(folder: Path, about: dict[str, Any]) -> Iterator[str]:
+    """Whether a protection's folder, key and description agree."""
+    key, key_of = sha256_json(about["key_of"]), about["key_of"]
+    if key != about["key"]:
+        yield f"protection.json: key is {about['key']}, its key_of gives {key}"
+    name = f"{file_name(about['method'])}_{file_name(about['target'])}_{about['key'][:12]}"
+    if folder.name != name:
+        yield f"the folder is called {folder.name}, its protection.json says {name}"
+    if (found := settings_hash(about["settings"])) != about["settings_hash"]:
+        yield f"protection.json: settings_hash is {about['settings_hash']}, its settings give {found}"
+    if sorted(about["weights"]) != sorted(about["surrogates"]):
+        names = [", ".join(sorted(about[part])) for part in ("weights", "surrogates")]
+        yield f"protection.json: weights are of {names[0] or 'nobody'}, surrogates are {names[1] or 'nobody'}"
+    described = {
+        "suite": [about["suite"], about["image_size"]],
+        "method": [about["method"], about["settings"]],
+        "objective": about["objective"],
+        "target": [about["target"]],
+        "surrogates": [[name, about["weights"].get(name)] for name in about["surrogates"]],
     }
-    for part, value in wanted.items():
-        stored = made_of.get(part)
-        # what follows of these is in no row
-        if part in ("suite", "method", "target") and isinstance(stored, list):
-            stored = stored[: len(value)]
-        if stored != value:
-            yield None, f"{part} is {value}, the cell was made with {stored}: provenance's key_of says so"
+    for part, value in described.items():
+        made_of = key_of.get(part)
+        # what follows of these is only in the key
+        if part in ("suite", "method", "target") and isinstance(made_of, list):
+            made_of = made_of[: len(value)]
+        if made_of != value:
+            yield f"protection.json: {part} is {value!r:.200}, but its key_of says {made_of!r:.200}"
+
+
+def judgement_problems(judgement: Judgement) -> Iterator[Problem]:
+    """Whether rows of the right form name their protection, their folder and the thresholds that they are of."""
+    row, about, folder = judgement.rows[0], judgement.protection, judgement.folder
+    wanted = {column: about.get(column) for column in COPIED} | {
+        "surrogates": "+".join(about["surrogates"]), "protection": protection_of(folder).name,
+        "countermeasure": folder.parent.name, "black_box": folder.name, "run_id": run_id(folder),
+    }  # fmt: skip
+    for column, value in wanted.items():
+        if row.get(column) != value:
+            source = "protection.json" if column in (*COPIED, "surrogates") else "its folder"
+            yield None, f"{column} is {row.get(column)!r}, {source} says {value!r:.200}"
+    yield from ((None, problem) for problem in _box_problems(judgement))
+    yield from _threshold_problems(judgement)
+
+
+def _box_problems(judgement: Judgement) -> Iterator[str]:
+    """A judge that was attacked, under its own name or another, must be marked as a white box."""
+    row, weights = judgement.rows[0], judgement.protection["weights"]
+    judge, own = row["black_box"], row.get("weights_sha256")
+    twins = [name for name, sha256 in weights.items() if name != judge and own is not None and sha256 == own]
+    if judge in weights and not row["white_box"]:
+        yield f"white_box is false, but the judge {judge} is one of the surrogates {'+'.join(weights)}"
+    elif twins and not row["white_box"]:
+        yield f"white_box is false, but the surrogate {twins[0]} has the weights of the judge {judge}"
+    elif row["white_box"] and judge not in weights and not twins:
+        yield f"white_box is true, but the judge {judge} is none of the surrogates {'+'.join(weights)!r}"
+
+
+def _threshold_problems(judgement: Judgement) -> Iterator[Problem]:
+    row, thresholds = judgement.rows[0], judgement.provenance.get("thresholds")
+    if not isinstance(thresholds, dict) or not isinstance(thresholds.get("fars"), dict):
+        yield None, "judgement.json: the provenance has no thresholds"
+        return
+    judge = thresholds.get("weights_sha256")
+    if judge not in (None, row.get("weights_sha256")):
+        yield None, f"the thresholds are of weights {judge!r:.80}, the judge has {row.get('weights_sha256')}"
+    if thresholds.get("pairs") != row.get("threshold_source"):
+        source = thresholds.get("pairs")
+        yield None, f"threshold_source is {row.get('threshold_source')!r}, the provenance says {source!r:.80}"
+    for each in judgement.rows:
+        entry = thresholds["fars"].get(far_key(each["far"]))
+        stored = entry.get("threshold") if isinstance(entry, dict) else None
+        if stored != each["threshold"]:
+            yield each["far"], f"threshold is {each['threshold']}, the provenance's at this FAR is {stored!r:.80}"

@@ -1,4 +1,7 @@
-"""Whether a cell's rows follow from its per-image records. Each rule yields (FAR or None, what is wrong)."""
+"""Whether a judgement's records are of its protection's pictures, and its rows follow from them.
+
+Each rule yields (FAR or None, what is wrong).
+"""
 
 from __future__ import annotations
 
@@ -7,81 +10,121 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.results.records import REFERENCES, Record
-from benchmarks.results.schema import Problem, Row
-from benchmarks.results.scoring import success_rows
+from benchmarks.check.images import Pictures
+from benchmarks.results.records import SIDES, Record
+from benchmarks.results.schema import Problem
+from benchmarks.results.scoring import score, surrogate_rise
+from benchmarks.results.store import NO_COUNTERMEASURE, Judgement
 from facecloak.config import far_key
 
 TOLERANCE = 1e-9  # of a sum, which another version of a library may add up in another order
-MEANS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "seconds_per_image": "seconds"}  # column → of the records
+QUALITY = ("psnr", "ssim", "lpips", "identical")  # copied from measured.json into records
 
 
-def was_made(record: Record) -> bool:
-    """Whether there is a protected image of it."""
-    return record["usable"] and record["error"] is None
+def record_problems(judgement: Judgement, records: list[Record], pictures: Pictures) -> Iterator[Problem]:
+    """Number and names of the records, what they leave out, and all that is computed from them.
 
-
-def record_problems(result: dict[str, Any], records: list[Record]) -> Iterator[Problem]:
-    """Number and names of the records, what they leave out, and all that is computed from them."""
-    row = result["rows"][0]
+    Args:
+        judgement: with rows and a protection of the right form.
+        records: of the right form.
+    """
+    row = judgement.rows[0]
     if len(records) != row["n_images"]:
         yield None, f"n_images is {row['n_images']}, records.jsonl has {len(records)}"
     for name, times in Counter(record["id"] for record in records).items():
         if times > 1:
             yield None, f"records.jsonl has {name} {times} times"
+    # the target's test photo is there for all or for none
+    if len({"target" in record["reference"] for record in records if record["usable"]}) > 1:
+        yield None, "some records have a cosine to the target and some have none"
     for record in records:
-        yield from ((None, f"records.jsonl, {record['id']}: {problem}") for problem in _gaps(record, row["black_box"]))
-    for side in REFERENCES[:1]:  # the target's test photo is there for all or for none
-        if len({side in record["reference"] for record in records if record["usable"]}) > 1:
-            yield None, f"some records have a cosine to the {side} and some have none"
-    yield from _rate_problems(result, records)
-    yield from _mean_problems(row, records)
+        problems = [
+            *_gaps(record),
+            *_outcome_problems(record, pictures),
+            *_measured_problems(judgement, record, pictures),
+        ]
+        yield from ((None, f"records.jsonl, {record['id']}: {problem}") for problem in problems)
+    for name in sorted(set(pictures.outcomes) - {record["id"] for record in records if record["usable"]}):
+        yield None, f"outcomes/{name}.json is there, but no record is of it"
+    yield from _score_problems(judgement, records)
+    yield from ((None, problem) for problem in _constant_problems(judgement, pictures))
 
 
-def _gaps(record: Record, judge: str) -> Iterator[str]:
+def _was_made(record: Record) -> bool:
+    return record["usable"] and record.get("error") is None
+
+
+def _gaps(record: Record) -> Iterator[str]:
     """A cosine that is left out would take its image out of the rates."""
-    for side in REFERENCES:
-        for column, wanted in (("cosine_clean", record["usable"]), ("cosine", was_made(record) and record["detected"])):
-            wanted = wanted and side in record["reference"]
-            if wanted != (judge in record[column][side]):
-                yield f"{column} to {side} by {judge} {'is missing' if wanted else 'is there, and should not be'}"
-    if not record["usable"] and record["error"] is None:
+    for side in SIDES:
+        for column, measured in (
+            ("cosine_clean", record["usable"]),
+            ("cosine", _was_made(record) and record["detected"]),
+        ):
+            wanted = measured and side in record["reference"]
+            if wanted != (record[column].get(side) is not None):
+                yield f"{column} to {side} {'is missing' if wanted else 'is there, and should not be'}"
+    if not record["usable"] and record.get("error") is None:
         yield "not usable, and no error says why"
 
 
-def _rate_problems(result: dict[str, Any], records: list[Record]) -> Iterator[Problem]:
-    first, fars = result["rows"][0], {row["far"] for row in result["rows"]}
-    surrogates = first["surrogates"].split("+") if first["surrogates"] else []
+def _outcome_problems(record: Record, pictures: Pictures) -> Iterator[str]:
+    """Whether a record is of the picture that there is, or of its failure."""
+    if not record["usable"]:
+        return
+    outcome = pictures.outcomes.get(record["id"])
+    if outcome is None:
+        if record["id"] not in pictures.damaged:
+            yield f"the photo is usable, but outcomes/{record['id']}.json is missing"
+        return
+    for part in ("error", "seconds"):
+        if record.get(part) != outcome.get(part):
+            yield f"{part} is {record.get(part)!r}, in its outcome it is {outcome.get(part)!r}"
+
+
+def _measured_problems(judgement: Judgement, record: Record, pictures: Pictures) -> Iterator[str]:
+    """Whether a record copies what was measured of its picture, of which nothing may be left out."""
+    if pictures.measured is None:
+        return
+    measured = pictures.measured.get(record["id"], {}) if _was_made(record) else {}
+    for name in QUALITY:
+        if record.get(name) != measured.get(name):
+            yield f"{name} is {record.get(name)}, in measured.json it is {measured.get(name)}"
+    if not measured or judgement.rows[0]["countermeasure"] != NO_COUNTERMEASURE:
+        return  # the surrogates see the pictures as they were made
+    seen, surrogates = measured.get("surrogates", {}), judgement.protection["surrogates"]
+    wanted = {*surrogates} if record["detected"] and "target" in record["reference"] else set()
+    for name in sorted(wanted ^ {*seen}):
+        said = "has no cosines" if name in wanted else "has cosines, and should not have them,"
+        yield f"measured.json {said} by the surrogate {name}"
+    own = seen.get(judgement.rows[0]["black_box"])
+    stored = [record[column].get("target") for column in ("cosine_clean", "cosine")]
+    if own is not None and not all(map(_equal, stored, own)):
+        yield f"cosine_clean and cosine to target are {stored}, by the same recognizer as a surrogate they are {own}"
+
+
+def _score_problems(judgement: Judgement, records: list[Record]) -> Iterator[Problem]:
     # at the rows' own thresholds: that those are right is another rule
-    thresholds = {"fars": {far_key(row["far"]): {"threshold": row["threshold"]} for row in result["rows"]}}
-    computed = {
-        row["far"]: row
-        for row in success_rows(records, first["objective"], first["black_box"], surrogates, thresholds, [*fars])
-    }
-    for row in result["rows"]:
+    thresholds = {"fars": {far_key(row["far"]): {"threshold": row["threshold"]} for row in judgement.rows}}
+    fars = {row["far"] for row in judgement.rows}
+    computed = {row["far"]: row for row in score(records, judgement.rows[0]["objective"], thresholds, [*fars])}
+    for row in judgement.rows:
         for column, value in computed[row["far"]].items():
-            # of a method that attacks nothing the row does not say which recognizers are meant
-            if column == "cosine_rise_surrogates" and not surrogates:
-                continue
             if not _equal(row.get(column), value):
                 yield row["far"], f"{column} is {row.get(column)}, the records give {value}"
 
 
-def _mean_problems(row: Row, records: list[Record]) -> Iterator[Problem]:
-    made = [record for record in records if was_made(record)]
-    for column, of in MEANS.items():
-        values = [record[of] for record in made if record.get(of) is not None]
-        mean = sum(values) / len(values) if values else None
-        if not _equal(row.get(column), mean):
-            yield None, f"{column} is {row.get(column)}, the records give {mean}"
-    identical = sum(record.get("identical") is True for record in made)
-    if made and row.get("n_identical") != identical:
-        yield None, f"n_identical is {row.get('n_identical')}, the records give {identical}"
-    if row.get("n_fid") not in (None, len(made)):
-        yield None, f"n_fid is {row.get('n_fid')}, the records have {len(made)} protected images"
-    for record in made:
-        if record.get("ssim") is None or (record.get("psnr") is None) != (record.get("identical") is True):
-            yield None, f"records.jsonl, {record['id']}: ssim is missing, or psnr of an image that is not identical"
+def _constant_problems(judgement: Judgement, pictures: Pictures) -> Iterator[str]:
+    """What rows have from the protection's files and not from records."""
+    row = judgement.rows[0]
+    made_by = "; ".join(sorted({outcome.get("made_by") or "unknown" for outcome in pictures.outcomes.values()}))
+    if row.get("made_by") != made_by:
+        yield f"made_by is {row.get('made_by')!r}, the outcomes give {made_by!r}"
+    if pictures.measured is not None:
+        measured = {"images": [*pictures.measured.values()]}
+        rise = surrogate_rise(measured, judgement.protection["surrogates"])
+        if not _equal(row.get("cosine_rise_surrogates"), rise):
+            yield f"cosine_rise_surrogates is {row.get('cosine_rise_surrogates')}, measured.json gives {rise}"
 
 
 def _equal(stored: Any, computed: float | None) -> bool:

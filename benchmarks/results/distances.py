@@ -49,7 +49,7 @@ def read_features(protection: Path) -> Features | None:
     """A protection's features; None where they were not measured.
 
     Raises:
-        FacecloakError: the file is damaged.
+        FacecloakError: the file is damaged, or holds what is not finite.
     """
     path = protection / FILE
     if not path.is_file():
@@ -57,10 +57,24 @@ def read_features(protection: Path) -> Features | None:
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
-            return Features(file.get_tensor("protected"), file.get_tensor("sources"), about)
+            features = Features(file.get_tensor("protected"), file.get_tensor("sources"), about)
+        if not _has_form(features):
+            raise ValueError("not features of two sets of pictures")
+        return features
     except Exception as error:  # safetensors raises classes of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FacecloakError(f"{path}: damaged ({reason}). Delete it and judge the run again.") from None
+
+
+def _has_form(features: Features) -> bool:
+    sides, about = (features.protected, features.sources), features.about
+    return (
+        sides[0].ndim == 2
+        and sides[0].shape == sides[1].shape
+        and all(np.isfinite(side).all() for side in sides)
+        and isinstance(about, dict)
+        and [type(about.get(part)) for part in ("network", "convention", "is_fid")] == [str, str, bool]
+    )
 
 
 def pooled_distances(protections: Iterable[Path]) -> dict[str, Any]:

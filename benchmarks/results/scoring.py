@@ -41,7 +41,7 @@ def score(records: Sequence[Record], objective: str, thresholds: Mapping[str, An
 def _shared(records: Sequence[Record]) -> Row:
     """Counts and means that do not depend on the FAR."""
     usable = [record for record in records if record["usable"]]
-    made = [record for record in usable if record["error"] is None]
+    made = [record for record in usable if record.get("error") is None]
     means = {column: mean([record.get(field) for record in made]) for column, field in MEANS.items()}
     return means | {
         "cosine_rise_black_box": mean(to_columns(records).rise().tolist()),

@@ -84,15 +84,9 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _leaderboard(options: argparse.Namespace) -> int:
-    if options.check:
-        from benchmarks.check.findings import check
+    from facecloak.cli.leaderboard import leaderboard
 
-        return check(options.runs)
-    from benchmarks.leaderboard.board import write_board
-
-    write_board(options.runs, options.out)
-    print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
-    return 0
+    return leaderboard(options)
 
 
 def _list(options: argparse.Namespace) -> int:

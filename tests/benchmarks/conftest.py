@@ -20,7 +20,7 @@ def toys(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory) -> Path:
-    """A run of 12 cells written by hand; not to be changed."""
+    """A run of 12 judgements of 8 protections written by hand; not to be changed."""
     return write_run(tmp_path_factory.mktemp("sound"))
 
 
@@ -32,8 +32,8 @@ def run(sound, tmp_path) -> Path:
 
 @pytest.fixture
 def cell(run) -> Path:
-    """One of its cells: pgd, target 1, black box ada; its first photo, p10, has failed."""
-    (folder,) = run.glob("cells/pgd-default_1_ada_*")
+    """One of its judgements: pgd, target 1, by ada, the only one of its pictures; its first photo, p10, has failed."""
+    (folder,) = run.glob("protections/pgd_1_*/judgements/none/ada")
     return folder
 
 

@@ -1,0 +1,52 @@
+"""`facecloak leaderboard`: the tables of any number of runs, or what is wrong in them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.check.between import Placed
+from benchmarks.check.findings import Checked, Finding, findings
+from benchmarks.console import progress
+
+
+def leaderboard(options: argparse.Namespace) -> int:
+    """Write the board, or check the runs; returns 1 if the check finds something."""
+    if options.check:
+        return print_check(options.runs)
+    from benchmarks.leaderboard.board import write_board  # which the check needs no plots for
+
+    write_board(options.runs, options.out)
+    print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
+    return 0
+
+
+def print_check(runs: Sequence[Path], more: Iterable[Placed] = ()) -> int:
+    """Print every finding, and on standard error their number.
+
+    Args:
+        more: further findings, looked for after the files have been checked.
+
+    Returns:
+        0 without a finding, 1 with one.
+
+    Raises:
+        FacecloakError: as `benchmarks.check.findings.findings`.
+    """
+    checked, count = Checked(), 0
+    for finding in findings(runs, checked, lambda folders: progress(folders, desc="checking", unit="protection")):
+        tqdm.write(str(finding))
+        count += 1
+    for each in more:
+        tqdm.write(str(Finding(*each)))
+        count += 1
+    looked_at = f"{checked.judgements} judgements of {checked.protections} protections"
+    if count:
+        print(f"{count} findings in {looked_at}", file=sys.stderr)
+        return 1
+    print(f"{looked_at}: rows, records and pictures agree, and can be in one table.")
+    return 0
