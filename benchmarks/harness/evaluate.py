@@ -16,6 +16,7 @@ from benchmarks.console import progress, quiet, wide_console
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.quality import Quality
 from benchmarks.results.scoring import success_rows
+from benchmarks.suites.spec import SourcesSpec
 from benchmarks.suites.suite import Suite, load_suite
 from benchmarks.tracking.content import tracked_scores
 from benchmarks.tracking.tracker import Mode
@@ -53,7 +54,7 @@ def evaluate_folders(
     elif wandb != "disabled":
         raise FacecloakError("--wandb sends what --out holds: give that too.")
     suite = load_suite(suite_name)
-    suite = replace(suite, sources={"folder": str(originals), **({"second": str(others)} if others else {})})
+    suite = replace(suite, sources=SourcesSpec(folder=str(originals), second=str(others) if others else None))
     goal = objective or suite.objective
     face = suite.load_target(target, goal)
     if goal == "obfuscation" and not others:
@@ -124,7 +125,7 @@ def _read(suite: Suite, protected: Path) -> tuple[dict[str, Photo], dict[str, Ph
     files = {path.stem: path for path in list_images(protected)}
     strangers = sorted(set(files) - {source.name for source in sources})
     if strangers:
-        raise FacecloakError(f"{files[strangers[0]]} has no original of its name in {suite.sources['folder']}.")
+        raise FacecloakError(f"{files[strangers[0]]} has no original of its name in {suite.dataset}.")
     photos, second, made, errors = {}, {}, {}, {}
     for source in progress(sources, desc="reading photos", unit="photo"):
         name = source.name

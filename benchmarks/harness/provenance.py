@@ -20,11 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def describe(cell: Cell, manifest: str, photos: dict[str, Photo], plan: Plan) -> dict[str, Any]:
     """What the cell is, as columns of its rows."""
-    sources = plan.suite.sources
     return {
         "schema_version": SCHEMA_VERSION,
         "suite": plan.suite.name,
-        "dataset": sources.get("folder") or "+".join(str(folder) for folder in sources["groups"].values()),
+        "dataset": plan.suite.dataset,
         "manifest_sha256": manifest,
         "n_images": len(photos),
         "image_size": plan.suite.image_size,
