@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
@@ -62,18 +63,27 @@ def _parse(cls: type[Settings], values: Mapping, arguments: Sequence[str], name:
     types = get_type_hints(cls)
     _check_fields(cls, types, values, arguments, name, place)
     nested = {field for field, kind in types.items() if _inner(kind)}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls, "settings", skip=nested)
+    parser = _parser(cls, frozenset(nested))
     try:
         flat = {field: value for field, value in values.items() if field not in nested}
         typed = parser.parse_object({"settings": flat})
-        merged = parser.parse_args([f"--settings.{argument}" for argument in arguments], namespace=typed)
+        if arguments:
+            typed = parser.parse_args([f"--settings.{argument}" for argument in arguments], namespace=typed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise FacecloakError(f"{name}: {_reason(error, types, place)}") from None
+    except OverflowError:  # a whole number for a float; those in values have been checked
+        raise FacecloakError(f"{name}: too large a number in {_clip(' '.join(arguments))}.") from None
     built = {
         field: _parse_nested(types[field], values[field], name, f"{place}{field}") for field in nested & values.keys()
     }
-    return cls(**merged.get("settings", Namespace()).as_dict(), **built)
+    return cls(**typed.get("settings", Namespace()).as_dict(), **built)
+
+
+@cache  # building one takes as long as parsing with it, and a suite's pairs share theirs
+def _parser(cls: type, nested: frozenset[str]) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "settings", skip=set(nested))
+    return parser
 
 
 def _check_fields(
