@@ -175,12 +175,17 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         value = _Loader(content).get_single_data()
     except yaml.YAMLError as error:
-        raise FacecloakError(f"{path}: not valid YAML ({_short(error)}).") from None
+        raise FacecloakError(f"{path}: not valid YAML ({_problem(error)}).") from None
     except RecursionError:
         raise FacecloakError(f"{path}: not valid YAML (nested too deeply).") from None
     if not isinstance(value, dict):
         raise FacecloakError(f"{path}: expected a mapping of names to values.")
     return value
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return _short(f"{problem}, line {mark.line + 1}, column {mark.column + 1}" if mark and problem else error)
 
 
 def to_yaml(value: Any) -> str:

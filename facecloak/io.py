@@ -167,6 +167,8 @@ def read_json(path: str | Path) -> Any:
         raise FacecloakError(f"{path}: no such file.") from None
     except IsADirectoryError:
         raise FacecloakError(f"{path}: a folder, not a JSON file.") from None
+    except OSError as error:
+        raise FacecloakError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise FacecloakError(f"{path}: not valid JSON ({error}).") from None
 
