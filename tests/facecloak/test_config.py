@@ -193,7 +193,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: &a {<<: *a}\n", "contains itself"),
         (LAUGHS, "100000 values"),
         (f"a: {'[' * 60}{']' * 60}\n", "40 levels"),
-        (f"a: {'[' * 400}", "nested too deeply"),
+        (f"a: {'[' * 1000}", "nested too deeply"),
         ("a: 2026-13-45\n", "not what its form or tag says"),
         ("a: !!int x\n", "not what its form or tag says"),
         ("a: !!bool x\n", "not what its form or tag says"),

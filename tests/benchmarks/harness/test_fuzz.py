@@ -1,6 +1,6 @@
 """Whatever is in a suite file, in settings or in a photo: it can be used, or one line says why not.
 
-More of it: ``python -m tests.benchmarks.harness.test_fuzz 2000``.
+More of it: ``python -m tests.benchmarks.harness.test_fuzz 2000 suites``.
 """
 
 import io
@@ -135,9 +135,10 @@ def test_no_number_of_any_method_is_one_that_json_or_a_generator_cannot_take(nam
 
 
 def main() -> None:
-    """Fuzz as often as the command line says, and print what was found."""
-    count = int(sys.argv[1])
-    for kind, (files, mutate, use) in KINDS.items():
+    """Fuzz as often as the command line says, and what it names or all, and print what was found."""
+    count, kinds = int(sys.argv[1]), sys.argv[2:] or KINDS
+    for kind in kinds:
+        files, mutate, use = KINDS[kind]
         with tempfile.TemporaryDirectory() as folder:
             found = tracebacks(files, mutate, lambda content: use(content, Path(folder)), count, seed=1)  # noqa: B023
         print(f"{kind}: {len(found)} tracebacks in {count}", *found, sep="\n  ", flush=True)
