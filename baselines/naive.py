@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,7 +31,7 @@ class BlurSettings:
     sigma: float = 4.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma < math.inf:
+        if not self.sigma > 0:
             raise FacecloakError(f"blur: sigma must be a number above 0, got {self.sigma}.")
 
 

@@ -49,11 +49,18 @@ def pocket_dir() -> Path:
 
 
 def expand(path: str | Path) -> Path:
-    """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``."""
-    text = str(path)
-    for name, folder in (("SHARED", shared_dir), ("DATA", data_dir), ("POCKET", pocket_dir)):
-        text = text.replace(f"$FACECLOAK_{name}", str(folder()))
-    return Path(os.path.expandvars(text)).expanduser()
+    """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``.
+
+    Variables may be in braces. A home of nobody (``~nobody``) stays as it is.
+    """
+    folders = {"SHARED": shared_dir, "DATA": data_dir, "POCKET": pocket_dir}
+    names = "|".join(folders)
+    text = re.sub(
+        rf"\$(?:FACECLOAK_({names})(?![A-Za-z0-9_])|{{FACECLOAK_({names})}})",
+        lambda found: str(folders[found[1] or found[2]]()),
+        str(path),
+    )
+    return Path(os.path.expanduser(os.path.expandvars(text)))
 
 
 def model_source(name: str, setting: str) -> str:
@@ -200,8 +207,16 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON atomically, with sorted keys."""
-    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    """Write JSON atomically, with sorted keys.
+
+    Raises:
+        FacecloakError: the value holds NaN or infinity, which `read_json` would refuse; nothing is written.
+    """
+    try:
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise FacecloakError(f"{path}: not written, because JSON cannot hold it ({error}).") from None
+    write_bytes(path, f"{text}\n".encode())
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
@@ -235,6 +250,8 @@ def read_json(path: str | Path) -> Any:
         raise FacecloakError(f"{path}: no such file.") from None
     except IsADirectoryError:
         raise FacecloakError(f"{path}: a folder, not a JSON file.") from None
+    except OSError as error:
+        raise FacecloakError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise FacecloakError(f"{path}: not valid JSON ({error}).") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -53,12 +52,12 @@ class FineTuningSettings:
 
     def __post_init__(self) -> None:
         self.check("passes and batch_size must be 1 at least", min(self.passes, self.batch_size) >= 1)
-        self.check("lr must be above 0", 0 < self.lr < math.inf)
+        self.check("lr must be above 0", self.lr > 0)
         self.check("rank must be 0 at least", self.rank >= 0)
         for name in ("inversion_steps", "generation_steps", "test_steps"):
             self.check(f"{name} must lie between 2 and t0 + 1", 2 <= getattr(self, name) <= self.t0 + 1)
         weights = [value for key, value in vars(self).items() if key.startswith("lambda_")]
-        self.check("weights of losses must be 0 at least", all(0 <= value < math.inf for value in weights))
+        self.check("weights of losses must be 0 at least", all(value >= 0 for value in weights))
 
     def check(self, rule: str, holds: bool) -> None:
         """`FacecloakError` with the rule unless it holds."""

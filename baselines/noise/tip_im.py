@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -56,7 +55,7 @@ class TIPIMSettings(MomentumSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("gamma must be 0 at least", 0 <= self.gamma < math.inf)
+        self.check("gamma must be 0 at least", self.gamma >= 0)
         self.check(f"diversity must lie between {SMALLEST} and 1", SMALLEST <= self.diversity <= 1)
 
 

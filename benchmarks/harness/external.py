@@ -21,6 +21,7 @@ from benchmarks.results.store import (
     write_outcome,
     write_protection,
 )
+from benchmarks.suites.spec import SourcesSpec
 from benchmarks.suites.suite import Source, Suite, Target, file_sha256, keep_suite
 from facecloak.config import settings_hash
 from facecloak.data import Box, FindFace, Photo
@@ -147,7 +148,12 @@ def _foreign_suite(suite: Suite, pairs: Sequence[Pair], run: Path) -> tuple[Suit
     spec = {"folder": str(folders["originals"].resolve())}
     if has_others:
         spec["second"] = str(folders["others"].resolve())
-    used = replace(suite, name=f"{suite.name}:{pairs[0].original.parent.name}", sources=spec, default_limit=None)
+    used = replace(
+        suite,
+        name=file_name(f"{suite.name}_{pairs[0].original.parent.name}"),
+        sources=SourcesSpec(**spec),
+        default_limit=None,
+    )
     return used, used.load_sources()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from facecloak.config import parse_settings, read_yaml
+from benchmarks.suites.spec import NOT_PLAIN, SourcesSpec, TargetsSpec, is_box, is_plain_name
+from facecloak.config import parse_settings, read_yaml, to_yaml
 from facecloak.data import Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.faces import AlignedCrop, FaceDetector
+from facecloak.faces import AlignedCrop, FaceDetector, whole_pixels
 from facecloak.io import expand, file_name, sha256, sha256_json, write_bytes
 from facecloak.metrics import FEATURES
 from facecloak.objectives import Goal, Objective
@@ -24,6 +25,7 @@ from facecloak.recognizers.calibration import load_thresholds, lookup
 from facecloak.registry import unknown_name
 
 FOLDER = Path(__file__).parent
+LARGEST_IMAGE = 16384  # pixels
 CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
 
 
@@ -55,8 +57,8 @@ class Suite:
     name: str
     description: str
     image_size: int
-    sources: dict[str, Any]
-    targets: dict[str, Any]
+    sources: SourcesSpec
+    targets: TargetsSpec
     recognizers: list[str]
     thresholds: str
     methods: dict[str, dict[str, Any]]
@@ -82,15 +84,14 @@ class Suite:
         Raises:
             FacecloakError: a folder is missing or empty, or a name stands twice.
         """
-        groups = self.sources.get("groups") or {None: self.sources.get("folder")}
+        groups = self.sources.groups or {None: self.sources.folder}
         second: dict[str, Path] = {}
-        if self.sources.get("second"):
-            second = {path.stem: path for path in list_images(self._folder(self.sources["second"]))}
+        if self.sources.second:
+            second = {path.stem: path for path in list_images(self._folder(self.sources.second))}
         sources = []
         for group, folder in groups.items():
             for path in list_images(self._folder(folder))[:limit]:
-                group_name = None if group is None else str(group)
-                sources.append(Source(path.stem, path, second.get(path.stem), group_name))
+                sources.append(Source(path.stem, path, second.get(path.stem), group))
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -103,22 +104,20 @@ class Suite:
         Raises:
             FacecloakError: no such target, or its file is missing.
         """
-        folder = self._folder(self.targets["folder"])
+        folder = self._folder(self.targets.folder)
         if objective == "obfuscation":
-            if "synthetic" not in self.targets:
+            if self.targets.synthetic is None:
                 raise FacecloakError(f"Suite {self.name} has no synthetic target, which obfuscation needs.")
-            target = Target("synthetic", folder / self.targets["synthetic"], None)
+            target = Target("synthetic", folder / self.targets.synthetic, None)
         else:
             names = self.target_names()
             name = name or next(iter(self.default_targets or names), None)
             if name not in names:
                 raise unknown_name(f"target of suite {self.name}", name or "", names)
-            entry = self.targets["pairs"][names.index(name)]
-            target = Target(
-                name, folder / entry["image"], entry.get("box"), folder / entry["test"], entry.get("test_box")
-            )
+            pair = self.targets.pairs[names.index(name)]
+            target = Target(name, folder / pair.image, pair.box, folder / pair.test, pair.test_box)
         for path in (target.image, target.test):
-            if path is not None and not path.is_file():
+            if path is not None and not os.path.isfile(path):
                 raise FacecloakError(f"Suite {self.name}: {path}: no such file.")
         return target
 
@@ -143,19 +142,18 @@ class Suite:
     @property
     def dataset(self) -> str:
         """The folder of the sources, or those of their groups."""
-        return self.sources.get("folder") or "+".join(str(folder) for folder in self.sources["groups"].values())
+        return self.sources.folder or "+".join(self.sources.groups.values())
 
     def _folder(self, text: str) -> Path:
-        folder, variable = expand(text), re.match(r"\$(\w+)", text)
-        if not folder.is_dir():
+        folder, variable = expand(text), re.match(r"\$\{?(\w+)", text)
+        if not os.path.isdir(folder):  # unlike Path's, it says no to a name that is too long
             hint = f" Set ${variable[1]} to the folder that holds it." if variable else ""
             raise FacecloakError(f"Suite {self.name} needs {folder}: no such folder.{hint}")
         return folder
 
     def target_names(self) -> list[str]:
         """The targets of the impersonation objective."""
-        pairs = self.targets.get("pairs") or []
-        return [str(pair["name"]) if {"name", "image", "test"} <= set(pair) else None for pair in pairs]
+        return [pair.name for pair in self.targets.pairs]
 
     def read(self, path: Path, find_face: FindFace, box: Box | None = None) -> Photo:
         """A photo at this suite's size with its face; ``box`` is MTCNN's in the file's pixels, if known."""
@@ -193,7 +191,7 @@ class Suite:
     def thresholds_file(self) -> Path:
         """Where the thresholds lie: a path, or the name of a file that ships with the suites."""
         path = expand(self.thresholds)
-        return path if path.is_absolute() or path.is_file() else FOLDER / "thresholds" / path
+        return path if path.is_absolute() or os.path.isfile(path) else FOLDER / "thresholds" / path
 
 
 def manifest_sha256(sources: list[Source]) -> str:
@@ -219,35 +217,41 @@ def load_suite(name: str) -> Suite:
         FacecloakError: no such suite, an unknown or missing key, a value that cannot be.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise (
             FacecloakError(f"{path}: no such file.")
             if path == Path(name)
             else unknown_name("suite", name, suite_names())
         )
     suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
-    if (path.parent / suite.thresholds).is_file():  # beside a suite that is kept elsewhere
+    if os.path.isfile(path.parent / suite.thresholds):  # beside a suite that is kept elsewhere
         suite = replace(suite, thresholds=str((path.parent / suite.thresholds).resolve()))
     _check(suite, path)
     return suite
 
 
 def _check(suite: Suite, path: Path) -> None:
-    names, groups = suite.target_names(), suite.sources.get("groups")
+    for fault in (*suite.sources.faults("sources"), *suite.targets.faults("targets")):
+        raise FacecloakError(f"{path}: {fault}.")
+    names, groups = suite.target_names(), suite.sources.groups or {}
     rules = {
-        "image_size must be above 0": suite.image_size > 0,
+        f"the name {suite.name!r} {NOT_PLAIN}": is_plain_name(suite.name),
+        f"image_size must lie between 1 and {LARGEST_IMAGE}": 0 < suite.image_size <= LARGEST_IMAGE,
         "recognizers must name two at least, each once": len(set(suite.recognizers)) == len(suite.recognizers) > 1,
         "held_out must leave two recognizers at least, which judge each other": not suite.held_out
         or len(set(suite.recognizers) - set(suite.held_out)) > 1,
         "surrogates and held_out must not share a name": set(suite.surrogates or []).isdisjoint(suite.held_out),
-        "crop must be mtcnn or [x0, y0, x1, y1]": suite.crop == "mtcnn"
-        or (isinstance(suite.crop, list) and len(suite.crop) == 4),
+        "surrogates, held_out and default_targets must have each name once": all(
+            len(set(each)) == len(each) for each in (suite.surrogates or [], suite.held_out, suite.default_targets)
+        ),
+        "crop must be mtcnn or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, in the image": suite.crop == "mtcnn"
+        or (isinstance(suite.crop, list) and is_box(suite.crop) and _is_in_image(suite.crop, suite.image_size)),
         "detect can be false with a fixed crop only": suite.detect or suite.crop != "mtcnn",
-        "sources must have a folder or groups": bool(suite.sources.get("folder") or isinstance(groups, dict)),
-        "targets must have a folder": isinstance(suite.targets.get("folder"), str),
-        "each of targets.pairs must have a name, an image and a test": None not in names,
-        "each group of sources must be named as a target": {str(group) for group in groups or ()} <= set(names),
-        "fars must be between 0 and 1": bool(suite.fars) and all(0 < far < 1 for far in suite.fars),
+        "thresholds must name a file": bool(suite.thresholds),
+        "each group of sources must be named as a target": set(groups) <= set(names),
+        "fars must be between 0 and 1, each once": bool(suite.fars)
+        and all(0 < far < 1 for far in suite.fars)
+        and len({f"{far:g}" for far in suite.fars}) == len(suite.fars),  # as which they are looked up
         "batch_size must be 1 at least": suite.batch_size > 0,
         "default_limit must be 1 at least": suite.default_limit is None or suite.default_limit > 0,
     }
@@ -267,10 +271,18 @@ def _check(suite: Suite, path: Path) -> None:
 def keep_suite(suite: Suite, run: Path) -> None:
     """Keep a suite as it was used in a run's folder, so that its pictures can be judged later."""
     # one file, whoever wrote it: results of other photos or thresholds refuse to be in one run anyway
-    text = yaml.safe_dump(dataclasses.asdict(suite), sort_keys=False, allow_unicode=True)
+    text = to_yaml(dataclasses.asdict(suite))
     write_bytes(run / "suites" / f"{file_name(suite.name)}.yaml", text.encode())
 
 
 def kept_suite(name: str, run: Path) -> Suite:
     """A suite as a run used it; `FacecloakError` if the run does not have it."""
     return load_suite(str(run / "suites" / f"{file_name(name)}.yaml"))
+
+
+def _is_in_image(box: Sequence[float], size: int) -> bool:
+    try:
+        whole_pixels(box, size, size)
+    except FacecloakError:
+        return False
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,8 +62,8 @@ class CloakSettings:
             "iterations must be 1 at least": self.iterations >= 1,
             "embedding_iterations must be 0 at least": self.embedding_iterations >= 0,
             "start_step must lie between 1 and steps - 1": 0 < self.start_step < self.steps,
-            "lr and embedding_lr must be above 0": 0 < self.lr < math.inf and 0 < self.embedding_lr < math.inf,
-            "lambda_adv and lambda_attn must be 0 at least": 0 <= min(self.lambda_adv, self.lambda_attn) < math.inf,
+            "lr and embedding_lr must be above 0": self.lr > 0 and self.embedding_lr > 0,
+            "lambda_adv and lambda_attn must be 0 at least": self.lambda_adv >= 0 and self.lambda_attn >= 0,
         }
         for rule, holds in rules.items():
             if not holds:

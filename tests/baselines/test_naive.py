@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from baselines.naive import Blur, BlurSettings, Mask, NoProtection, Pixelate, PixelateSettings
+from facecloak.config import parse_settings
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.method import NoSettings, Protected, ProtectionMethod
@@ -123,7 +124,7 @@ def test_a_box_without_a_pixel_is_an_error_and_not_an_unprotected_image(name):
 @pytest.mark.parametrize("sigma", [0, -1.0, math.nan, math.inf])
 def test_a_sigma_that_is_not_above_0_is_refused(sigma):
     with pytest.raises(FacecloakError, match="blur: sigma"):
-        BlurSettings(sigma=sigma)
+        parse_settings(BlurSettings, {"sigma": sigma}, name="blur")
 
 
 def test_a_sigma_too_large_for_the_images_is_refused():

@@ -295,3 +295,27 @@ def test_expand_knows_the_shared_folder_its_default_and_the_home(monkeypatch):
     assert expand(Path("plain/a.png")) == Path("plain/a.png")
     monkeypatch.delenv("FACECLOAK_SHARED")
     assert expand("$FACECLOAK_SHARED/models") == Path("../shared/models")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_read_json_would_refuse_is_not_written(tmp_path, number):
+    write_json(tmp_path / "a.json", [1.5])
+    with pytest.raises(FacecloakError, match=r"a\.json: not written"):
+        write_json(tmp_path / "a.json", {"rows": [{"psr": number}]})
+    assert read_json(tmp_path / "a.json") == [1.5]
+
+
+def test_expand_knows_braces_and_no_longer_name(monkeypatch):
+    for name in ("FACECLOAK_DATA", "FACECLOAK_DATAX", "FACECLOAK_POCKET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert expand("${FACECLOAK_DATA}/1") == expand("$FACECLOAK_DATA/1") == Path("/home/ada/.cache/facecloak/data/1")
+    assert expand("${FACECLOAK_POCKET}s") == Path(f"{expand('$FACECLOAK_POCKET')}s")
+    assert expand("$FACECLOAK_DATAX/1") == Path("$FACECLOAK_DATAX/1")
+    assert expand("${FACECLOAK_DATAX}/1") == Path("${FACECLOAK_DATAX}/1")
+    monkeypatch.setenv("FACECLOAK_DATAX", "/other")
+    assert expand("$FACECLOAK_DATAX/1") == expand("${FACECLOAK_DATAX}/1") == Path("/other/1")
+
+
+def test_a_home_of_nobody_stays_as_it_is():
+    assert expand("~nobody-of-that-name/photos") == Path("~nobody-of-that-name/photos")

@@ -157,7 +157,7 @@ def test_nan_is_an_error_of_its_image_alone(case):
         ("mi_fgsm", {"momentum": -0.1}, "mi_fgsm: momentum must lie between 0 and 1"),
         ("ti_dim", {"kernel_size": 4}, "ti_dim: kernel_size must be odd"),
         ("tip_im", {"gamma": -1.0}, "tip_im: gamma must be 0 at least"),
-        ("tip_im", {"gamma": math.nan}, "tip_im: gamma must be 0 at least"),
+        ("tip_im", {"gamma": math.nan}, "tip_im: gamma must be a finite number"),
         ("tip_im", {"diversity": 0.0}, "tip_im: diversity must lie between 0.01 and 1"),
         ("tip_im", {"surrogates": "all"}, "surrogates"),
         ("pgd", {"epsilon": 7.5}, "epsilon"),

@@ -166,9 +166,9 @@ def test_the_literature_suite_loads_its_folders(tmp_path, monkeypatch):
         for photo in range(2):
             write_photo(tmp_path / "celeba_hq" / group / f"{group}{photo}.png", photo)
     suite = load_suite("celeba_hq")
-    for pair in suite.targets["pairs"]:
-        write_photo(tmp_path / "targets" / pair["image"], 1)
-        write_photo(tmp_path / "targets" / pair["test"], 2)
+    for pair in suite.targets.pairs:
+        write_photo(tmp_path / "targets" / pair.image, 1)
+        write_photo(tmp_path / "targets" / pair.test, 2)
     sources = suite.load_sources(limit=1)
     assert [(source.name, source.group) for source in sources] == [("10", "1"), ("20", "2"), ("30", "3"), ("40", "4")]
     assert [suite.load_target(name, "impersonation").name for name in suite.target_names()] == ["1", "2", "3", "4"]

@@ -62,7 +62,7 @@ def test_photos_of_ones_own_are_a_suite_of_their_own(toys, tmp_path):
         write_photo(tmp_path / "more" / f"m{person}.png", 20 + person, shot=1)
         write_photo(tmp_path / "made" / f"m{person}.png", 100, shot=1)  # the target itself
     found = evaluate(toys, tmp_path, originals=tmp_path / "mine", others=tmp_path / "more")
-    assert set(found.table["suite"]) == {"toys:mine"} and (found.table["psr"] == 1).all()
+    assert set(found.table["suite"]) == {"toys_mine"} and (found.table["psr"] == 1).all()
     shutil.rmtree(tmp_path / "mine")  # the run keeps what it needs
     skipped: list[str] = []
     assert not list(rejudge([tmp_path / "tool"], skipped)) and not skipped

@@ -1,0 +1,106 @@
+"""What a suite file says of its photos: where they are, and what each target is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+LONGEST_NAME = 100  # bytes; names of results, with what is put around them, must fit into a file's 255
+
+
+@dataclass(frozen=True)
+class SourcesSpec:
+    """The photos to protect.
+
+    Attributes:
+        folder: of all of them; or
+        groups: target → folder of the photos that attack it.
+        second: folder with another photo of each person, of the same name up to the suffix.
+    """
+
+    folder: str | None = None
+    groups: dict[str, str] | None = None
+    second: str | None = None
+
+    def faults(self, place: str) -> Iterator[str]:
+        """What cannot be, a sentence each; ``place`` is where this is in the suite."""
+        if bool(self.folder) == bool(self.groups):
+            yield f"{place} must have a folder or groups, and not both"
+        for name in self.groups or ():
+            if not is_plain_name(name):
+                yield f"{place}.groups: {name!r} {NOT_PLAIN}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A target of impersonation.
+
+    Attributes:
+        name: in results.
+        image: file of the photo that is attacked.
+        test: file of another photo of the person, which only judges.
+        box, test_box: MTCNN's face box (x0, y0, x1, y1) in the files' pixels, where it is known.
+    """
+
+    name: str
+    image: str
+    test: str
+    box: list[int | float] | None = None  # whole numbers stay so: keys of results hold them
+    test_box: list[int | float] | None = None
+
+    def faults(self, place: str) -> Iterator[str]:
+        """What cannot be, a sentence each; ``place`` is where this is in the suite."""
+        if not is_plain_name(self.name):
+            yield f"{place}.name: {self.name!r} {NOT_PLAIN}"
+        for which in ("image", "test"):
+            if not getattr(self, which):
+                yield f"{place}.{which} must name a file"
+        for which in ("box", "test_box"):
+            box = getattr(self, which)
+            if box is not None and not is_box(box):
+                yield f"{place}.{which} must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1"
+
+
+@dataclass(frozen=True)
+class TargetsSpec:
+    """Whom attacks impersonate.
+
+    Attributes:
+        folder: of the files that the others name.
+        pairs: the targets of impersonation.
+        synthetic: file of the target of obfuscation, where there is one.
+    """
+
+    folder: str
+    pairs: list[Pair] = field(default_factory=list)
+    synthetic: str | None = None
+
+    def faults(self, place: str) -> Iterator[str]:
+        """What cannot be, a sentence each; ``place`` is where this is in the suite."""
+        if not self.folder:
+            yield f"{place} must have a folder"
+        if self.synthetic == "":
+            yield f"{place}.synthetic must name a file"
+        for index, pair in enumerate(self.pairs):
+            yield from pair.faults(f"{place}.pairs[{index}]")
+        names = [pair.name for pair in self.pairs]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"{place}.pairs: two are named {name!r}"
+
+
+NOT_PLAIN = f"is not a plain name: results are filed under it, so no slash, no control character, {LONGEST_NAME} bytes"
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a file can have the name on any system, with something put around it, and a person can read it."""
+    plain = name.isprintable() and name == name.strip() and not {"/", "\\"} & set(name)
+    return plain and name not in ("", ".", "..") and len(name.encode()) <= LONGEST_NAME
+
+
+def is_box(values: Sequence[float]) -> bool:
+    """Whether these are (x0, y0, x1, y1), finite, with x0 < x1 and y0 < y1."""
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        return False
+    x0, y0, x1, y1 = values
+    return x0 < x1 and y0 < y1
