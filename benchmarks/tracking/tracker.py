@@ -1,4 +1,4 @@
-"""Hands judged cells to a process of its own, `benchmarks.tracking.sender`, that sends them to Weights & Biases."""
+"""Hands judgements to a process of its own, `benchmarks.tracking.sender`, that sends them to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -14,32 +14,48 @@ from tqdm import tqdm
 from facecloak.errors import FacecloakError
 
 Mode = Literal["online", "offline", "disabled"]
-PATIENCE = 60  # seconds that a finished benchmark waits for the last cells to be sent
+OTHER_NAMES = {"run": "online", "shared": "online", "dryrun": "offline"}  # of $WANDB_MODE, old and special ones
+PATIENCE = 60  # seconds that a finished benchmark waits for the last methods to be sent
 LOG = "tracking.log"
 
 
-class Tracker:
-    """Hands judged cells to the process that sends them, and waits for it at the end of a ``with``.
-
-    Args:
-        out: the run's folder; W&B's files lie in its ``wandb``.
-        mode: ``disabled`` starts nothing; None is ``$WANDB_MODE``, or what `default_mode` finds.
+def find_mode(mode: Mode | None) -> Mode | None:
+    """What was typed, or ``$WANDB_MODE``; None if neither says.
 
     Raises:
-        FacecloakError: ``$WANDB_MODE`` is no mode.
+        FacecloakError: ``$WANDB_MODE`` is not a mode.
+    """
+    text = os.environ.get("WANDB_MODE", "")
+    found = mode or OTHER_NAMES.get(text, text) or None
+    if found not in (*get_args(Mode), None):
+        known = ", ".join((*get_args(Mode), *OTHER_NAMES))
+        raise FacecloakError(f"$WANDB_MODE is {text!r}; it must be one of {known}.")
+    return found
+
+
+class Tracker:
+    """Hands judgements to the process that sends them, and waits for it at the end of a ``with``.
+
+    A method is sent when the next one begins, and at the end. Pictures are sent only if they are asked for.
+
+    Args:
+        out: the run's folder; W&B's files are in its ``wandb``.
+        mode: see `find_mode`; ``disabled`` starts nothing, and None is online where somebody has logged in, else offline.
+        images: send pictures and files, which show faces, too.
+
+    Raises:
+        FacecloakError: ``$WANDB_MODE`` is not a mode.
     """
 
     def __init__(self, out: Path, mode: Mode | None, images: bool = False) -> None:
-        self.out, self.process = out, None
-        self.mode = mode or os.environ.get("WANDB_MODE") or None
-        if self.mode not in (*get_args(Mode), None):
-            raise FacecloakError(f"$WANDB_MODE is {self.mode!r}; it must be one of {', '.join(get_args(Mode))}.")
+        self.out, self.images, self.process = out, images, None
+        self.mode = find_mode(mode)
 
     def __enter__(self) -> Tracker:
         return self
 
     def send(self, folder: Path) -> None:
-        """Send a judged cell; returns at once."""
+        """Send a judgement with the others of its method; returns at once."""
         if self.mode == "disabled":
             return
         if self.process is None:
@@ -55,16 +71,13 @@ class Tracker:
 
     @property
     def _again(self) -> str:
-        return f"The results are not affected; `python -m benchmarks.tracking.sender {self.out}` sends them again."
+        images = " --wandb-images" if self.images else ""
+        return f"The results are not affected; `facecloak track {self.out}{images}` sends what is missing."
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.tracking.sender",
-            "-",
-            *(["--wandb", self.mode] if self.mode else []),
-        ]
+        command = [sys.executable, "-m", "benchmarks.tracking.sender"]
+        command += ["--wandb", self.mode] if self.mode else []
+        command += ["--wandb-images"] if self.images else []
         with open(self.out / LOG, "ab") as log:
             # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
             return subprocess.Popen(
@@ -76,10 +89,10 @@ class Tracker:
             return
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        if kind is not None:  # it goes on alone
+        if kind is not None:  # it goes on without the benchmark
             return
         try:
             if self.process.wait(PATIENCE):
                 tqdm.write(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
         except subprocess.TimeoutExpired:
-            tqdm.write(f"Cells are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")
+            tqdm.write(f"Results are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")
