@@ -115,7 +115,7 @@ def tracked_method(run: Path, judgements: Iterable[Path], images: bool) -> Track
         raise FacecloakError(f"{run}: no judgement of the method is complete.")
     table, about = tabulate(read), read[0].protection
     protections = [*dict.fromkeys(protection_of(judgement.folder) for judgement in read)]
-    suite, objective, method, settings = (without_paths(about[field]) for field in Method._fields[1:])
+    suite, objective, method, settings = (about[field] for field in Method._fields[1:])
     stem = f"{file_name(method)[:40]}-{sha256_json([suite, objective, method, settings])[:8]}"
     rows = without_paths(json.loads(table.to_json(orient="records")))  # no NaN
     config, curves = without_paths(_config(table, read)), _curves(protections)
@@ -135,7 +135,7 @@ def _config(table: pd.DataFrame, judgements: list[Judgement]) -> dict[str, Any]:
     weights = {name: sha for each in judgements for name, sha in each.protection["weights"].items()}
     first = judgements[0]
     return {
-        without_paths(first.protection["method"]): first.protection["settings"],
+        first.protection["method"]: first.protection["settings"],
         **{name: value.item() if hasattr(value, "item") else value for name, value in same.items() if pd.notna(value)},
         "headline_far": headline_far(table["far"]),
         "targets": sorted(table["target"].unique()),

@@ -133,6 +133,7 @@ def _write(what: Tracked) -> Path:
                 artifact.add_file(str(path), path.relative_to(what.folder).as_posix(), policy="immutable")
             run.log_artifact(artifact)
         folder = Path(run.dir).parent
+    wandb.teardown()  # a run that has finished may still be on its way to the disk
     (folder / WRITTEN).touch()
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -9,14 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm import tqdm
-
 from facecloak.errors import FacecloakError
 
 Mode = Literal["online", "offline", "disabled"]
 OTHER_NAMES = {"run": "online", "shared": "online", "dryrun": "offline"}  # of $WANDB_MODE, old and special ones
 PATIENCE = 60  # seconds that a finished benchmark waits for the last methods to be sent
 LOG = "tracking.log"
+LOGGER = logging.getLogger(__name__)
 
 
 def find_mode(mode: Mode | None) -> Mode | None:
@@ -40,7 +40,7 @@ class Tracker:
 
     Args:
         out: the run's folder; W&B's files are in its ``wandb``.
-        mode: see `find_mode`; ``disabled`` starts nothing, and None is online where somebody has logged in, else offline.
+        mode: see `find_mode`; ``disabled`` starts nothing, None is online if somebody has logged in, and else offline.
         images: send pictures and files, which show faces, too.
 
     Raises:
@@ -63,7 +63,7 @@ class Tracker:
                 self.process = self._start()
             except OSError as error:  # no matter what, the benchmark goes on
                 self.mode = "disabled"
-                tqdm.write(f"Nothing is sent to Weights & Biases: {error}. {self._again}")
+                LOGGER.warning(f"Nothing is sent to Weights & Biases: {error}. {self._again}")
                 return
         with suppress(BrokenPipeError):  # said at the end
             self.process.stdin.write(f"{folder.resolve()}\n")
@@ -93,6 +93,6 @@ class Tracker:
             return
         try:
             if self.process.wait(PATIENCE):
-                tqdm.write(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
+                LOGGER.warning(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
         except subprocess.TimeoutExpired:
-            tqdm.write(f"Results are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")
+            LOGGER.warning(f"Results are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")

@@ -134,8 +134,8 @@ def make_parser() -> argparse.ArgumentParser:
                              "pictures")  # fmt: skip
 
     track = commands.add_parser("track", help="send to Weights & Biases what it has not got of finished runs")
-    track.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of such "
-                       "folders")  # fmt: skip
+    track.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of "
+                       "such folders")  # fmt: skip
     _add_wandb(track, modes=("online", "offline"))
 
     commands.add_parser("list", help="methods, recognizers (present or missing), suites")
