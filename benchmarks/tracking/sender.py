@@ -14,6 +14,7 @@ and is made good by the next `send`.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import subprocess
@@ -30,7 +31,7 @@ from filelock import FileLock
 
 from benchmarks.results.store import protection_of, run_of
 from benchmarks.tracking.content import Method, Tracked, find_methods, method_of, tracked_method
-from benchmarks.tracking.tracker import Mode
+from benchmarks.tracking.tracker import Mode, mode_of_environment
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 
@@ -47,16 +48,26 @@ def default_mode() -> Mode:
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
-def _patience() -> float:
-    """Seconds that sending a run may take, beside those for its bytes: ``$WANDB_FINISH_TIMEOUT``, or 60."""
-    text = os.environ.get("WANDB_FINISH_TIMEOUT", "60")
+def _wait() -> float:
+    """Seconds that sending a run may take, beside what its size takes: ``$WANDB_FINISH_TIMEOUT``, or 60.
+
+    Raises:
+        FacecloakError: it is not a number of seconds.
+    """
+    text = os.environ.get("WANDB_FINISH_TIMEOUT") or "60"
     try:
         seconds = float(text)
     except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise FacecloakError(f"$WANDB_FINISH_TIMEOUT is {text!r}; it must be a number of seconds.")
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise FacecloakError(f"$WANDB_FINISH_TIMEOUT is {text!r}; it must be a number of seconds, such as 60.")
     return seconds
+
+
+def _check_environment() -> None:
+    """W&B's client would end in a traceback on these."""
+    _wait()
+    mode_of_environment()
 
 
 def _project() -> str:
@@ -67,7 +78,7 @@ def _init(**about: Any) -> wandb.Run:
     """A run of W&B that tells neither of this machine nor of its packages."""
     quiet = wandb.Settings(
         silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
-        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=_patience(),
+        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=_wait(),
     )  # fmt: skip
     return wandb.init(project=_project(), settings=quiet, reinit="finish_previous", **about)
 
@@ -160,11 +171,10 @@ def _mark_superseded(out: Path) -> None:
     """
     folders = sorted((out / "wandb" / SUPERSEDED).glob("offline-run-*"))
     try:
-        api = wandb.Api() if folders else None
         for folder in folders:
             name = folder.name.split("-", 3)[3]
             try:
-                run = api.run(f"{_place(api)}/{name}")
+                run = wandb.Api().run(f"{_entity()}/{_project()}/{name}")
                 run.tags = [*dict.fromkeys([*run.tags, SUPERSEDED])]
                 run.update()
             except wandb.errors.RunNotFoundError:  # it was never sent
@@ -187,7 +197,7 @@ def _sync(folder: Path, files: list[Path]) -> None:
     if _was_sent(folder):
         return
     again = f"`wandb sync {folder}` tries again"
-    wait = _patience() + sum(path.stat().st_size for path in files) / RATE
+    wait = _wait() + sum(path.stat().st_size for path in files) / RATE
     try:
         sent = subprocess.run(
             [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True, timeout=wait
@@ -198,9 +208,10 @@ def _sync(folder: Path, files: list[Path]) -> None:
         raise NoAnswer(f"{(sent.stderr.strip() or 'no reason given').splitlines()[-1]}; {again}")
 
 
-def _place(api: wandb.Api) -> str:
-    """ENTITY/PROJECT that runs are sent to."""
-    return f"{api.settings['entity'] or api.default_entity}/{_project()}"
+def _entity() -> str:
+    """The user or team that runs are sent to."""
+    api = wandb.Api()
+    return api.settings["entity"] or api.default_entity
 
 
 @contextmanager
@@ -210,6 +221,7 @@ def trial_run(config: dict[str, Any]) -> Iterator[wandb.Run]:
     Args:
         config: beside the parameters, which W&B knows.
     """
+    _check_environment()
     about = {"job_type": "trial", "group": config["suite"], "config": config}
     try:
         run = _init(**about)
@@ -228,8 +240,9 @@ def register_sweep(content: dict[str, Any]) -> str:
     """
     try:
         _logged_in()
-        name = wandb.sweep(content, project=_project())
-        return f"{_place(wandb.Api())}/{name}"
+        entity, project = content.get("entity"), content.get("project") or _project()
+        name = wandb.sweep(content, entity=entity, project=project)
+        return f"{entity or _entity()}/{project}/{name}"
     except (wandb.Error, ValueError) as error:
         raise FacecloakError(f"Weights & Biases did not take the sweep: {error}") from None
 
@@ -253,6 +266,7 @@ def sweep_runs(path: str) -> list[dict[str, Any]]:
 
 
 def _logged_in() -> None:
+    _check_environment()
     if not wandb.login(prompt=False, verify=False):
         raise FacecloakError("Nobody is logged in to Weights & Biases: run `wandb login`, or leave --backend out.")
 
@@ -292,10 +306,10 @@ def send_runs(runs: Iterable[Path], mode: Mode | None, images: bool, say: Callab
     Raises:
         FacecloakError: no such folder, or nothing has been judged in it.
     """
+    _check_environment()
     methods = find_methods(runs)
     if not methods:
         raise FacecloakError(f"{', '.join(map(str, runs))}: nothing has been judged there yet.")
-    _patience()
     return send_methods(methods.items(), mode or default_mode(), images, say)
 
 
@@ -352,7 +366,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> int:
         os.nice(19)  # a benchmark is running, and measures seconds
-        _patience()
+        _check_environment()
         mode = options.wandb or default_mode()
         return min(1, send_methods(judged_methods(_input()), mode, options.wandb_images, say))
 

@@ -13,24 +13,23 @@ from typing import Any, Literal, get_args
 from facecloak.errors import FacecloakError
 
 Mode = Literal["online", "offline", "disabled"]
-OTHER_NAMES = {"run": "online", "shared": "online", "dryrun": "offline"}  # of $WANDB_MODE, old and special ones
+MEANT: dict[str, Mode] = {"dryrun": "offline", "shared": "online", "run": "online"}  # more words of W&B's
 PATIENCE = 60  # seconds that a finished benchmark waits for the last methods to be sent
 LOG = "tracking.log"
 LOGGER = logging.getLogger(__name__)
 
 
-def find_mode(mode: Mode | None) -> Mode | None:
-    """What was typed, or ``$WANDB_MODE``; None if neither says.
+def mode_of_environment() -> Mode | None:
+    """What ``$WANDB_MODE`` says, in W&B's words; None if it says nothing.
 
     Raises:
-        FacecloakError: ``$WANDB_MODE`` is not a mode.
+        FacecloakError: it is not a mode.
     """
-    text = os.environ.get("WANDB_MODE", "")
-    found = mode or OTHER_NAMES.get(text, text) or None
-    if found not in (*get_args(Mode), None):
-        known = ", ".join((*get_args(Mode), *OTHER_NAMES))
-        raise FacecloakError(f"$WANDB_MODE is {text!r}; it must be one of {known}.")
-    return found
+    word = os.environ.get("WANDB_MODE") or None
+    mode = MEANT.get(word, word)
+    if mode not in (*get_args(Mode), None):
+        raise FacecloakError(f"$WANDB_MODE is {word!r}; it must be one of {', '.join([*get_args(Mode), *MEANT])}.")
+    return mode
 
 
 class Tracker:
@@ -40,7 +39,7 @@ class Tracker:
 
     Args:
         out: the run's folder; W&B's files are in its ``wandb``.
-        mode: see `find_mode`; ``disabled`` starts nothing, None is online if somebody has logged in, and else offline.
+        mode: ``disabled`` starts nothing; None is ``$WANDB_MODE``, or else online if somebody has logged in.
         images: send pictures and files, which show faces, too.
 
     Raises:
@@ -49,7 +48,7 @@ class Tracker:
 
     def __init__(self, out: Path, mode: Mode | None, images: bool = False) -> None:
         self.out, self.images, self.process = out, images, None
-        self.mode = find_mode(mode)
+        self.mode = mode or mode_of_environment()
 
     def __enter__(self) -> Tracker:
         return self
@@ -78,11 +77,13 @@ class Tracker:
         command = [sys.executable, "-m", "benchmarks.tracking.sender"]
         command += ["--wandb", self.mode] if self.mode else []
         command += ["--wandb-images"] if self.images else []
+        environment = {**os.environ, **({"WANDB_MODE": self.mode} if self.mode else {})}  # in one word
         with open(self.out / LOG, "ab") as log:
             # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True
-            )
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True,
+                env=environment,
+            )  # fmt: skip
 
     def __exit__(self, kind: Any, *error: Any) -> None:
         if self.process is None:

@@ -15,7 +15,7 @@ from benchmarks.results.schema import COLUMNS
 from benchmarks.results.store import find_judgements, judgements_of, read_judgement
 from benchmarks.tracking import tracker as tracker_module
 from benchmarks.tracking.sender import WRITTEN
-from benchmarks.tracking.tracker import LOG, Tracker, find_mode
+from benchmarks.tracking.tracker import LOG, Tracker
 from facecloak.cli.main import main as facecloak
 from tests.benchmarks.tracking.written import write_method
 from tests.toys import write_photo
@@ -195,23 +195,19 @@ def test_a_folder_without_results_is_an_error(tmp_path, capsys):
     assert "$WANDB_MODE is 'disabled'" in capsys.readouterr().err
 
 
-def test_a_time_limit_that_is_not_a_number_is_named(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("word, mode", [("dryrun", "offline"), ("shared", "online"), ("run", "online"), ("", None)])
+def test_wandbs_other_words_for_its_modes_are_known(tmp_path, monkeypatch, word, mode):
+    monkeypatch.setenv("WANDB_MODE", word)
+    assert Tracker(tmp_path, None).mode == mode and Tracker(tmp_path, "disabled").mode == "disabled"
+
+
+@pytest.mark.parametrize("name, value", [("FINISH_TIMEOUT", "soon"), ("FINISH_TIMEOUT", "nan"),
+                                         ("FINISH_TIMEOUT", "-1"), ("MODE", "sometimes")])  # fmt: skip
+def test_an_environment_that_wandb_cannot_read_is_one_line_when_it_is_used(tmp_path, monkeypatch, capsys, name, value):
     write_method(tmp_path, {("1", "ada", "bob"): 1.0})
-    for text in ("a minute", "nan", "-1"):
-        monkeypatch.setenv("WANDB_FINISH_TIMEOUT", text)
-        assert track(tmp_path) == 2
-        assert f"$WANDB_FINISH_TIMEOUT is {text!r}" in capsys.readouterr().err
-    assert not folders(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("typed", "variable", "found"),
-    [(None, "dryrun", "offline"), (None, "shared", "online"), (None, "run", "online"), (None, "", None),
-     ("offline", "sometimes", "offline"), (None, "disabled", "disabled")],
-)  # fmt: skip
-def test_the_mode_is_what_was_typed_or_what_the_environment_says(monkeypatch, typed, variable, found):
-    monkeypatch.setenv("WANDB_MODE", variable)
-    assert find_mode(typed) == found
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    assert track(tmp_path) == 2 and not folders(tmp_path)
+    assert capsys.readouterr().err.startswith(f"error: $WANDB_{name} is {value!r}; it must be")
 
 
 def test_a_mode_that_is_none_is_refused_before_anything_runs(toys, tmp_path, monkeypatch, capsys):
