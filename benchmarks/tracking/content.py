@@ -1,28 +1,53 @@
-"""What Weights & Biases gets of a cell, or of scored folders: read from their directories, with no account needed."""
+"""What Weights & Biases gets of a method: read from a run's folder, with no account needed.
+
+Without pictures nothing shows a face, and no path leaves the machine: see `without_paths`.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.results.pictures import difference
-from benchmarks.results.store import read_result
+from benchmarks.results.schema import COLUMNS, columns_of
+from benchmarks.results.store import (
+    NO_COUNTERMEASURE,
+    Judgement,
+    find_protections,
+    judgements_of,
+    protection_of,
+    protections_folder,
+    read_judgement,
+    read_protection,
+    sources_folder,
+)
+from benchmarks.results.table import headline_far, tabulate
 from facecloak.errors import FacecloakError
-from facecloak.io import read_image, read_json, sha256, sha256_json
+from facecloak.io import file_name, read_image, read_json, sha256_json
 
-SAMPLES = 4  # pictures of a cell
-# columns of a row → the group that their scalars are shown in
-RATES = ("psr", "dodging", "joint")
-QUALITY = ("psnr", "ssim", "lpips", "fid", "kid", "fd", "kd")
-COST = ("seconds_per_image", "training_seconds", "amortised_seconds_per_image", "peak_memory_mb", "unet_passes")
-HASHES = ("manifest_sha256", "settings_hash", "weights_sha256")
-ABOUT = ("suite", "dataset", "image_size", "method", "preset", "objective", "target", "black_box", "white_box",
-         "surrogates", "seed", "facecloak", "git_sha", "schema_version", "device")  # fmt: skip
+SAMPLES = 4  # pictures of a method
+RATES = [name for name in columns_of("success") if COLUMNS[name].low == 0 and not name.endswith(("_low", "_high"))]
+AMOUNTS = [name for name in columns_of("quality", "distance", "cost") if COLUMNS[name].kind == "number"]
+COUNTS = [name for name in columns_of("counts") if not COLUMNS[name].by_far]
+ABOUT = [name for name in COLUMNS if name in columns_of("about", "provenance") or COLUMNS[name].kind == "name"]
+
+
+class Method(NamedTuple):
+    """What is one run of W&B: a method with its settings, in one suite of one run's folder."""
+
+    run: Path
+    suite: str
+    objective: str
+    method: str
+    settings_hash: str
 
 
 @dataclass(frozen=True)
@@ -30,23 +55,26 @@ class Tracked:
     """One run of W&B.
 
     Attributes:
-        id: tells it from others; of other content, it is another.
-        name: that people read.
-        group, job_type, tags, config: how it can be found.
-        rows: of its table, all columns; the first is that of the highest FAR.
-        curves: ``loss/NAME`` of each iteration, the mean over the images.
-        samples: name and original | protected | ×10 difference, uint8 H×3W×3.
-        folder: where the artifact's files lie.
-        files: those.
+        stem: the same for a method of a suite, an objective and settings, whatever was measured.
+        content: hash of what is sent, pictures aside.
+        name: that people read; the same for a method, whatever was measured.
+        group, tags, config: how it can be found.
+        summary: means and counts of the method, and its rates at each place; what was not measured is left out.
+        rows: of its table, all columns.
+        curves: ``loss/NAME`` of each iteration, the mean over all images.
+        samples: name and original | protected | ×10 difference, uint8 H×3W×3; none without pictures.
+        folder: where the artifact's files are.
+        files: those; none without pictures.
         out: W&B's own files go to its ``wandb``.
     """
 
-    id: str
+    stem: str
+    content: str
     name: str
     group: str
-    job_type: str
     tags: list[str]
     config: dict[str, Any]
+    summary: dict[str, float]
     rows: list[dict[str, Any]]
     curves: list[dict[str, float]]
     samples: list[tuple[str, np.ndarray]]
@@ -54,79 +82,162 @@ class Tracked:
     files: list[Path]
     out: Path
 
-    @property
-    def scalars(self) -> dict[str, float]:
-        """``psr/RECOGNIZER/FAR`` and the other rates, ``quality/…``, ``cost/…``; what was not measured is left out."""
-        values = {f"{kind}/{row['black_box']}/{row['far']:g}": row.get(kind) for row in self.rows for kind in RATES}
-        for group, columns in (("quality", QUALITY), ("cost", COST)):
-            values |= {f"{group}/{column}": self.rows[0].get(column) for column in columns}
-        return {name: value for name, value in values.items() if value is not None and not pd.isna(value)}
+
+def method_of(protection: Path) -> Method:
+    """The method that made a protection; `FacecloakError` if its protection.json is missing or damaged."""
+    about = read_protection(protection)
+    return Method(protection.parents[1], *(str(about.get(field)) for field in Method._fields[1:]))
 
 
-def tracked_cell(folder: Path) -> Tracked:
-    """Of a judged cell: its folder below ``cells`` of a run's folder.
-
-    Raises:
-        FacecloakError: the cell is not complete.
-    """
-    result = read_result(folder)
-    if result is None:
-        raise FacecloakError(f"{folder} is not a complete cell.")
-    rows, provenance, out = result["rows"], result["provenance"], folder.parents[1]
-    first = rows[0]
-    config = {
-        **{name: first.get(name) for name in ABOUT},
-        first["method"]: provenance["settings"],
-        "hashes": {**{name: first.get(name) for name in HASHES}, "cell": provenance["key"], **provenance["weights"]},
-        "versions": {"torch": provenance["torch"], "facecloak": first["facecloak"]},
-    }
-    return Tracked(
-        f"{folder.name[-40:]}-{sha256(folder / 'cell.json')[:12]}", folder.name, first["suite"], "protect",
-        [first["method"], first["preset"], first["black_box"], first["objective"]],
-        config, rows, _curves(folder), _samples(folder, out), folder, _files(folder), out,
-    )  # fmt: skip
+def find_methods(runs: Iterable[Path]) -> dict[Method, list[Path]]:
+    """Each method of runs with the folders of its complete judgements; raises as `find_protections`."""
+    found = defaultdict(list)
+    for protection in find_protections(runs):
+        complete = [folder for folder in judgements_of(protection) if (folder / "judgement.json").exists()]
+        if complete:
+            found[method_of(protection)] += complete
+    return dict(found)
 
 
-def tracked_scores(out: Path, scores: pd.DataFrame, pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Tracked:
-    """Of what `facecloak evaluate` wrote.
+def tracked_method(run: Path, judgements: Iterable[Path], images: bool) -> Tracked:
+    """What is sent of a method.
 
     Args:
-        out: folder of ``scores.csv`` and ``records.jsonl``.
-        scores: what the former holds.
-        pairs: name → original and protected, of which the first few are shown.
+        run: folder of the run.
+        judgements: folders of the method's judgements, all of one suite, objective and settings.
+        images: with pictures and files, which show faces.
+
+    Raises:
+        FacecloakError: no judgement is complete, or they cannot be in one table.
     """
-    rows = json.loads(scores.to_json(orient="records"))  # no NaN
-    samples = [(name, _side_by_side(*pair)) for name, pair in [*pairs.items()][:SAMPLES]]
-    first, files = rows[0], [out / "scores.csv", out / "records.jsonl"]
-    config = {column: first.get(column) for column in ("suite", "objective", "target", "n_images")}
-    key = sha256_json([sha256(path) for path in files])[:12]
+    read = [judgement for folder in judgements if (judgement := read_judgement(folder)) and judgement.rows]
+    if not read:
+        raise FacecloakError(f"{run}: no judgement of the method is complete.")
+    table, about = tabulate(read), read[0].protection
+    protections = [*dict.fromkeys(protection_of(judgement.folder) for judgement in read)]
+    suite, objective, method, settings = (about[field] for field in Method._fields[1:])
+    stem = f"{file_name(method)[:40]}-{sha256_json([suite, objective, method, settings])[:8]}"
+    rows = without_paths(json.loads(table.to_json(orient="records")))  # no NaN
+    config, curves = without_paths(_config(table, read)), _curves(protections)
     return Tracked(
-        f"evaluate-{key}", out.resolve().name, first["suite"], "evaluate", [first["objective"]],
-        config, rows, [], samples, out, files, out,
+        stem, sha256_json([config, rows, curves])[:12],
+        f"{method}:{about['preset']} ({objective}, settings {settings[:6]})"[:128], suite[:128],
+        [text[:64] for text in (method, about["preset"], objective)], config, _summary(table), rows, curves,
+        _samples(run, protections) if images else [], protections_folder(run),
+        _files(protections) if images else [], run,
     )  # fmt: skip
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _config(table: pd.DataFrame, judgements: list[Judgement]) -> dict[str, Any]:
+    """The method's settings, and of the columns about the rows those that are the same in all."""
+    same = {name: table[name].iloc[0] for name in ABOUT if table[name].nunique(dropna=False) == 1}
+    boxes = table.drop_duplicates("black_box").set_index("black_box")["weights_sha256"]
+    weights = {name: sha for each in judgements for name, sha in each.protection["weights"].items()}
+    first = judgements[0]
+    return {
+        first.protection["method"]: first.protection["settings"],
+        **{name: value.item() if hasattr(value, "item") else value for name, value in same.items() if pd.notna(value)},
+        "headline_far": headline_far(table["far"]),
+        "targets": sorted(table["target"].unique()),
+        "judges": sorted(table["black_box"].unique()),
+        "weights": {**weights, **boxes.where(boxes.notna(), None)},
+        "versions": {"facecloak": first.rows[0].get("facecloak"), "torch": first.provenance.get("torch")},
+    }
 
 
-def _curves(folder: Path) -> list[dict[str, float]]:
-    histories = [read_json(path)["history"] for path in sorted((folder / "outcomes").glob("*.json"))]
+def _summary(table: pd.DataFrame) -> dict[str, float]:
+    """Rates in per cent: ``psr`` … at the headline FAR over all places, ``psr/JUDGE/TARGET/FAR`` … at each.
+
+    A place is target × black box; its number is the mean over the sets of surrogates that were attacked for it. Counts
+    are summed over protections. White boxes have scalars only (``psr_white_box/…``), and so far countermeasures have
+    rows only.
+    """
+    plain = table[table["countermeasure"] == NO_COUNTERMEASURE]
+    black = plain[(plain["far"] == headline_far(table["far"])) & ~plain["white_box"].astype(bool)]
+    values = {name: 100 * mean for name in RATES if (mean := _mean(black, name)) is not None}
+    values |= {name: mean for name in AMOUNTS if (mean := _mean(black, name)) is not None}
+    made = table.drop_duplicates("protection")[COUNTS].apply(pd.to_numeric)
+    values |= {name: int(made[name].sum()) for name in COUNTS if made[name].notna().any()}
+    values["n_judgements"] = table["run_id"].nunique()
+    for (white, judge, target, far), rows in plain.groupby(["white_box", "black_box", "target", "far"]):
+        for name in (name for name in RATES if not name.endswith("_clean")):
+            rate = _numbers(rows, name).mean(skipna=False)
+            if pd.notna(rate):
+                values[f"{name}{'_white_box' if white else ''}/{judge}/{target}/{far:g}"] = 100 * float(rate)
+    return values
+
+
+def _mean(rows: pd.DataFrame, column: str) -> float | None:
+    """The mean over places, as in the leaderboard: None unless each target × black box is there and has a value.
+
+    Pictures that are equal to their sources have no PSNR and are in no mean of it.
+    """
+    places = rows.groupby(["target", "black_box"]).ngroups
+    if not places or places != rows["target"].nunique() * rows["black_box"].nunique():
+        return None
+    if column == "psnr":
+        rows = rows[rows["psnr"].notna() | ~(_numbers(rows, "n_identical") > 0)]
+    means = _numbers(rows, column).groupby([rows["target"], rows["black_box"]]).agg(lambda of: of.mean(skipna=False))
+    return float(means.mean()) if len(means) and means.notna().all() else None
+
+
+def _numbers(rows: pd.DataFrame, column: str) -> pd.Series:
+    return pd.to_numeric(rows[column]).astype(float)
+
+
+def _curves(protections: list[Path]) -> list[dict[str, float]]:
+    paths = [path for protection in protections for path in sorted((protection / "outcomes").glob("*.json"))]
+    histories = [read_json(path).get("history") or {} for path in paths]
     names = dict.fromkeys(name for history in histories for name in history)
     curves = {f"loss/{name}": pd.DataFrame([h[name] for h in histories if name in h]).mean() for name in names}
-    return pd.DataFrame(curves).to_dict("records")
+    steps = json.loads(pd.DataFrame(curves).to_json(orient="records"))  # no NaN
+    return [{name: value for name, value in step.items() if value is not None} for step in steps]
 
 
-def _samples(folder: Path, out: Path) -> list[tuple[str, np.ndarray]]:
+def _samples(run: Path, protections: list[Path]) -> list[tuple[str, np.ndarray]]:
     """Those of the first images that there are."""
     found = []
-    for line in (folder / "records.jsonl").read_text().splitlines():
-        name = json.loads(line)["id"]
-        original, protected = out / "sources" / f"{name}.png", folder / "images" / f"{name}.png"
-        if protected.is_file() and original.is_file() and len(found) < SAMPLES:
-            found.append((name, _side_by_side(read_image(original), read_image(protected))))
+    for protection in protections:
+        about = read_protection(protection)
+        for path in sorted((protection / "images").glob("*.png")):
+            original = sources_folder(run, about["suite"]) / path.name
+            if len(found) < SAMPLES and original.is_file():
+                picture = _side_by_side(read_image(original), read_image(path))
+                found += [(f"{path.stem}, target {about['target']}", picture)] if picture is not None else []
     return found
 
 
-def _side_by_side(original: np.ndarray, protected: np.ndarray) -> np.ndarray:
-    return np.concatenate([original, protected, difference(protected, original)], axis=1)
+def _side_by_side(original: np.ndarray, protected: np.ndarray) -> np.ndarray | None:
+    change = difference(protected, original)
+    return None if change is None else np.concatenate([original, protected, change], axis=1)
+
+
+def _files(protections: list[Path]) -> list[Path]:
+    """All but what is being written at the moment."""
+    paths = (path for protection in protections for path in sorted(protection.rglob("*")))
+    return [path for path in paths if path.is_file() and not path.name.startswith(".")]
+
+
+# A path from a root, a home, a drive, the working directory or a variable, up to what can end it in a sentence; spaces
+# may be part of it. Addresses of the web are kept, and so are $FACECLOAK_DATA/… and its like.
+_PATH = re.compile(
+    r"""https?://\S+ | (?<![\w$}\\/.]) (?:[A-Za-z]: | ~[^\s\\/]* | \.{1,2} | \$(?!\{?FACECLOAK_)\{?\w+\}?)?
+        [\\/]+ [^:;"'\n]*""",
+    re.VERBOSE,
+)
+
+
+def without_paths(value: Any) -> Any:
+    """The same value with each path in its texts reduced to its last component."""
+    if isinstance(value, dict):
+        return {key: without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_paths(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    text = _PATH.sub(lambda found: _last_component(found[0]), value)
+    return "" if re.fullmatch(r"~.*|[A-Za-z]:", text) else text  # a home or a drive without a path
+
+
+def _last_component(path: str) -> str:
+    return path if path.startswith("http") else re.split(r"[\\/]", path.rstrip("\\/"))[-1]

@@ -1,16 +1,25 @@
-"""Sends to Weights & Biases: `--wandb`, or `python -m benchmarks.tracking.sender RUN…` for earlier runs; sweeps too.
+"""Sends methods' results to Weights & Biases, and speaks to its sweeps; the only file that imports wandb.
 
-A cell's directory is the store, and all that is sent is read from it. It is sent by a process of its own, so that
-neither a slow network nor an error there touches the benchmark. The only file that imports wandb.
+One run of W&B is a method with its settings. A run's folder is the store, and all that is sent is read from it. During
+a benchmark a process of its own does that (see `benchmarks.tracking.tracker`), so that neither a slow network nor an
+error there touches the benchmark.
+
+A run of W&B is first written to files and then sent whole (`wandb sync`), so that no curve is ever sent twice. Its id
+says what is in it: the same results have the same id and are sent once. When a method has more results, they are a new
+run of the same name; the files of the earlier one are moved to ``wandb/superseded``, and once the server has the new
+run, the earlier one gets the tag ``superseded`` there and its files are removed. All this can be killed at any moment
+and is made good by the next `send`.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,16 +27,19 @@ from threading import Thread
 from typing import Any, get_args
 
 import wandb
+from filelock import FileLock
 
-from benchmarks.tracking.content import Tracked, tracked_cell
-from benchmarks.tracking.tracker import Mode
+from benchmarks.results.store import protection_of, run_of
+from benchmarks.tracking.content import Method, Tracked, find_methods, method_of, tracked_method
+from benchmarks.tracking.tracker import Mode, mode_of_environment
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 
 PROJECT = "facecloak"  # but for $WANDB_PROJECT
 WRITTEN = "written"  # says that a run's files are complete
-WAIT = float(os.environ.get("WANDB_FINISH_TIMEOUT", 60))  # seconds that a cell may take to be sent, and
-RATE = 1e5  # bytes a second beside
+SUPERSEDED = "superseded"  # a tag, and a folder
+PICTURES = "-pictures"  # end of the id of a run that has them
+RATE = 1e5  # bytes per second that are sent at least
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry holds paths
 
 
@@ -36,54 +48,140 @@ def default_mode() -> Mode:
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
+def _wait() -> float:
+    """Seconds that sending a run may take, beside what its size takes: ``$WANDB_FINISH_TIMEOUT``, or 60.
+
+    Raises:
+        FacecloakError: it is not a number of seconds.
+    """
+    text = os.environ.get("WANDB_FINISH_TIMEOUT") or "60"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise FacecloakError(f"$WANDB_FINISH_TIMEOUT is {text!r}; it must be a number of seconds, such as 60.")
+    return seconds
+
+
+def _check_environment() -> None:
+    """W&B's client would end in a traceback on these."""
+    _wait()
+    mode_of_environment()
+
+
+def _project() -> str:
+    return os.environ.get("WANDB_PROJECT", PROJECT)
+
+
 def _init(**about: Any) -> wandb.Run:
     """A run of W&B that tells neither of this machine nor of its packages."""
     quiet = wandb.Settings(
         silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
-        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=WAIT,
+        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=_wait(),
     )  # fmt: skip
-    return wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT), settings=quiet, reinit="finish_previous", **about
-    )
+    return wandb.init(project=_project(), settings=quiet, reinit="finish_previous", **about)
 
 
 def send(what: Tracked, mode: Mode) -> None:
-    """Make one W&B run; sent twice from the same folder, it is the same one and sent once.
-
-    It is written to files first, whatever the mode: a server that dies in the middle gets the whole of them later.
+    """Make one run of W&B of a method; the same results are one run, and sent once.
 
     Raises:
         NoAnswer: not everything was sent.
     """
-    written = [path.parent for path in (what.out / "wandb").glob(f"offline-run-*-{what.id}/{WRITTEN}")]
-    folder = written[0] if written else _write(what)
-    if mode == "online":
-        _sync(folder, [*folder.rglob("*"), *what.files])
+    (what.out / "locks").mkdir(exist_ok=True)
+    with FileLock(what.out / "locks" / "tracking.lock"):  # two processes would write the same run twice
+        folder = _find(what) or _write(what)
+        _set_aside(what, folder)
+        if mode == "online":
+            _sync(folder, [*folder.rglob("*"), *what.files])
+            _mark_superseded(what.out)
+
+
+def _folders(what: Tracked) -> list[Path]:
+    """Of all runs of W&B that were made of a method here, complete or not."""
+    return sorted((what.out / "wandb").glob(f"offline-run-*-{what.stem}-*"))
+
+
+def _id(what: Tracked) -> str:
+    return f"{what.stem}-{what.content}{PICTURES if what.files else ''}"
+
+
+def _find(what: Tracked) -> Path | None:
+    """The folder of the run with these results, if it has been made."""
+    for folder in _folders(what):
+        same = folder.name.endswith(f"-{_id(what)}")
+        # what was sent with pictures need not be sent without; what was not sent must not be
+        more = folder.name.endswith(f"-{what.stem}-{what.content}{PICTURES}") and _was_sent(folder)
+        if (same or more) and (folder / WRITTEN).is_file():
+            return folder
+    return None
+
+
+def _was_sent(folder: Path) -> bool:
+    return any(folder.glob("*.wandb.synced"))
 
 
 def _write(what: Tracked) -> Path:
     """Write a run's files; returns their folder."""
     run = _init(
-        mode="offline", dir=str(what.out), id=what.id, name=what.name, group=what.group, job_type=what.job_type,
+        mode="offline", dir=str(what.out), id=_id(what), name=what.name, group=what.group, job_type="method",
         tags=what.tags, config=what.config,
     )  # fmt: skip
     with run:
         run.define_metric("loss/*", step_metric="iteration")
         for step, values in enumerate(what.curves):
             run.log({"iteration": step, **values}, step=step)
-        columns = list(dict.fromkeys(column for row in what.rows for column in row))
-        run.log({
-            "samples": [wandb.Image(picture, caption=name) for name, picture in what.samples],
-            "rows": wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in what.rows]),
-        })  # fmt: skip
-        run.summary.update(what.scalars)
-        artifact = wandb.Artifact(what.name[:128], type="cell", metadata=run.config.as_dict())
-        for path in what.files:
-            artifact.add_file(str(path), path.relative_to(what.folder).as_posix(), policy="immutable")
-        run.log_artifact(artifact)
+        columns = list(what.rows[0])
+        logged = {"rows": wandb.Table(columns=columns, data=[[row[column] for column in columns] for row in what.rows])}
+        if what.samples:
+            logged["samples"] = [wandb.Image(picture, caption=name) for name, picture in what.samples]
+        run.log(logged)
+        run.summary.update(what.summary)
+        if what.files:
+            artifact = wandb.Artifact(what.stem, type="method", metadata=run.config.as_dict())
+            for path in what.files:
+                artifact.add_file(str(path), path.relative_to(what.folder).as_posix(), policy="immutable")
+            run.log_artifact(artifact)
         folder = Path(run.dir).parent
+    wandb.teardown()  # a run that has finished may still be on its way to the disk
     (folder / WRITTEN).touch()
     return folder
+
+
+def _set_aside(what: Tracked, current: Path) -> None:
+    """Move the method's other runs to where `wandb sync` of a folder does not find them; remove half-written ones."""
+    for folder in _folders(what):
+        if folder == current:
+            continue
+        if (folder / WRITTEN).is_file():
+            (what.out / "wandb" / SUPERSEDED).mkdir(exist_ok=True)
+            folder.rename(what.out / "wandb" / SUPERSEDED / folder.name)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (what.out / "wandb" / SUPERSEDED).glob(f"offline-run-*-{_id(what)}"):
+        shutil.rmtree(folder, ignore_errors=True)  # the same results once more: the run at the server counts again
+
+
+def _mark_superseded(out: Path) -> None:
+    """Tag at the server the runs whose files were set aside, and remove those files.
+
+    Raises:
+        NoAnswer: the server does not answer; they stay for the next time.
+    """
+    folders = sorted((out / "wandb" / SUPERSEDED).glob("offline-run-*"))
+    try:
+        for folder in folders:
+            name = folder.name.split("-", 3)[3]
+            try:
+                run = wandb.Api().run(f"{_entity()}/{_project()}/{name}")
+                run.tags = [*dict.fromkeys([*run.tags, SUPERSEDED])]
+                run.update()
+            except wandb.errors.RunNotFoundError:  # it was never sent
+                pass
+            shutil.rmtree(folder, ignore_errors=True)
+    except (wandb.Error, ValueError) as error:
+        raise NoAnswer(f"earlier runs could not be tagged {SUPERSEDED!r}: {error}") from None
 
 
 class NoAnswer(FacecloakError):
@@ -91,13 +189,15 @@ class NoAnswer(FacecloakError):
 
 
 def _sync(folder: Path, files: list[Path]) -> None:
-    """Send a run, all of whose files these are.
+    """Send a run, all of whose files these are, unless it was sent.
 
     Raises:
         NoAnswer: not everything was sent.
     """
+    if _was_sent(folder):
+        return
     again = f"`wandb sync {folder}` tries again"
-    wait = WAIT + sum(path.stat().st_size for path in files) / RATE
+    wait = _wait() + sum(path.stat().st_size for path in files) / RATE
     try:
         sent = subprocess.run(
             [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True, timeout=wait
@@ -108,6 +208,12 @@ def _sync(folder: Path, files: list[Path]) -> None:
         raise NoAnswer(f"{(sent.stderr.strip() or 'no reason given').splitlines()[-1]}; {again}")
 
 
+def _entity() -> str:
+    """The user or team that runs are sent to."""
+    api = wandb.Api()
+    return api.settings["entity"] or api.default_entity
+
+
 @contextmanager
 def trial_run(config: dict[str, Any]) -> Iterator[wandb.Run]:
     """The run of a trial that W&B's agent started: what it is given to log, the server sees at once.
@@ -115,6 +221,7 @@ def trial_run(config: dict[str, Any]) -> Iterator[wandb.Run]:
     Args:
         config: beside the parameters, which W&B knows.
     """
+    _check_environment()
     about = {"job_type": "trial", "group": config["suite"], "config": config}
     try:
         run = _init(**about)
@@ -133,9 +240,9 @@ def register_sweep(content: dict[str, Any]) -> str:
     """
     try:
         _logged_in()
-        name = wandb.sweep(content, project=os.environ.get("WANDB_PROJECT", PROJECT))
-        api = wandb.Api()
-        return f"{api.settings['entity'] or api.default_entity}/{api.settings['project']}/{name}"
+        entity, project = content.get("entity"), content.get("project") or _project()
+        name = wandb.sweep(content, entity=entity, project=project)
+        return f"{entity or _entity()}/{project}/{name}"
     except (wandb.Error, ValueError) as error:
         raise FacecloakError(f"Weights & Biases did not take the sweep: {error}") from None
 
@@ -159,52 +266,109 @@ def sweep_runs(path: str) -> list[dict[str, Any]]:
 
 
 def _logged_in() -> None:
+    _check_environment()
     if not wandb.login(prompt=False, verify=False):
         raise FacecloakError("Nobody is logged in to Weights & Biases: run `wandb login`, or leave --backend out.")
 
 
-def _read(lines: SimpleQueue[str]) -> None:
-    """Standard input, line by line; "" at its end."""
-    for line in sys.stdin:
-        lines.put(line)
-    lines.put("")
+def send_methods(
+    methods: Iterable[tuple[Method, list[Path]]], mode: Mode, images: bool, say: Callable[[str, bool], None]
+) -> int:
+    """Send methods one after the other; returns how many could not be sent.
+
+    Args:
+        methods: each with the folders of its judgements.
+        images: with pictures and files, which show faces.
+        say: gets a line for each, and whether it is of an error.
+    """
+    failed = 0
+    for method, judgements in methods:
+        title = f"{method.method} ({method.suite}, {method.objective}, settings {method.settings_hash[:6]})"
+        try:
+            send(tracked_method(method.run, judgements, images), mode)
+            say(f"{mode}: {title}", False)
+        except Exception as error:  # the next one may go through
+            failed += 1
+            if isinstance(error, NoAnswer):
+                mode = "offline"  # all that is left would wait as long
+            say(f"error: {title}: {' '.join(str(error).split())[:300]}", True)
+    return failed
 
 
-def _cells(runs: list[str]) -> Iterator[Path]:
-    """The complete cells of runs' folders; those of ``-`` are named on standard input, a line each."""
-    for run in runs:
-        if run == "-":
-            lines: SimpleQueue[str] = SimpleQueue()
-            Thread(target=_read, args=[lines], daemon=True).start()  # whoever names them need not wait
-            yield from (Path(line.rstrip("\n")) for line in iter(lines.get, ""))
-        else:
-            found = sorted(path.parent for path in Path(run).glob("cells/*/cell.json"))
-            if not found:
-                raise FacecloakError(f"{run} has no complete cell: give the --out of a benchmark.")
-            yield from found
+def send_runs(runs: Iterable[Path], mode: Mode | None, images: bool, say: Callable[[str, bool], None]) -> int:
+    """Send what W&B has not got of finished runs; returns how many methods could not be sent.
+
+    Args:
+        runs: the ``--out`` of benchmarks, or folders of such folders.
+        mode: None is what `default_mode` finds.
+        images, say: see `send_methods`.
+
+    Raises:
+        FacecloakError: no such folder, or nothing has been judged in it.
+    """
+    _check_environment()
+    methods = find_methods(runs)
+    if not methods:
+        raise FacecloakError(f"{', '.join(map(str, runs))}: nothing has been judged there yet.")
+    return send_methods(methods.items(), mode or default_mode(), images, say)
+
+
+def judged_methods(lines: Iterable[str]) -> Iterator[tuple[Method, list[Path]]]:
+    """Methods as they get finished, with all their judgements.
+
+    A method is taken for finished when one of another name begins, and at the end: `facecloak judge` goes through the
+    settings of a method in turn, which must not be sent again each time.
+
+    Args:
+        lines: folders of judgements, in the order in which they are made.
+    """
+    pending: dict[Method, None] = {}
+    for line in lines:
+        folder = Path(line.rstrip("\n"))
+        begun = method_of(protection_of(folder))._replace(run=run_of(folder))
+        if pending and begun.method not in {method.method for method in pending}:
+            yield from _with_judgements(pending)
+            pending = {}
+        pending[begun] = None
+    yield from _with_judgements(pending)
+
+
+def _with_judgements(methods: Iterable[Method]) -> Iterator[tuple[Method, list[Path]]]:
+    for run in dict.fromkeys(method.run for method in methods):
+        found = find_methods([run])
+        yield from ((method, found[method]) for method in methods if method in found)
+
+
+def _input() -> Iterator[str]:
+    """The lines of standard input; whoever writes them need not wait until one is taken."""
+    lines: SimpleQueue[str] = SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        lines.put("")
+
+    Thread(target=read, daemon=True).start()
+    return iter(lines.get, "")
+
+
+def say(line: str, is_error: bool) -> None:
+    """Print a line at once."""
+    print(line, file=sys.stderr if is_error else sys.stdout, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse and send; 1 if a cell could not be sent."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking.sender", description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run (--out of a benchmark)")
+    """Send the judgements that are named on standard input, a folder on each line; 1 if not all could be sent."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking.sender", description=main.__doc__)
     parser.add_argument("--wandb", choices=get_args(Mode)[:2], help="default: online if logged in, else offline")
+    parser.add_argument("--wandb-images", action="store_true", help="with pictures, which show faces")
     options = parser.parse_args(arguments)
 
     def work() -> int:
-        if options.runs == ["-"]:
-            os.nice(19)  # a benchmark is running, and measures seconds
-        mode, failed = options.wandb or default_mode(), 0
-        for folder in _cells(options.runs):
-            try:
-                send(tracked_cell(folder), mode)
-                print(f"{mode}: {folder.name}", flush=True)
-            except Exception as error:  # the next cell may go through
-                failed += 1
-                if isinstance(error, NoAnswer):
-                    mode = "offline"  # all that is left would wait as long
-                print(f"error: {folder.name}: {' '.join(str(error).split())[:300]}", file=sys.stderr, flush=True)
-        return min(failed, 1)
+        os.nice(19)  # a benchmark is running, and measures seconds
+        _check_environment()
+        mode = options.wandb or default_mode()
+        return min(1, send_methods(judged_methods(_input()), mode, options.wandb_images, say))
 
     return guarded(work)
 

@@ -1,7 +1,8 @@
-"""Hands judged cells to a process of its own, `benchmarks.tracking.sender`, that sends them to Weights & Biases."""
+"""Hands judgements to a process of its own, `benchmarks.tracking.sender`, that sends them to Weights & Biases."""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -9,37 +10,51 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm import tqdm
-
 from facecloak.errors import FacecloakError
 
 Mode = Literal["online", "offline", "disabled"]
-PATIENCE = 60  # seconds that a finished benchmark waits for the last cells to be sent
+MEANT: dict[str, Mode] = {"dryrun": "offline", "shared": "online", "run": "online"}  # more words of W&B's
+PATIENCE = 60  # seconds that a finished benchmark waits for the last methods to be sent
 LOG = "tracking.log"
+LOGGER = logging.getLogger(__name__)
+
+
+def mode_of_environment() -> Mode | None:
+    """What ``$WANDB_MODE`` says, in W&B's words; None if it says nothing.
+
+    Raises:
+        FacecloakError: it is not a mode.
+    """
+    word = os.environ.get("WANDB_MODE") or None
+    mode = MEANT.get(word, word)
+    if mode not in (*get_args(Mode), None):
+        raise FacecloakError(f"$WANDB_MODE is {word!r}; it must be one of {', '.join([*get_args(Mode), *MEANT])}.")
+    return mode
 
 
 class Tracker:
-    """Hands judged cells to the process that sends them, and waits for it at the end of a ``with``.
+    """Hands judgements to the process that sends them, and waits for it at the end of a ``with``.
+
+    A method is sent when the next one begins, and at the end. Pictures are sent only if they are asked for.
 
     Args:
-        out: the run's folder; W&B's files lie in its ``wandb``.
-        mode: ``disabled`` starts nothing; None is ``$WANDB_MODE``, or what `default_mode` finds.
+        out: the run's folder; W&B's files are in its ``wandb``.
+        mode: ``disabled`` starts nothing; None is ``$WANDB_MODE``, or else online if somebody has logged in.
+        images: send pictures and files, which show faces, too.
 
     Raises:
-        FacecloakError: ``$WANDB_MODE`` is no mode.
+        FacecloakError: ``$WANDB_MODE`` is not a mode.
     """
 
     def __init__(self, out: Path, mode: Mode | None, images: bool = False) -> None:
-        self.out, self.process = out, None
-        self.mode = mode or os.environ.get("WANDB_MODE") or None
-        if self.mode not in (*get_args(Mode), None):
-            raise FacecloakError(f"$WANDB_MODE is {self.mode!r}; it must be one of {', '.join(get_args(Mode))}.")
+        self.out, self.images, self.process = out, images, None
+        self.mode = mode or mode_of_environment()
 
     def __enter__(self) -> Tracker:
         return self
 
     def send(self, folder: Path) -> None:
-        """Send a judged cell; returns at once."""
+        """Send a judgement with the others of its method; returns at once."""
         if self.mode == "disabled":
             return
         if self.process is None:
@@ -47,7 +62,7 @@ class Tracker:
                 self.process = self._start()
             except OSError as error:  # no matter what, the benchmark goes on
                 self.mode = "disabled"
-                tqdm.write(f"Nothing is sent to Weights & Biases: {error}. {self._again}")
+                LOGGER.warning(f"Nothing is sent to Weights & Biases: {error}. {self._again}")
                 return
         with suppress(BrokenPipeError):  # said at the end
             self.process.stdin.write(f"{folder.resolve()}\n")
@@ -55,31 +70,30 @@ class Tracker:
 
     @property
     def _again(self) -> str:
-        return f"The results are not affected; `python -m benchmarks.tracking.sender {self.out}` sends them again."
+        images = " --wandb-images" if self.images else ""
+        return f"The results are not affected; `facecloak track {self.out}{images}` sends what is missing."
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.tracking.sender",
-            "-",
-            *(["--wandb", self.mode] if self.mode else []),
-        ]
+        command = [sys.executable, "-m", "benchmarks.tracking.sender"]
+        command += ["--wandb", self.mode] if self.mode else []
+        command += ["--wandb-images"] if self.images else []
+        environment = {**os.environ, **({"WANDB_MODE": self.mode} if self.mode else {})}  # in one word
         with open(self.out / LOG, "ab") as log:
             # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True
-            )
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True,
+                env=environment,
+            )  # fmt: skip
 
     def __exit__(self, kind: Any, *error: Any) -> None:
         if self.process is None:
             return
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        if kind is not None:  # it goes on alone
+        if kind is not None:  # it goes on without the benchmark
             return
         try:
             if self.process.wait(PATIENCE):
-                tqdm.write(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
+                LOGGER.warning(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
         except subprocess.TimeoutExpired:
-            tqdm.write(f"Cells are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")
+            LOGGER.warning(f"Results are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")

@@ -133,14 +133,23 @@ def make_parser() -> argparse.ArgumentParser:
     leaderboard.add_argument("--rejudge", action="store_true", help="with --check: compute every cosine again from the "
                              "pictures")  # fmt: skip
 
+    track = commands.add_parser("track", help="send to Weights & Biases what it has not got of finished runs")
+    track.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of "
+                       "such folders")  # fmt: skip
+    _add_wandb(track, modes=("online", "offline"))
+
     commands.add_parser("list", help="methods, recognizers (present or missing), suites")
     return parser
 
 
 def _add_progress(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="a line for every protection and judgement")
-    parser.add_argument("--wandb", choices=("online", "offline", "disabled"), help="send results to Weights & Biases "
-                        "(default: online if logged in, else offline)")  # fmt: skip
+    _add_wandb(parser, modes=("online", "offline", "disabled"))
+
+
+def _add_wandb(parser: argparse.ArgumentParser, modes: tuple[str, ...]) -> None:
+    parser.add_argument("--wandb", choices=modes, help="send results to Weights & Biases (default: online if logged "
+                        "in, else offline)")  # fmt: skip
     parser.add_argument("--wandb-images", action="store_true", help="send pictures, which show faces, too")
 
 

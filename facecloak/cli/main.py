@@ -89,6 +89,12 @@ def _leaderboard(options: argparse.Namespace) -> int:
     return leaderboard(options)
 
 
+def _track(options: argparse.Namespace) -> int:
+    from facecloak.cli.track import track
+
+    return track(options)
+
+
 def _list(options: argparse.Namespace) -> int:
     from facecloak.cli.list import print_listing
 
@@ -113,6 +119,7 @@ COMMANDS = {
     "calibrate": _calibrate,
     "sweep": _sweep,
     "leaderboard": _leaderboard,
+    "track": _track,
     "list": _list,
 }
 

@@ -1,6 +1,7 @@
 """Weights & Biases online: the real client and its agent, before a stand-in for the server."""
 
-import json
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from sweeps.config import schema_violations_from_proposed_config
 
 from benchmarks.sweep.agents import study_of
 from benchmarks.sweep.files import load_sweep
-from facecloak.cli.main import main as facecloak
 from tests.benchmarks.tracking.wandb_server import Server
+from tests.benchmarks.tracking.written import write_method
 
+SETTINGS = {"folder": "/home/jane/models"}
 LONG = 6_000  # iterations: some time after the first report
 FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
@@ -32,23 +34,16 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def cell(toys, tmp_path):
-    """A run of one cell, with a curve of three iterations."""
-    out = tmp_path / "out"
-    arguments = ["benchmark", str(toys), "--methods", "pgd", "--pgd.iterations=3", "--black-box", "ada", "--limit", "2"]
-    assert facecloak([*arguments, "--out", str(out), "--wandb", "disabled"]) == 0
-    (found,) = (out / "cells").iterdir()
-    return found
+def out(tmp_path):
+    """A run of one method with two judgements, and a curve of two iterations."""
+    write_method(tmp_path / "my run", {("1", "ada", "bob"): 0.5, ("1", "bob", "ada"): 0.7}, settings=SETTINGS)
+    return tmp_path / "my run"
 
 
 def apart(module, *arguments, cwd=None) -> subprocess.CompletedProcess:
     """Run in a process of its own: W&B's client keeps the server that it first met."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
-def names(folder):
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def uploaded(server, kind):
@@ -64,35 +59,62 @@ def test_every_sweep_file_fulfils_the_schema_of_weights_and_biases(path):
     assert schema_violations_from_proposed_config({**content, "method": "bayesian"})
 
 
-def test_a_cell_that_is_sent_twice_is_one_run_with_one_curve(server, cell):
+def track(out, *arguments):
+    return apart("facecloak.cli", "track", out, *arguments)
+
+
+def losses(run):
+    return [line["loss/loss"] for line in run.history.values() if "loss/loss" in line]
+
+
+def offline(out):
+    return sorted((out / "wandb").glob("offline-run-*"))
+
+
+def test_a_method_is_sent_once_without_faces_and_paths_and_again_when_there_is_more(server, out, tmp_path):
     for _ in range(2):
-        sent = apart("benchmarks.tracking.sender", cell.parents[1])
-        assert sent.returncode == 0, sent.stderr
+        sent = track(out)
+        assert sent.returncode == 0 and sent.stdout.startswith("online: pgd (toys, impersonation"), sent.stderr
         (run,) = server.runs.values()
-        losses = [line["loss/loss"] for line in run.history.values() if "loss/loss" in line]
-        assert len(losses) == 3 and losses[-1] < losses[0]
-        assert run.ended == 0 and run.about["jobType"] == "protect"
-        row = json.loads((cell / "cell.json").read_text())["rows"][0]
-        assert run.summary[f"psr/ada/{row['far']:g}"] == row["psr"]
-        assert run.config["target"]["value"] == row["target"]
-        assert uploaded(server, "cell") == [names(cell)] and run.starts == 1
-    assert "host" not in run.about
+        assert losses(run) == [3, 2] and run.starts == 1 and run.ended == 0
+    assert (run.about["jobType"], run.about["groupName"]) == ("method", "toys")
+    assert run.about["displayName"].startswith("pgd:default (impersonation, settings ")
+    assert run.summary["psr"] == pytest.approx(60) and run.summary["psr/ada/1/0.01"] == 50
+    assert run.config["pgd"]["value"] == {"folder": "models"}
+    assert {each["type"] for each in server.artifacts.values()} == {"run_table"}
+    assert not [address for address in server.uploads if address.endswith(".png")] and "host" not in run.about
+    for private in (str(tmp_path), str(Path.home()), "my run", socket.gethostname(), "jane", "p10"):
+        found = [heard for heard in server.heard if re.search(rb"\b%s\b" % re.escape(private.encode()), heard)]
+        assert not found, f"{private!r} was sent: {found[0][:2000]}"
+
+    write_method(out, {("1", "cyd", "ada"): 0.0}, settings=SETTINGS)
+    assert track(out).returncode == 0
+    earlier, later = server.runs.values()  # of the same name: only the tag tells which one counts
+    assert earlier.about["tags"] == ["pgd", "default", "impersonation", "superseded"]
+    assert later.about["tags"] == ["pgd", "default", "impersonation"]
+    assert earlier.about["displayName"] == later.about["displayName"] and later.summary["psr"] == pytest.approx(40)
+    assert losses(earlier) == losses(later) == [3, 2]
+    assert len(offline(out)) == 1 and not [*(out / "wandb" / "superseded").iterdir()]
+
+
+def test_pictures_and_files_are_sent_when_they_are_asked_for(server, out):
+    assert track(out, "--wandb-images").returncode == 0
+    kept = {path.relative_to(out / "protections").as_posix() for path in out.glob("protections/**/*") if path.is_file()}
+    assert uploaded(server, "method") == [kept]
+    assert len([address for address in server.uploads if "/media/images/" in address]) == 2
 
 
 @pytest.mark.parametrize("at", ["createArtifact(", "file_stream"])
-def test_a_server_that_dies_in_the_middle_loses_nothing(server, cell, monkeypatch, at):
-    out = cell.parents[1]
+def test_a_server_that_dies_in_the_middle_loses_nothing(server, out, monkeypatch, at):
     monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "4")
     server.dies_at = at
-    sent = apart("benchmarks.tracking.sender", out)
-    assert sent.returncode == 1 and f"error: {cell.name}" in sent.stderr
+    sent = track(out, "--wandb-images")
+    assert sent.returncode == 1 and "error: pgd" in sent.stderr
     server.dies_at, server.is_dead = None, False  # it is there again
-    assert apart("wandb", "sync", *(out / "wandb").glob("offline-run-*")).returncode == 0
+    assert apart("wandb", "sync", *offline(out)).returncode == 0
     (run,) = server.runs.values()
-    assert len([line for line in run.history.values() if "loss/loss" in line]) == 3
-    row = json.loads((cell / "cell.json").read_text())["rows"][0]
-    assert run.summary[f"psr/ada/{row['far']:g}"] == row["psr"]
-    assert names(cell) in uploaded(server, "cell")
+    assert losses(run) == [3, 2] and run.summary["psr"] == pytest.approx(60)
+    assert len(uploaded(server, "method")) == 1
 
 
 @pytest.fixture

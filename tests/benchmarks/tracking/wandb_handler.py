@@ -16,7 +16,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        return gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content
+        content = gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content
+        self.server.heard.append(f"{self.path}\n{self.headers}".encode() + content)
+        return content
 
     def _send(self, content: dict[str, Any], status: int = 200) -> None:
         body = json.dumps(content).encode()

@@ -28,7 +28,8 @@ class Run:
         state = "running" if self.ended is None else "failed" if self.ended else "finished"
         return {
             "id": f"id-{name}", "name": name, "displayName": self.about.get("displayName") or name, "project": PROJECT,
-            "projectId": 1, "sweepName": self.sweep, "config": json.dumps(self.config), "tags": [], "notes": "",
+            "projectId": 1, "sweepName": self.sweep, "config": json.dumps(self.config),
+            "tags": self.about.get("tags", []), "notes": "",
             "summaryMetrics": json.dumps(self.summary), "historyLineCount": len(self.history), "eventsLineCount": 0,
             "logLineCount": 0, "eventsTail": "[]", "historyTail": json.dumps(tail), "wandbConfig": '{"t": 1}',
             "state": state, "group": "", "jobType": "", "commit": None, "readOnly": False, "description": "",
@@ -49,6 +50,7 @@ class Server(ThreadingHTTPServer):
         dies_at: what the address or query holds after which nothing is answered.
         is_dead: whether that has come.
         unknown: queries that nobody taught it.
+        heard: everything that came: address, headers and body of each request.
     """
 
     daemon_threads = True
@@ -57,7 +59,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.runs: dict[str, Run] = {}
         self.sweeps, self.uploads, self.artifacts = {}, {}, {}
-        self.trials, self.beats, self.unknown = list(trials or []), [], []
+        self.trials, self.beats, self.unknown, self.heard = list(trials or []), [], [], []
         self.stops: str | None = None
         self.dies_at: str | None = None
         self.is_dead = False
@@ -95,6 +97,9 @@ class Server(ThreadingHTTPServer):
         if "sweep(" in query:
             name = given.get("sweep") or given["name"]
             return {"project": {**PROJECT, "sweep": self._sweep(name)}}
+        if " run(" in query:
+            name = given["name"]
+            return {"project": {**PROJECT, "run": self.runs[name].node(name) if name in self.runs else None}}
         if "runs(" in query:
             return {"project": {**PROJECT, "runCount": len(self.runs), "runs": self._edges(self.runs)}}
         if "artifact(name" in query:
@@ -120,7 +125,8 @@ class Server(ThreadingHTTPServer):
         }  # fmt: skip
 
     def _upsertBucket(self, given: dict[str, Any]) -> dict[str, Any]:
-        name, new = given["name"], given["name"] not in self.runs
+        name = given.get("name") or given["id"].removeprefix("id-")  # W&B's own names for the two
+        new = name not in self.runs
         run = self.runs.setdefault(name, Run())
         run.starts += bool(given.get("program") or given.get("displayName") or given.get("jobType"))
         run.about |= {key: value for key, value in given.items() if value}
