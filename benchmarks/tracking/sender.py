@@ -7,6 +7,7 @@ neither a slow network nor an error there touches the benchmark. The only file t
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -20,15 +21,21 @@ from typing import Any, get_args
 import wandb
 
 from benchmarks.tracking.content import Tracked, tracked_cell
-from benchmarks.tracking.tracker import Mode
+from benchmarks.tracking.tracker import Mode, mode_of_environment
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 
 PROJECT = "facecloak"  # but for $WANDB_PROJECT
 WRITTEN = "written"  # says that a run's files are complete
-WAIT = float(os.environ.get("WANDB_FINISH_TIMEOUT", 60))  # seconds that a cell may take to be sent, and
+WAIT = 60.0  # seconds that a cell may take to be sent, but for $WANDB_FINISH_TIMEOUT, and
 RATE = 1e5  # bytes a second beside
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry holds paths
+
+
+def _check_environment() -> None:
+    """W&B's client would end in a traceback on these."""
+    _wait()
+    mode_of_environment()
 
 
 def default_mode() -> Mode:
@@ -36,11 +43,27 @@ def default_mode() -> Mode:
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
+def _wait() -> float:
+    """Seconds that a cell may take to be sent, beside what its size takes.
+
+    Raises:
+        FacecloakError: ``$WANDB_FINISH_TIMEOUT`` is no number of seconds.
+    """
+    text = os.environ.get("WANDB_FINISH_TIMEOUT") or WAIT
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise FacecloakError(f"$WANDB_FINISH_TIMEOUT is {text!r}; it must be a number of seconds, such as 60.")
+    return seconds
+
+
 def _init(**about: Any) -> wandb.Run:
     """A run of W&B that tells neither of this machine nor of its packages."""
     quiet = wandb.Settings(
         silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
-        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=WAIT,
+        x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=_wait(),
     )  # fmt: skip
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT), settings=quiet, reinit="finish_previous", **about
@@ -97,7 +120,7 @@ def _sync(folder: Path, files: list[Path]) -> None:
         NoAnswer: not everything was sent.
     """
     again = f"`wandb sync {folder}` tries again"
-    wait = WAIT + sum(path.stat().st_size for path in files) / RATE
+    wait = _wait() + sum(path.stat().st_size for path in files) / RATE
     try:
         sent = subprocess.run(
             [sys.executable, "-m", "wandb", "sync", str(folder)], capture_output=True, text=True, timeout=wait
@@ -115,6 +138,7 @@ def trial_run(config: dict[str, Any]) -> Iterator[wandb.Run]:
     Args:
         config: beside the parameters, which W&B knows.
     """
+    _check_environment()
     about = {"job_type": "trial", "group": config["suite"], "config": config}
     try:
         run = _init(**about)
@@ -133,7 +157,8 @@ def register_sweep(content: dict[str, Any]) -> str:
     """
     try:
         _logged_in()
-        name = wandb.sweep(content, project=os.environ.get("WANDB_PROJECT", PROJECT))
+        project = content.get("project") or os.environ.get("WANDB_PROJECT", PROJECT)
+        name = wandb.sweep(content, entity=content.get("entity"), project=project)
         api = wandb.Api()
         return f"{api.settings['entity'] or api.default_entity}/{api.settings['project']}/{name}"
     except (wandb.Error, ValueError) as error:
@@ -159,6 +184,7 @@ def sweep_runs(path: str) -> list[dict[str, Any]]:
 
 
 def _logged_in() -> None:
+    _check_environment()
     if not wandb.login(prompt=False, verify=False):
         raise FacecloakError("Nobody is logged in to Weights & Biases: run `wandb login`, or leave --backend out.")
 
@@ -192,6 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> int:
+        _check_environment()
         if options.runs == ["-"]:
             os.nice(19)  # a benchmark is running, and measures seconds
         mode, failed = options.wandb or default_mode(), 0

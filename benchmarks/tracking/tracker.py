@@ -14,8 +14,22 @@ from tqdm import tqdm
 from facecloak.errors import FacecloakError
 
 Mode = Literal["online", "offline", "disabled"]
+MEANT: dict[str, Mode] = {"dryrun": "offline", "shared": "online", "run": "online"}  # more words of W&B's
 PATIENCE = 60  # seconds that a finished benchmark waits for the last cells to be sent
 LOG = "tracking.log"
+
+
+def mode_of_environment() -> Mode | None:
+    """What ``$WANDB_MODE`` says, in W&B's words; None if it says nothing.
+
+    Raises:
+        FacecloakError: it is no mode.
+    """
+    word = os.environ.get("WANDB_MODE") or None
+    mode = MEANT.get(word, word)
+    if mode not in (*get_args(Mode), None):
+        raise FacecloakError(f"$WANDB_MODE is {word!r}; it must be one of {', '.join([*get_args(Mode), *MEANT])}.")
+    return mode
 
 
 class Tracker:
@@ -31,9 +45,7 @@ class Tracker:
 
     def __init__(self, out: Path, mode: Mode | None) -> None:
         self.out, self.process = out, None
-        self.mode = mode or os.environ.get("WANDB_MODE") or None
-        if self.mode not in (*get_args(Mode), None):
-            raise FacecloakError(f"$WANDB_MODE is {self.mode!r}; it must be one of {', '.join(get_args(Mode))}.")
+        self.mode = mode or mode_of_environment()
 
     def __enter__(self) -> Tracker:
         return self
@@ -66,9 +78,16 @@ class Tracker:
             *(["--wandb", self.mode] if self.mode else []),
         ]
         with open(self.out / LOG, "ab") as log:
+            environment = {**os.environ, **({"WANDB_MODE": self.mode} if self.mode else {})}  # in one word
             # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                env=environment,
             )
 
     def __exit__(self, kind: Any, *error: Any) -> None:
