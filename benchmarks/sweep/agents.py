@@ -33,7 +33,8 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
     Args:
         path: YAML file, see `load_sweep`.
         out: folder of the sweep's path, the agents' files, ``trials.csv`` and plots.
-        count: trials in all, or the file's ``run_cap`` if that is less; those of other machines are counted when this one starts.
+        count: trials in all, or the file's ``run_cap`` if that is less; those of other machines are counted when
+            this one starts.
         jobs: agents, see `environments`.
 
     Returns:

@@ -149,7 +149,7 @@ def _kind(path: Path, name: str, spec: Any) -> str:
     else:
         raise FacecloakError(f"{path}: {name} needs value, values, or min and max.")
     if kind in REFUSED:
-        raise FacecloakError(f"{path}: {name}: there is no distribution {kind} here; Weights & Biases alone draws it.")
+        raise FacecloakError(f"{path}: {name}: the local engine cannot draw {kind}; only Weights & Biases can.")
     if not isinstance(kind, str) or kind not in KINDS:
         raise unknown_name(f"distribution of {name} in {path}", kind, KINDS)
     return kind

@@ -67,8 +67,8 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: list[str]) -> tuple[Plan, float]:
     """The plan and the floor of a trial, from its command line.
 
-    Cells are in a folder below ``--out`` that is named by what decides them. A trial that is started again goes on where
-    it was, whatever the floor and the devices, and however ``--out`` is typed.
+    Cells are in a folder below ``--out`` that is named by what decides them. A trial that is started again goes on
+    where it was, whatever the floor and the devices, and however ``--out`` is typed.
 
     Raises:
         FacecloakError: what `make_plan` raises, or an argument is unknown.

@@ -163,6 +163,20 @@ def test_a_mode_that_is_none_is_refused_before_anything_runs(toys, tmp_path, mon
     assert not [*(tmp_path / "out").glob("cells/*")]
 
 
+@pytest.mark.parametrize("word, mode", [("dryrun", "offline"), ("shared", "online"), ("run", "online"), ("", None)])
+def test_wandbs_other_words_for_its_modes_are_known(tmp_path, monkeypatch, word, mode):
+    monkeypatch.setenv("WANDB_MODE", word)
+    assert Tracker(tmp_path, None).mode == mode and Tracker(tmp_path, "disabled").mode == "disabled"
+
+
+@pytest.mark.parametrize("name, value", [("FINISH_TIMEOUT", "soon"), ("FINISH_TIMEOUT", "nan"),
+                                         ("FINISH_TIMEOUT", "-1"), ("MODE", "sometimes")])  # fmt: skip
+def test_an_environment_that_wandb_cannot_read_is_one_line_when_it_is_used(cell, monkeypatch, capsys, name, value):
+    monkeypatch.setenv(f"WANDB_{name}", value)
+    assert main([str(cell.parents[1])]) == 2
+    assert capsys.readouterr().err.startswith(f"error: $WANDB_{name} is {value!r}; it must be")
+
+
 def test_a_benchmark_does_not_wait_for_ever_for_what_is_being_sent(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tracker_module, "PATIENCE", 0.01)
     sleeper = [sys.executable, "-c", "import sys; sys.stdin.read(); import threading; threading.Event().wait(30)"]
