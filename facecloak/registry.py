@@ -10,10 +10,10 @@ from typing import Any
 from facecloak.errors import FacecloakError
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> FacecloakError:
-    """The error for a name that nobody registered, with the nearest known one."""
+def unknown_name(kind: str, name: Any, known: Iterable[str]) -> FacecloakError:
+    """The error for a name that nobody registered, with the nearest known one; a file may have anything for a name."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return FacecloakError(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
@@ -15,7 +19,7 @@ from optuna.trial import TrialState
 from benchmarks.harness.processes import heed_sigterm
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.local import environments
-from benchmarks.sweep.report import MEASURES, write_report
+from benchmarks.sweep.report import MEASURES, VALUES, write_report
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, writable, write_json
@@ -29,7 +33,8 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
     Args:
         path: YAML file, see `load_sweep`.
         out: folder of the sweep's path, the agents' files, ``trials.csv`` and plots.
-        count: trials in all; those of other machines are counted when this one starts.
+        count: trials in all, or the file's ``run_cap`` if that is less; those of other machines are counted when
+            this one starts.
         jobs: agents, see `environments`.
 
     Returns:
@@ -41,6 +46,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
     from benchmarks.tracking.sender import register_sweep, sweep_runs
 
     sweep = load_sweep(path)
+    count = sweep.capped(count)
     writable(out)
     known = read_json(out / STATE) if (out / STATE).is_file() else None
     if known is None:
@@ -75,16 +81,26 @@ def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
     for run in filter(_ended, runs):
         summary = run["summary"]
         complete = summary.get("cells") == summary.get("of")
+        values = {name: _of_config(run["config"], name) for name in sweep.parameters}
         study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.COMPLETE if complete else TrialState.PRUNED,
-                params={name: run["config"][name] for name in sweep.space},
+                params={name: each.drawn(values[name]) for name, each in sweep.parameters.items()},
                 distributions=sweep.space,
                 value=summary["objective"] if complete else None,
-                user_attrs={name: summary[name] for name in MEASURES if name in summary} | {"run": run["name"]},
+                user_attrs={name: summary[name] for name in MEASURES if name in summary}
+                | {"run": run["name"], VALUES: values},
             )
         )
     return study
+
+
+def _of_config(config: Any, name: str) -> Any:
+    """The value of a parameter, which W&B keeps under its dotted name, or nested as the file nests it."""
+    if name in config:
+        return config[name]
+    outer, _, inner = name.partition(".")
+    return _of_config(config[outer], inner)
 
 
 def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> None:
@@ -93,22 +109,36 @@ def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> 
     Raises:
         FacecloakError: one ended with an error.
     """
-    # what W&B calls python must be this one, whether or not its environment is active
-    here = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-            "WANDB_DIR": str(out.resolve())}  # fmt: skip
     heed_sigterm()
     command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
-    agents = [
-        subprocess.Popen([*command, str((count + place) // len(places)), sweep], env={**environment, **here})
-        for place, environment in enumerate(places)
-    ]
-    try:
-        failed = [agent.wait() for agent in agents]
-    except KeyboardInterrupt:
-        for agent in agents:
-            agent.send_signal(signal.SIGINT)  # which it hands on; SIGTERM would look like an early end
-        for agent in agents:
-            agent.wait()
-        raise
+    with path_with_python() as path:
+        here = {"PATH": path, "WANDB_DIR": str(out.resolve())}
+        agents = [
+            subprocess.Popen([*command, str((count + place) // len(places)), sweep], env={**environment, **here})
+            for place, environment in enumerate(places)
+        ]
+        try:
+            failed = [agent.wait() for agent in agents]
+        except KeyboardInterrupt:
+            for agent in agents:
+                agent.send_signal(signal.SIGINT)  # which it hands on; SIGTERM would look like an early end
+            for agent in agents:
+                agent.wait()
+            raise
     if any(failed):
         raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to go on.")
+
+
+@contextmanager
+def path_with_python() -> Iterator[str]:
+    """A ``$PATH`` on which ``python``, as W&B's agents call it, is this interpreter.
+
+    Its environment need not be active, and may have nothing but a ``python3``. A symbolic link from elsewhere would not
+    find the environment's packages; a script does.
+    """
+    with TemporaryDirectory() as folder:
+        python = Path(folder) / "python"
+        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o755)
+        # the second is for where nothing in a temporary folder may be executed
+        yield os.pathsep.join([folder, str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import optuna
 import torch
@@ -18,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.harness.processes import heed_sigterm
 from benchmarks.sweep.files import Sweep, load_sweep
-from benchmarks.sweep.report import write_report
+from benchmarks.sweep.report import VALUES, write_report
 from benchmarks.sweep.study import (
     ask,
     counted,
@@ -37,7 +38,7 @@ LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", 
 
 
 def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str | None) -> bool:
-    """Run a sweep until ``count`` trials have ended, and write its tables and plots.
+    """Run a sweep until ``count`` trials, or the file's ``run_cap``, have ended, and write its tables and plots.
 
     Trials that a killed process left are run again with the same values, and go on where they were.
 
@@ -54,6 +55,9 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str 
         FacecloakError: the file is wrong, or a trial failed.
     """
     sweep = load_sweep(path)
+    for note in sweep.notes:
+        print(note, file=sys.stderr)
+    count = sweep.capped(count)
     out.mkdir(parents=True, exist_ok=True)
     url = storage or f"sqlite:///{(out / 'study.db').resolve()}"
     study = open_study(sweep, url)
@@ -140,7 +144,9 @@ class _Workers:
                 return
 
     def _run(self, study: optuna.Study, trial: optuna.Trial, environment: dict[str, str]) -> None:
-        command = self.sweep.command(trial.params)
+        values = self.sweep.values(trial.params)
+        trial.set_user_attr(VALUES, values)
+        command = self.sweep.command(values)
         if not any(part.startswith("--out") for part in command):
             command.append(f"--out={self.out / 'trials'}")
         with subprocess.Popen(
@@ -170,10 +176,10 @@ class _Workers:
         """Pass on what a trial prints, keep its scores; returns whether it has been ended early."""
         ended = False
         for line in process.stdout:
-            if not line.startswith('{"cell"'):
+            values = read_report(line)
+            if values is None:
                 print(line, end="", flush=True)
                 continue
-            values = json.loads(line)
             step, steps = values.pop("cell"), values.pop("cells")
             for name, value in values.items():
                 trial.set_user_attr(name, value)
@@ -186,7 +192,17 @@ class _Workers:
     def _say(self, study: optuna.Study, trial: optuna.Trial, end: str) -> None:
         values, done = trial.user_attrs, sum(other.state.is_finished() for other in counted(study))
         typed = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                          for name, value in trial.params.items())  # fmt: skip
+                          for name, value in values[VALUES].items())  # fmt: skip
         quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
         psr = f"PSR {values['psr']:.1f} %{quality}"
         print(f"[{done}/{self.count}] {typed}: {end} {values['objective']:.1f} ({psr})", flush=True)
+
+
+def read_report(line: str) -> dict[str, Any] | None:
+    """What `benchmarks.sweep.trial.print_report` printed: ``cell``, ``cells``, scores; None for any other line."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_report = isinstance(found, dict) and {"cell", "cells", "objective"} <= set(found)
+    return found if is_report else None

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import pareto_front
 
+VALUES = "values"  # attribute of a trial: its parameters' values, which need not be what Optuna has drawn
 MEASURES = ("objective", "psr", "psnr", "seconds_per_image")
 
 
@@ -24,7 +25,8 @@ def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
     """
     lines = [
         {"number": trial.number, "state": trial.state.name.lower(), "pareto": False}
-        | {name: trial.user_attrs.get(name) for name in MEASURES} | trial.params
+        | {name: trial.user_attrs.get(name) for name in MEASURES}
+        | trial.user_attrs.get(VALUES, trial.params)
         for trial in study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
     ]  # fmt: skip
     table = pd.DataFrame(lines)

@@ -82,9 +82,9 @@ def _suggest(trial: optuna.Trial, name: str, each: BaseDistribution) -> None:
     if isinstance(each, CategoricalDistribution):
         trial.suggest_categorical(name, each.choices)
     elif isinstance(each, IntDistribution):
-        trial.suggest_int(name, each.low, each.high)
+        trial.suggest_int(name, each.low, each.high, step=each.step)
     else:
-        trial.suggest_float(name, each.low, each.high, log=each.log)
+        trial.suggest_float(name, each.low, each.high, step=each.step, log=each.log)
 
 
 def is_surplus(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, count: int) -> bool:
@@ -110,7 +110,8 @@ def queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
 
     Optuna's own GridSampler ends a study only where Optuna runs it.
     """
-    places = [*itertools.islice(itertools.product(*map(_choices, sweep.space.values())), count)]
+    axes = [parameter.places() for parameter in sweep.parameters.values()]
+    places = [*itertools.islice(itertools.product(*axes), count)]
     known = [_values_of(trial) for trial in counted(study)]
     for place in (dict(zip(sweep.space, values, strict=True)) for values in places):
         if place not in known:
@@ -125,10 +126,6 @@ def _values_of(trial: FrozenTrial) -> dict[str, Any]:
 
 def _queue(study: optuna.Study, values: dict[str, Any]) -> None:
     study.enqueue_trial(values, user_attrs={PLACE: values})
-
-
-def _choices(each: BaseDistribution) -> list[Any]:
-    return list(each.choices if isinstance(each, CategoricalDistribution) else range(each.low, each.high + 1))
 
 
 def sign_on(out: Path) -> tuple[str, FileLock]:

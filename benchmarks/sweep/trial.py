@@ -7,11 +7,14 @@ lies below a floor: success that is bought with pictures nobody would publish do
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -64,7 +67,8 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: list[str]) -> tuple[Plan, float]:
     """The plan and the floor of a trial, from its command line.
 
-    Cells lie in a folder named by the arguments below ``--out``: a trial that is started again goes on where it was.
+    Cells are in a folder below ``--out`` that is named by what decides them. A trial that is started again goes on
+    where it was, whatever the floor and the devices, and however ``--out`` is typed.
 
     Raises:
         FacecloakError: what `make_plan` raises, or an argument is unknown.
@@ -79,16 +83,52 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     parser.add_argument("--devices", type=positive, default=1, help="processes or GPUs (default: 1)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
     options, rest = parser.parse_known_args(arguments)
-    for text in rest:
-        if not text.startswith("--") or "." not in text.partition("=")[0] or "=" not in text:
-            raise FacecloakError(f"unknown argument {text!r}; settings are given as --method.field=value")
-    suite = load_suite(options.suite)
+    suite, settings = load_suite(options.suite), _settings(rest)
+    lists = (options.methods, options.targets, options.black_box)
+    decisive = {"suite": asdict(suite), "lists": [each and sorted(each) for each in lists], "limit": options.limit,
+                "settings": settings}  # fmt: skip
     plan = make_plan(
-        suite, options.out / sha256_json(sorted(arguments))[:12], options.methods,
-        [text.removeprefix("--") for text in rest], targets=options.targets, black_boxes=options.black_box,
-        limit=options.limit, devices=options.devices, accelerator=options.accelerator,
+        suite, options.out / sha256_json(decisive)[:12], options.methods,
+        [f"{name}={value}" for name, value in settings.items()], targets=options.targets,
+        black_boxes=options.black_box, limit=options.limit, devices=options.devices, accelerator=options.accelerator,
     )  # fmt: skip
     return plan, options.floor
+
+
+def _settings(typed: list[str]) -> dict[str, str]:
+    """``method.field`` → value of what was typed as ``--method.field=value``; the last one wins.
+
+    W&B's agents type nested parameters as ``--method={'field': value}``.
+
+    Raises:
+        FacecloakError: it is neither.
+    """
+    found: dict[str, str] = {}
+    for text in typed:
+        name, sign, value = text.removeprefix("--").partition("=")
+        nested = _flat(name, _literal(value))
+        if not text.startswith("--") or not sign or not all("." in each for each in nested or {name}):
+            raise FacecloakError(f"unknown argument {text!r}; settings are given as --method.field=value")
+        found |= nested or {name: value}
+    return found
+
+
+def _literal(text: str) -> Any:
+    """The mapping that a text is in Python; None if it is none."""
+    try:
+        return ast.literal_eval(text) if text.startswith("{") else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _flat(name: str, value: Any) -> dict[str, str]:
+    """Dotted names → values as typed; of what is no mapping, nothing."""
+    if not isinstance(value, dict):
+        return {}
+    found: dict[str, str] = {}
+    for key, inner in value.items():
+        found |= _flat(f"{name}.{key}", inner) or {f"{name}.{key}": str(inner)}
+    return found
 
 
 def run_trial(arguments: list[str], report: Report) -> dict[str, float]:

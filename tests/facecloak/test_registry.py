@@ -52,3 +52,8 @@ def test_an_entry_of_another_class_is_refused():
     assert registry["path"].__name__ == "Path"
     with pytest.raises(TypeError, match="method 'pure': pathlib:PurePath is no Path"):
         registry["pure"]
+
+
+@pytest.mark.parametrize("name", [float("nan"), [[1]], {"a": 1}, None, 3])
+def test_anything_that_a_file_may_have_for_a_name_is_refused_in_words(name):
+    assert f"There is no method named {name!r}." in str(unknown_name("method", name, ["pgd", "blur"]))

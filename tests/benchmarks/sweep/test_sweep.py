@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks.sweep.files import load_sweep
-from benchmarks.sweep.local import environments
+from benchmarks.sweep.local import environments, read_report
 from benchmarks.sweep.report import pareto
 from benchmarks.sweep.study import open_study
 from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
@@ -74,7 +74,7 @@ def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_
 
 def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
     path, out = sweep(EPSILON), tmp_path / "out"
-    command = [sys.executable, "-c", "import sys; from facecloak.cli import main; sys.exit(main())", "sweep", path]
+    command = [sys.executable, "-m", "facecloak.cli", "sweep", path]
     with subprocess.Popen(
         [*command, "--count", "3", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -139,39 +139,38 @@ def test_the_front_is_what_nothing_else_beats_in_both():
     assert [*pareto(trials).index] == [0, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ({"method": "bayesian"}, "Did you mean 'bayes'"),
-        ({"metric": {"name": "psr", "goal": "maximize"}}, "metric must be"),
-        ({"command": ["python", "train.py"]}, "command must begin with"),
-        ({"parameters": {}}, "no parameters"),
-        ({"parameters": {"pgd.epsilon": {"min": 1}}}, "needs value, values, or min and max"),
-        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "distribution": "beta"}}}, "distribution of pgd.epsilon"),
-        ({"parameters": {"pgd.epsilon": {"min": 5, "max": 2}}}, "pgd.epsilon: "),
-        ({"method": "grid", "parameters": {"pgd.epsilon": {"min": 0.5, "max": 2.0}}}, "a grid needs values"),
-        ({"early_terminate": {"type": "median"}}, "must have type hyperband"),
-        ({"early_terminate": "hyperband"}, "must have type hyperband"),
-        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "must have type hyperband"),
-        ({"early_terminate": {"type": "hyperband", "max_iter": 27, "s": 3}}, "must have type hyperband"),
-        ({"parameters": {"pgd.epsilon": {"values": []}}}, "pgd.epsilon: "),
-        ({"parameters": {"pgd.epsilon": {"values": 3}}}, "pgd.epsilon: "),
-        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2.5}}}, "both whole numbers"),
-        ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "scale": "log"}}}, "named 'scale'"),
-        ({"early_terminates": {"type": "hyperband"}}, "Did you mean 'early_terminate'"),
-    ],
-)
-def test_what_cannot_be_a_sweep_is_refused_with_a_reason(sweep, tmp_path, capsys, change, said):
-    path = Path(sweep(EPSILON))
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
-    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 2
-    assert said in capsys.readouterr().err
-
-
 def test_a_setting_that_is_none_ends_the_sweep_with_a_reason(sweep, tmp_path, capfd):
     assert main(["sweep", sweep({"pgd.epsilonn": {"values": [1, 2]}}), "--out", str(tmp_path / "out")]) == 2
     printed = capfd.readouterr().err
     assert "epsilonn" in printed and "A trial failed" in printed
+
+
+def test_what_does_not_decide_a_trials_results_does_not_move_its_folder(toys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = [str(toys), "--methods=pgd,blur", "--black-box=ada", "--pgd.epsilon=4", "--pgd.iterations=2"]
+
+    def folder(*arguments):
+        return parse(list(arguments))[0].out.resolve()
+
+    first = folder(*typed, "--out=out")
+    shuffled = [*reversed(typed[1:]), str(toys.relative_to(tmp_path))]
+    assert folder(*shuffled, f"--out={tmp_path / 'out'}", "--floor=30", "--accelerator=cpu") == first
+    assert folder(*typed, "--out", "out", "--devices=2", "--accelerator=cpu", "--methods=blur,pgd") == first
+    assert folder(*typed[:3], "--pgd={'epsilon': 4, 'iterations': 2}", "--out=out") == first  # as W&B's agents type it
+    for other in ("--pgd.epsilon=5", "--limit=1", "--black-box=bob", "--targets=2", "--methods=pgd"):
+        assert folder(*typed, "--out=out", other) != first
+
+
+def test_a_report_is_known_by_what_it_holds_not_by_the_order_of_its_keys():
+    assert read_report('{"objective": 1.5, "cells": 2, "cell": 1}\n') == {"objective": 1.5, "cells": 2, "cell": 1}
+    others = ('{"cell": 1, "cells": 2}', '{"cell"', "[1]", "NaN", "", "[" * 100_000, '["cell", "cells", "objective"]')
+    assert not any(map(read_report, others))
+
+
+@pytest.mark.parametrize("text", ["--pgd={'epsilon'", "--pgd={}", "--pgd={1}", "pgd={'epsilon': 1}"])
+def test_what_is_no_nested_setting_is_refused(text):
+    with pytest.raises(FacecloakError, match="unknown argument"):
+        parse(["pocket", text])
 
 
 def test_unknown_arguments_of_a_trial_are_refused():
