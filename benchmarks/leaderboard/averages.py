@@ -90,12 +90,13 @@ def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, Records] |
     boxes, targets = sorted(board["black_box"].unique()), board["target"].nunique()
     sizes = {"n_targets": targets, "n_boxes": len(boxes), "expected": targets * len(boxes)}
     objective = board["objective"].iloc[0]
-    for method, cells in board.groupby([*METHOD, "name"], sort=True, dropna=False):
+    for method, rows in board.groupby([*METHOD, "name"], sort=True, dropna=False):
         shared = dict(zip([*METHOD, "name"], method, strict=True)) | sizes
-        by_box = [(box, cells[cells["black_box"] == box]) for box in boxes]
-        judged = [(box, own, photo_ids(own, records, objective)) for box, own in by_box]
-        shared["photos"] = len(set().union(*(ids for *_, ids in judged)))
-        dodging = len(photo_ids(cells, records, "obfuscation"))
+        seen = {box: photo_ids(rows[rows["black_box"] == box], records, objective) for box in boxes}
+        shared["photos"] = len(set().union(*seen.values()))
+        dodging = len(photo_ids(rows, records, "obfuscation"))
+        cells = _places(rows)
+        judged = [(box, cells[cells["black_box"] == box], seen[box]) for box in boxes]
         for far in fars:
             line = shared | {"far": far} | _means(cells[cells["far"] == far], shared["expected"])
             for rate, photos in (("psr", shared["photos"]), ("dodging", dodging)):
@@ -103,6 +104,21 @@ def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, Records] |
                 line |= {rate: mean.value, f"{rate}_low": mean.low, f"{rate}_high": mean.high}
             rates = {box: _rate(own.loc[own["far"] == far, "psr"], targets, len(ids)) for box, own, ids in judged}
             yield line | {"boxes": rates}
+
+
+def _places(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each target, judge and FAR: the mean over sets of surrogates where a judge saw several of them.
+
+    A recognizer that is in no suite's pool judges what was made by attacking any set of surrogates. Counts are the
+    largest of the sets.
+    """
+    by = ["target", "black_box", "far"]
+    if not rows.duplicated(by).any():
+        return rows
+    means = {column: "mean" for column in ("psr", "dodging", *MEANS, "psnr") if column in rows}
+    largest = dict.fromkeys(COUNTS, "max")
+    numbers = rows.astype(dict.fromkeys(means, "float64")).groupby(by, sort=True).agg(means | largest)
+    return numbers.reset_index().merge(rows.drop(columns=[*numbers]).drop_duplicates(by), on=by)
 
 
 def _means(rows: pd.DataFrame, expected: int) -> dict[str, Any]:

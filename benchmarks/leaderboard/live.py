@@ -1,22 +1,45 @@
-"""PENDING: replaced by the board branch."""
+"""The tables of a run while it goes on: made from all judgements that are complete in its folder."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+from filelock import FileLock
+
 from benchmarks.leaderboard.text import write_leaderboard
-from benchmarks.results.store import find_judgements
+from benchmarks.results.pictures import write_grid
+from benchmarks.results.store import find_judgements, protections_folder
+
+PAUSE = 20.0  # seconds between two writings: each reads all judgements
 
 
 class LiveTables:
-    """PENDING."""
+    """Writes ``leaderboard.csv``, ``leaderboard_wide.csv``, ``leaderboard.md`` and ``grid.png`` of a run.
+
+    Two commands may work in one folder: what is written is always made from what both have judged.
+
+    Args:
+        out: the run's folder.
+    """
 
     def __init__(self, out: Path) -> None:
-        self.out = out
+        self.out, self._written = out, time.monotonic()
 
-    def refresh(self, folder: Path) -> None:
-        """PENDING."""
+    def refresh(self, judgement: Path) -> None:
+        """A judgement was made; the tables follow, if they have not been written in the last 20 seconds."""
+        if time.monotonic() - self._written > PAUSE:
+            self._tables()
+            self._written = time.monotonic()
 
     def write(self) -> None:
-        """PENDING."""
-        write_leaderboard(self.out, find_judgements([self.out]))
+        """Write tables and pictures now."""
+        write_grid(self.out, self._tables())
+
+    def _tables(self) -> list[Path]:
+        (self.out / "locks").mkdir(exist_ok=True)
+        with FileLock(self.out / "locks" / "tables.lock"):
+            found = find_judgements([self.out]) if protections_folder(self.out).is_dir() else []
+            folders = [folder for folder in found if (folder / "judgement.json").is_file()]
+            write_leaderboard(self.out, folders)
+            return folders

@@ -120,7 +120,7 @@ def wide_csv(wide: pd.DataFrame) -> bytes:
 
 def terminal_table(table: pd.DataFrame) -> Table:
     """The wide table of a run, for people; without intervals, as in `write_leaderboard`."""
-    wide = wide_table(table)
+    wide = wide_table(table).sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
     (first, *others), lines = lines_of(columns(wide))
     view = Table(title=title(table, wide["far"].iloc[0]), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     view.add_column(first, no_wrap=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.results.store import read_judgement
+from benchmarks.results.store import protection_of, read_judgement, sources_folder
 from benchmarks.results.table import method_names
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image, write_bytes, write_png
@@ -23,7 +23,7 @@ Row = list[np.ndarray | str | None]
 
 
 def write_sources(folder: Path, photos: dict[str, np.ndarray | None]) -> None:
-    """Keep the unprotected photos that a grid shows, at the suite's size, since cells hold protected ones only.
+    """Keep the unprotected photos that a grid shows, at the suite's size, since protections hold only protected ones.
 
     Args:
         photos: source name → uint8 S×S×3; None for one that cannot be read, whose earlier picture is removed.
@@ -40,29 +40,33 @@ def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -
 
     Args:
         out: where to.
-        folders: of complete cells; those of the first one's target and black box are shown.
-        names: what the cells shown are called; by default method and preset.
+        folders: of complete judgements; those of the first one's suite, target and judge are shown.
+        names: what the methods shown are called; by default method and preset.
     """
-    cells = pd.DataFrame([read_judgement(folder).rows[0] for folder in folders]).assign(folder=folders)
-    shown = cells[(cells[["target", "black_box"]] == cells.loc[0, ["target", "black_box"]]).all(axis=1)]
+    if not folders:
+        return
+    rows = pd.DataFrame([read_judgement(folder).rows[0] for folder in folders]).assign(folder=folders)
+    same = ["suite", "target", "black_box"]
+    shown = rows[(rows[same] == rows.loc[0, same]).all(axis=1)].drop_duplicates(["method", "settings_hash"])
     records = (shown.iloc[0]["folder"] / "records.jsonl").read_text().splitlines()[:ROWS]
-    rows = []
+    protections, lines = [protection_of(folder) for folder in shown["folder"]], []
     for name in (json.loads(record)["id"] for record in records):
-        original, made = read_pictures([*shown["folder"]], name)
-        rows.append([original, *(picture for image in made for picture in (image, difference(image, original)))])
+        original, made = read_pictures(protections, name, shown.iloc[0]["suite"])
+        lines.append([original, *(picture for image in made for picture in (image, difference(image, original)))])
     heads = [head for name in names or method_names(shown) for head in (name, f"difference x{GAIN}")]
-    write_picture(out / "grid.png", ["original", *heads], rows)
+    write_picture(out / "grid.png", ["original", *heads], lines)
 
 
-def read_pictures(folders: list[Path], name: str) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
-    """The unprotected photo of that name, and what each of these cells made of it; None where there is no picture.
+def read_pictures(protections: list[Path], name: str, suite: str) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """The unprotected photo of that name, and what each of these protections made of it; None without a picture.
 
     Args:
-        folders: of cells of any runs: the photo is that of the first run that kept it (see `write_sources`).
+        protections: folders, of any runs: the photo is that of the first run that kept it (see `write_sources`).
+        suite: name of the suite of the photo.
     """
-    kept = (_read(folder.parents[1] / "sources" / f"{name}.png") for folder in folders)
+    kept = (_read(sources_folder(folder.parents[1], suite) / f"{name}.png") for folder in protections)
     original = next((photo for photo in kept if photo is not None), None)
-    return original, [_read(folder / "images" / f"{name}.png") for folder in folders]
+    return original, [_read(folder / "images" / f"{name}.png") for folder in protections]
 
 
 def _read(path: Path) -> np.ndarray | None:

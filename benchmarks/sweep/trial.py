@@ -20,10 +20,10 @@ import pandas as pd
 from filelock import FileLock
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from benchmarks.harness.plan import Plan, make_plan
-from benchmarks.harness.processes import was_terminated
+from benchmarks.harness.plan import Plan, Request, make_plan
+from benchmarks.harness.processes import ending_together, was_terminated
 from benchmarks.harness.runner import Runner
-from benchmarks.results.store import read_result
+from benchmarks.results.store import read_judgement
 from benchmarks.results.table import headline_far, long_table
 from benchmarks.suites.suite import load_suite
 from facecloak import __version__
@@ -40,14 +40,14 @@ Report = Callable[[int, int, dict[str, float]], None]
 
 
 def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
-    """``objective``, ``psr`` (per cent), ``psnr`` (dB), ``seconds_per_image``: means over the cells of a long table.
+    """``objective``, ``psr`` (per cent), ``psnr`` (dB), ``seconds_per_image``: means over black-box rows.
 
     There is no ``psnr`` where all images are identical to their sources.
 
     Raises:
         FacecloakError: no PSR could be measured.
     """
-    rows = table[table["far"] == headline_far(table["far"])]
+    rows = table[(table["far"] == headline_far(table["far"])) & ~table["white_box"].astype(bool)]
     psr, psnr = 100 * rows["psr"].mean(), rows["psnr"].mean()
     if pd.isna(psr):
         raise FacecloakError("No PSR could be measured, so that the trial has no score.")
@@ -67,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: list[str]) -> tuple[Plan, float]:
     """The plan and the floor of a trial, from its command line.
 
-    Cells are in a folder below ``--out`` that is named by what decides them. A trial that is started again goes on
+    The run is in a folder below ``--out`` that is named by what decides them. A trial that is started again goes on
     where it was, whatever the floor and the devices, and however ``--out`` is typed.
 
     Raises:
@@ -87,11 +87,11 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     lists = (options.methods, options.targets, options.black_box)
     decisive = {"suite": asdict(suite), "lists": [each and sorted(each) for each in lists], "limit": options.limit,
                 "settings": settings}  # fmt: skip
-    plan = make_plan(
-        suite, options.out / sha256_json(decisive)[:12], options.methods,
-        [f"{name}={value}" for name, value in settings.items()], targets=options.targets,
+    plan = make_plan(suite, Request(
+        out=options.out / sha256_json(decisive)[:12], methods=options.methods,
+        overrides=[f"{name}={value}" for name, value in settings.items()], targets=options.targets,
         black_boxes=options.black_box, limit=options.limit, devices=options.devices, accelerator=options.accelerator,
-    )  # fmt: skip
+    ))  # fmt: skip
     return plan, options.floor
 
 
@@ -136,24 +136,27 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
 
     Args:
         arguments: as typed.
-        report: gets, after each cell, the number of those that are judged, that of all, and the score so far. Cells of
-            an earlier start are reported first.
+        report: gets, after each judgement, the number of those that are made, that of all, and the score so far.
+            Those of an earlier start are reported first.
     """
     plan, floor = parse(arguments)
-    folders = [cell.folder(plan.out) for cell in plan.cells]
+    runner = Runner(plan)
+    folders = runner.folders()
 
     def judged(folder: Path) -> None:
-        done = [each for each in folders if read_result(each)]
+        done = [each for each in folders if read_judgement(each)]
         report(len(done), len(folders), score(long_table(done), floor))
 
-    if rank_zero_only.rank != 0:
-        Runner(plan).run()
-        return {}
-    with FileLock(plan.out / LOCK):  # two that drew the same share a folder, and so does one that outlived its sweep
-        before = [folder for folder in folders if read_result(folder)]
-        for number in range(len(before)):
-            report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
-        return score(Runner(plan).run(judged), floor)
+    with ending_together():
+        if rank_zero_only.rank != 0:
+            runner.run()
+            return {}
+        # two that drew the same share a folder, and so does one that outlived its sweep
+        with FileLock(plan.out / LOCK):
+            before = [folder for folder in folders if read_judgement(folder)]
+            for number in range(len(before)):
+                report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
+            return score(runner.run([judged]), floor)
 
 
 def print_report(step: int, steps: int, values: dict[str, float]) -> None:

@@ -11,18 +11,35 @@ from tqdm import tqdm
 
 from benchmarks.check.between import Placed
 from benchmarks.check.findings import Checked, Finding, findings
-from benchmarks.console import progress
+from benchmarks.console import RunProgress, progress
+from facecloak.errors import FacecloakError
 
 
 def leaderboard(options: argparse.Namespace) -> int:
     """Write the board, or check the runs; returns 1 if the check finds something."""
+    if options.rejudge and not options.check:
+        raise FacecloakError("--rejudge belongs to --check: give both.")
     if options.check:
-        return print_check(options.runs)
+        return _check(options)
     from benchmarks.leaderboard.board import write_board  # which the check needs no plots for
 
-    write_board(options.runs, options.out)
+    board = write_board(options.runs, options.out)
+    if board.n_incomplete:
+        print(f"{board.n_incomplete} judgements are not complete and were left out.", file=sys.stderr)
     print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    if not options.rejudge:
+        return print_check(options.runs)
+    from benchmarks.harness.rejudge import rejudge  # torch, which the check of files does without
+
+    skipped: list[str] = []
+    status = print_check(options.runs, rejudge(options.runs, skipped, progress=RunProgress()))
+    for text in skipped:
+        print(f"not judged again: {text}", file=sys.stderr)
+    return status
 
 
 def print_check(runs: Sequence[Path], more: Iterable[Placed] = ()) -> int:

@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.results.schema import COLUMNS
-from benchmarks.results.scoring import success_rows
-from benchmarks.results.store import write_result
+from benchmarks.leaderboard.board import Board
+from benchmarks.results.distances import Features, write_features
+from benchmarks.results.records import Records, read_one
+from benchmarks.results.schema import COLUMNS, SCHEMA_VERSION
+from benchmarks.results.scoring import score
+from benchmarks.results.store import (
+    judgement_folder,
+    read_judgement,
+    run_id,
+    sources_folder,
+    write_judgement,
+    write_protection,
+)
 from benchmarks.results.table import long_table
 from facecloak.io import sha256_json, write_png
 
@@ -24,13 +34,13 @@ PSNR = {"none": None, "weak": 40.0, "strong": 25.0, "bad": 30.0}
 DISTANCE = {"none": 0.0, "weak": 1.5, "strong": 1.25, "bad": 2.0}  # as text, 1.25 would come after 1.5
 
 
-def record(name: str, cosine: float | None, boxes: tuple[str, ...], psnr: float | None, **changes: Any) -> dict:
-    """A line of records.jsonl in which every recognizer sees the same."""
-    both = {"target": dict.fromkeys(boxes, cosine), "self": dict.fromkeys(boxes, None if cosine is None else 0.5)}
-    clean = {"target": dict.fromkeys(boxes, 0.1), "self": dict.fromkeys(boxes, 0.9)}
+def record(name: str, cosine: float | None, psnr: float | None, **changes: Any) -> dict:
+    """A line of records.jsonl."""
+    both = {} if cosine is None else {"target": cosine, "self": 0.5}
     return {
         "id": name, "usable": True, "detected": cosine is not None, "error": None, "reference": ["self", "target"],
-        "identical": psnr is None, "cosine": both, "cosine_clean": clean, "psnr": psnr, "ssim": 0.9123, "seconds": 0.25,
+        "identical": psnr is None, "cosine": both, "cosine_clean": {"target": 0.1, "self": 0.9}, "psnr": psnr,
+        "ssim": 0.9123, "seconds": 0.25,
     } | changes  # fmt: skip
 
 
@@ -41,34 +51,45 @@ def write_cell(
     box: str = "ada",
     records: list[dict] | None = None,
     pictures: bool = False,
+    surrogates: str = "cyd",
     **changes: Any,
 ) -> Path:
-    """A judged cell of suite toys below a run's folder, which is returned; ``changes`` are columns of its rows."""
+    """A judgement of suite toys below a run's folder, which is returned; ``changes`` are columns of its rows."""
     cosines, psnr = COSINES.get(method, [0.3, 0.5]), PSNR.get(method, 33.0)
     if records is None:
-        records = [record(f"p{place}", cosine, ("ada", "bob"), psnr) for place, cosine in enumerate(cosines)]
-    white = changes.get("white_box", False)
-    objective = changes.get("objective", "impersonation")
-    run_id = f"{method}-default_{target}_{box}_{objective}{'_white' if white else ''}".replace("/", "-")
+        records = [record(f"p{place}", cosine, psnr) for place, cosine in enumerate(cosines)]
+    objective, white = changes.get("objective", "impersonation"), changes.get("white_box", False)
+    name = f"{method}_{target}_{box}_{surrogates}_{objective}{'_white' if white else ''}".replace("/", "-")
+    protection = run / "protections" / name
+    folder = judgement_folder(protection, box)
     thresholds = {"fars": {far: {"threshold": value} for far, value in THRESHOLDS.items()}, "pairs": "made up"}
     shared = dict.fromkeys(COLUMNS) | {
-        "schema_version": 3, "suite": "toys", "manifest_sha256": "m", "n_images": len(records), "method": method,
-        "preset": "default", "settings_hash": sha256_json(method), "date": "2026-01-02", "run_id": run_id,
-        "objective": objective, "target": target, "black_box": box, "white_box": False, "weights_sha256": f"w {box}",
-        "surrogates": "cyd", "psnr": psnr, "n_identical": len(records) if psnr is None else 0, "ssim": 0.9,
-        "fd": DISTANCE.get(method, 5.0), "fd_network": "pocket", "seconds_per_image": 0.25, "device": "cpu",
-        "source": "measured",
+        "schema_version": SCHEMA_VERSION, "suite": "toys", "manifest_sha256": "m", "n_images": len(records),
+        "method": method, "preset": "default", "settings_hash": sha256_json(method), "date": "2026-01-02",
+        "run_id": run_id(folder), "protection": name, "objective": objective, "target": target, "black_box": box,
+        "white_box": False, "countermeasure": "none", "weights_sha256": f"w {box}", "surrogates": surrogates,
+        "device": "cpu", "source": "measured", "amortised_seconds_per_image": 0.25,
     }  # fmt: skip
-    rows = success_rows(records, objective, box, [], thresholds, [0.1, 0.01, 0.001])
-    folder = run / "cells" / run_id
-    provenance = {"settings": {"strength": 8}, "thresholds": thresholds, "weights": {box: f"w {box}"}, "torch": "2.6"}
-    write_result(folder, [shared | row | changes for row in rows], records, provenance)
+    rows = [shared | row | changes for row in score(records, objective, thresholds, [0.1, 0.01, 0.001])]
+    write_protection(protection, {"settings": {"strength": 8}, "weights": {}, "surrogates": [surrogates]})
+    write_judgement(folder, rows, records, {"thresholds": thresholds, "torch": "2.6"})
     for each in records if pictures else []:
         seed = int.from_bytes(each["id"].encode()[-1:])
         photo = np.random.default_rng(seed).integers(60, 190, (32, 32, 3), dtype=np.uint8)
-        write_png(run / "sources" / f"{each['id']}.png", photo)
-        write_png(folder / "images" / f"{each['id']}.png", photo + np.uint8(0 if method == "none" else 5))
+        write_png(sources_folder(run, "toys") / f"{each['id']}.png", photo)
+        write_png(protection / "images" / f"{each['id']}.png", photo + np.uint8(0 if method == "none" else 5))
+    # all pictures of a method lie at the same distance from their sources
+    shift = np.zeros((len(records) * 5, 2), np.float32)
+    sources = np.repeat(np.arange(len(records) * 5, dtype=np.float32)[:, None], 2, axis=1)
+    shift[:, 0] = DISTANCE.get(method, 5.0) ** 0.5
+    about = {"network": "pocket", "convention": "made up", "is_fid": False}
+    write_features(protection, Features(sources + shift, sources, about))
     return folder
+
+
+def records_of(folders: list[Path]) -> dict[str, Records]:
+    """run_id → records."""
+    return {run_id(folder): read_one(folder) for folder in folders}
 
 
 def write_runs(root: Path) -> list[Path]:
@@ -83,16 +104,14 @@ def write_runs(root: Path) -> list[Path]:
     return [*folders, write_cell(root / "second", "strong", white_box=True)]
 
 
-def board_of(folders: list[Path]) -> tuple[pd.DataFrame, dict[str, Path]]:
-    """The table and the cells that a board is made from, with two reported lines."""
-    table = long_table(folders)
-    reported = [
-        dict.fromkeys(COLUMNS) | {
+def board_of(folders: list[Path]) -> Board:
+    """The board of these judgements, with two reported lines."""
+    published = pd.DataFrame([
+        {
             "suite": "toys", "method": "Published", "objective": "impersonation", "target": "mean", "black_box": box,
             "far": 0.01, "psr": psr, "fid": 12.5, "psnr": 27.0, "source": "reported", "paper": "A et al., 2025",
-            "note": "copied",
+            "note": "copied", "white_box": False, "psr_both": psr,
         }
         for box, psr in (("ada", 0.8), ("bob", 0.6))
-    ]  # fmt: skip
-    table = pd.concat([table, pd.DataFrame(reported, columns=table.columns).astype({"white_box": bool})])
-    return table.reset_index(drop=True), {folder.name: folder for folder in folders}
+    ])  # fmt: skip
+    return Board(long_table(folders), published, {run_id(folder): read_judgement(folder) for folder in folders})

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.leaderboard.averages import COUNTS, INTERVAL, MEANS, average_methods, tasks
-from benchmarks.results.records import CellRecords
+from benchmarks.leaderboard.averages import COUNTS, INTERVAL, MEANS, tasks
 from benchmarks.results.schema import BY_FAR, COLUMNS
-from benchmarks.results.store import read_result
+from benchmarks.results.store import Judgement
 from benchmarks.results.table import headline_far
 
 OF_CELL = [column for column in COLUMNS if column not in (*BY_FAR, "far")]
 PROVENANCE = ("settings", "thresholds", "weights", "torch")
 
 
-def describe_boards(table: pd.DataFrame, records: dict[str, CellRecords]) -> list[dict[str, Any]]:
+def describe_boards(table: pd.DataFrame, averages: pd.DataFrame) -> list[dict[str, Any]]:
     """Every suite and objective: its FARs, recognizers, lines (measured) and reported lines, for JSON.
 
     Args:
         table: with `name_methods`' column.
+        averages: `average_methods`' of it.
     """
-    averages = average_methods(table, records)
     averages = averages[averages["source"] == "measured"]
     found = []
     for suite, objective in tasks(table):
@@ -64,7 +62,7 @@ def _reported(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def describe_cells(table: pd.DataFrame, cells: dict[str, Path]) -> dict[str, Any]:
+def describe_judgements(table: pd.DataFrame, judgements: dict[str, Judgement]) -> dict[str, Any]:
     """All measured cells as columns, in the order of run_ids.
 
     Returns:
@@ -78,9 +76,10 @@ def describe_cells(table: pd.DataFrame, cells: dict[str, Path]) -> dict[str, Any
     for far, rows in measured.groupby("far", sort=True):
         at_far = rows.set_index("run_id").reindex(whole.index)
         rates.append({"far": far, "columns": {column: pack(at_far[column]) for column in BY_FAR}})
-    results = [read_result(cells[run_id])["provenance"] for run_id in whole.index]
-    provenance = {part: pack([result.get(part) for result in results]) for part in PROVENANCE}
-    return {"ids": [*whole.index], "columns": columns, "rates": rates, "provenance": provenance, "about": COLUMNS}
+    found = [{**judgements[name].protection, **judgements[name].provenance} for name in whole.index]
+    provenance = {part: pack([each.get(part) for each in found]) for part in PROVENANCE}
+    return {"ids": [*whole.index], "columns": columns, "rates": rates, "provenance": provenance,
+            "about": {name: column.meaning for name, column in COLUMNS.items()}}  # fmt: skip
 
 
 def pack(values: Any) -> dict[str, list]:

@@ -9,14 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from benchmarks.leaderboard.averages import name_methods
-from benchmarks.leaderboard.page.data import describe_boards, describe_cells
+from benchmarks.leaderboard.board import Board
+from benchmarks.leaderboard.page.data import describe_boards, describe_judgements
 from benchmarks.leaderboard.page.records import describe_records
 from benchmarks.leaderboard.page.samples import describe_samples
 from benchmarks.leaderboard.plots.families import FAMILIES, list_plots
-from benchmarks.results.records import read_records
 from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
@@ -25,28 +22,23 @@ SCRIPTS = ("values.js", "table.js", "board.js", "cells.js", "samples.js", "page.
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
-def write_page(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
+def write_page(board: Board, out: Path) -> None:
     """Write ``index.html`` below ``out``, with the plots that `write_plots` has written there.
 
-    Everything that comes from cells stands in two JSON blocks, in which no tag can be closed, and is shown as text.
+    Everything that comes from results is in two JSON blocks, in which no tag can be closed, and is shown as text.
     The policy lets nothing run but the page's own script, and nothing be loaded but pictures that are in the page.
-
-    Args:
-        table: long table, measured and reported rows.
-        cells: run_id → folder of each measured cell.
 
     Raises:
         FacecloakError: records or plots are missing or cannot be read.
     """
-    records, named = read_records(table, cells), name_methods(table)
     data = {
-        "boards": describe_boards(named, records),
-        "cells": describe_cells(named, cells),
-        "samples": describe_samples(named, cells, records),
+        "boards": describe_boards(board.named, board.averages),
+        "cells": describe_judgements(board.named, board.judgements),
+        "samples": describe_samples(board.named, board.protections, board.records),
         "plots": [
             {"suite": plot.suite, "objective": plot.objective, "family": plot.family, "alt": FAMILIES[plot.family],
              "source": _plot_uri(plot.path)}
-            for plot in list_plots(table, out)
+            for plot in list_plots(board.table, out)
         ],
     }  # fmt: skip
     style = (PARTS / "page.css").read_text()
@@ -55,7 +47,7 @@ def write_page(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
         "policy": f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
                   "base-uri 'none'; form-action 'none'",
         "style": style, "script": script, "data": to_json(data),
-        "records": to_json(describe_records(named, records)),
+        "records": to_json(describe_records(board.named, board.records)),
     })  # fmt: skip
     write_bytes(out / "index.html", page.encode())
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.results.records import CellRecords
+from benchmarks.results.records import Records
 
 BUDGET = 3_500_000  # bytes, of a page that is to stay below 10 MB
 ROOM = 52  # bytes a record, measured
@@ -16,7 +16,7 @@ ERROR_LENGTH = 200
 SCALES = {"target": 1e4, "target_clean": 1e4, "self": 1e4, "self_clean": 1e4, "psnr": 1e2, "ssim": 1e4, "seconds": 1e3}
 
 
-def describe_records(table: pd.DataFrame, records: dict[str, CellRecords]) -> dict[str, Any]:
+def describe_records(table: pd.DataFrame, records: dict[str, Records]) -> dict[str, Any]:
     """The first ``shown`` images of each cell, in the order of run_ids.
 
     Returns:
@@ -58,7 +58,7 @@ def _letters(outcomes: np.ndarray) -> str:
     return "".join("-" if np.isnan(value) else str(int(value)) for value in outcomes.tolist())
 
 
-def _state(record: CellRecords, place: int) -> str:
+def _state(record: Records, place: int) -> str:
     if not record.usable[place]:
         return "u"
     if record.errors[place] is not None:

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks.results.pictures import difference, read_pictures
-from benchmarks.results.records import CellRecords
+from benchmarks.results.records import Records
 from benchmarks.results.table import TASK
 
 BUDGET = 2_000_000  # bytes in all boards together
@@ -22,7 +22,7 @@ PHOTOS = 4  # of a target at most
 
 
 def describe_samples(
-    table: pd.DataFrame, cells: dict[str, Path], records: dict[str, CellRecords]
+    table: pd.DataFrame, protections: dict[str, Path], records: dict[str, Records]
 ) -> list[dict[str, Any]]:
     """The first photos of every target, as each method changed them before the first black box judged.
 
@@ -38,12 +38,12 @@ def describe_samples(
     for kind, board in measured.groupby(TASK, sort=True):
         box = board["black_box"].min()
         for target, judged in board[board["black_box"] == box].groupby("target", sort=True):
-            runs = judged.drop_duplicates("run_id").sort_values("run_id").set_index("name")["run_id"]
+            runs = judged.sort_values("run_id").drop_duplicates("name").set_index("name")["run_id"]
             for place, photo in enumerate(records[runs.iloc[0]].ids[:PHOTOS]):
                 wanted.append((place, *kind, box, target, photo, runs))
     samples, spent = [], 0
     for _, suite, objective, box, target, photo, runs in sorted(wanted, key=lambda each: each[:5]):
-        sample = _sample(photo, {name: cells[run_id] for name, run_id in runs.items()})
+        sample = _sample(photo, {name: protections[run_id] for name, run_id in runs.items()}, suite)
         if sample is None:
             continue
         spent += len(sample["original"]) + sum(len(uri) for pair in sample["made"].values() for uri in pair)
@@ -54,8 +54,8 @@ def describe_samples(
     return sorted(samples, key=lambda sample: (sample["suite"], sample["objective"], sample["target"], sample["id"]))
 
 
-def _sample(photo: str, folders: dict[str, Path]) -> dict[str, Any] | None:
-    original, pictures = read_pictures([*folders.values()], photo)
+def _sample(photo: str, folders: dict[str, Path], suite: str) -> dict[str, Any] | None:
+    original, pictures = read_pictures([*folders.values()], photo, suite)
     made = {}
     for name, image in zip(folders, pictures, strict=True):
         change = difference(image, original)

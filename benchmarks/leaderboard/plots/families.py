@@ -1,4 +1,4 @@
-"""The plots of a leaderboard: one set for each suite and objective, from its black-box cells."""
+"""The plots of a leaderboard: one set for each suite and objective, from its black-box judgements."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from benchmarks.leaderboard.averages import average_methods, name_methods, tasks
+from benchmarks.leaderboard.averages import tasks
+from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.plots.far import draw_far
 from benchmarks.leaderboard.plots.grid import write_grids
 from benchmarks.leaderboard.plots.heat import draw_heat
 from benchmarks.leaderboard.plots.pareto import draw_pareto
 from benchmarks.leaderboard.plots.similarity import draw_similarity
 from benchmarks.leaderboard.plots.style import write_figure
-from benchmarks.results.records import CellRecords, read_records
+from benchmarks.results.records import Records
 from benchmarks.results.table import headline_far
-from facecloak.io import sha256_json
+from facecloak.io import read_json, sha256_json, write_json
 
 FOLDER = "plots"
+WRITTEN = "written.json"  # names of the files that the last board wrote
 # family → what it shows, for people who do not see it
 FAMILIES = {
     "pareto": "Average black-box protection success rate against Fréchet distance and against PSNR",
@@ -56,28 +58,34 @@ def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
     return plots
 
 
-def write_plots(table: pd.DataFrame, cells: dict[str, Path], out: Path) -> None:
-    """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``; remove earlier ones.
+def write_plots(board: Board, out: Path) -> None:
+    """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``.
 
-    Args:
-        table: long table, measured and reported rows.
-        cells: run_id → folder of each measured cell.
+    Those that an earlier board of this module wrote there, and this one does not, are removed; no other file is.
 
     Raises:
-        FacecloakError: a cell's records cannot be read.
+        FacecloakError: a judgement's records cannot be read.
     """
-    records, table = read_records(table, cells), name_methods(table)
-    averages, files = average_methods(table, records), []
+    table, files = board.named, []
     for plot in list_plots(table, out):
-        _write_plot(plot, table, averages, records)
+        _write_plot(plot, table, board.averages, board.records)
         files += [plot.path.with_name(f"{plot.path.name}.{kind}") for kind in ("png", "svg")]
     for suite, objective in tasks(table):
         rows = _black_box(table, suite, objective)
         if len(rows):
-            files += write_grids(out / FOLDER / f"{board_name(suite, objective)}_grid", rows, cells, records)
-    for path in (out / FOLDER).glob("*"):  # those of an earlier board, which had other suites or methods
-        if path not in files and re.fullmatch(OURS, path.name):
-            path.unlink()
+            stem = out / FOLDER / f"{board_name(suite, objective)}_grid"
+            files += write_grids(stem, rows, board.protections, board.records)
+    _remove_earlier(out / FOLDER, {path.name for path in files})
+
+
+def _remove_earlier(folder: Path, names: set[str]) -> None:
+    """Remove what an earlier board wrote here and this one did not, and remember what this one wrote."""
+    path = folder / WRITTEN
+    earlier = read_json(path) if path.is_file() else []
+    for name in earlier if isinstance(earlier, list) else []:
+        if isinstance(name, str) and name not in names and re.fullmatch(OURS, name):
+            (folder / name).unlink(missing_ok=True)
+    write_json(path, sorted(names))
 
 
 def board_name(suite: str, objective: str) -> str:
@@ -95,7 +103,7 @@ def _rows(table: pd.DataFrame, suite: str, objective: str, source: str) -> pd.Da
     return table[(table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == source)]
 
 
-def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records: dict[str, CellRecords]) -> None:
+def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records: dict[str, Records]) -> None:
     suite, objective, family, path = plot
     rows = _black_box(table, suite, objective)
     reported = _rows(table, suite, objective, "reported")

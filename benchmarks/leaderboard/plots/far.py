@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmarks.leaderboard.plots.style import UNPROTECTED, Look, add_note, method_looks, shorten
-from benchmarks.results.records import CellRecords
+from benchmarks.results.records import Records
 
 STEPS = 60  # points between two stored FARs
 NOTE = (
@@ -39,20 +39,14 @@ def threshold_curve(fars: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarra
     return points, np.interp(np.log(points), np.log(stored), values)
 
 
-def rate_curve(records: CellRecords, objective: str, thresholds: np.ndarray) -> np.ndarray:
-    """(M,) PSR of a cell at each of the thresholds, fractions; NaN where no image is in the rate."""
-    counted = ~np.isnan(records.outcomes(objective, 0.0))
-    if not counted.any():
-        return np.full(len(thresholds), np.nan)
-    cosine = records.cosine["target" if objective == "impersonation" else "self"][counted]
-    failed = np.array([error is not None for error in records.errors], dtype=bool)[counted]
-    judged, n = np.sort(cosine[~failed]), int(counted.sum())
-    if objective == "impersonation":
-        return (len(judged) - np.searchsorted(judged, thresholds, side="right")) / n
-    return np.searchsorted(judged, thresholds, side="left") / n
+def rate_curve(records: Records, objective: str, thresholds: np.ndarray) -> np.ndarray:
+    """(M,) PSR of a judgement at each of the thresholds, fractions; NaN where no image is in the rate."""
+    results = records.outcomes(objective, thresholds[:, None])
+    counted = ~np.isnan(results[0]) if len(results) else np.zeros(0, dtype=bool)
+    return results[:, counted].mean(axis=1) if counted.any() else np.full(len(thresholds), np.nan)
 
 
-def box_curves(rows: pd.DataFrame, records: dict[str, CellRecords]) -> dict[str, dict[str, tuple]]:
+def box_curves(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dict[str, tuple]]:
     """Black box → method → (FARs, PSR over its targets); a method that lacks one of the board's is not in it.
 
     Args:
@@ -64,9 +58,11 @@ def box_curves(rows: pd.DataFrame, records: dict[str, CellRecords]) -> dict[str,
         stored = judged.drop_duplicates("far")
         points, thresholds = threshold_curve(stored["far"].to_numpy(float), stored["threshold"].to_numpy(float))
         for name, cells in judged.groupby("name", sort=True):
-            runs = cells["run_id"].unique()
-            rates = [rate_curve(records[run], cells["objective"].iloc[0], thresholds) for run in runs]
-            if len(runs) == targets and not np.isnan(rates).any():
+            objective, rates = cells["objective"].iloc[0], []
+            for _, own in cells.groupby("target", sort=True):  # with several sets of surrogates their mean
+                sets = [rate_curve(records[run], objective, thresholds) for run in own["run_id"].unique()]
+                rates.append(np.mean(sets, axis=0))
+            if len(rates) == targets and not np.isnan(rates).any():
                 curves.setdefault(box, {})[name] = (points, np.mean(rates, axis=0))
     return curves
 
@@ -83,7 +79,7 @@ def average_curves(curves: dict[str, dict[str, tuple]], boxes: list[str]) -> dic
     return {name: (points[0], np.mean([curves[box][name][1] for box in boxes], axis=0)) for name in sorted(whole)}
 
 
-def draw_far(rows: pd.DataFrame, records: dict[str, CellRecords], title: str) -> Figure:
+def draw_far(rows: pd.DataFrame, records: dict[str, Records], title: str) -> Figure:
     """A panel for each black box, a line for each method."""
     curves, boxes = box_curves(rows, records), sorted(rows["black_box"].unique())
     panel_lines = {box: curves.get(box, {}) for box in boxes}

@@ -22,7 +22,7 @@ def heat_cells(rows: pd.DataFrame, name: str, far: float) -> pd.DataFrame:
     own = rows[(rows["name"] == name) & (rows["far"] == far)].assign(
         percent=lambda part: 100 * pd.to_numeric(part["psr"])
     )
-    cells = own.pivot(index="black_box", columns="target", values="percent")
+    cells = own.pivot_table(index="black_box", columns="target", values="percent", dropna=False)
     targets = sorted(rows["target"].unique(), key=lambda name: (not name.isdigit(), name.zfill(9)))  # 2 before 10
     return cells.reindex(index=sorted(rows["black_box"].unique()), columns=targets)
 

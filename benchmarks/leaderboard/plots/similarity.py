@@ -8,18 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.leaderboard.plots.style import UNPROTECTED, add_note, is_none, method_looks, shorten
-from benchmarks.results.records import SIDES, CellRecords
+from benchmarks.results.records import Records
+from facecloak.metrics.statistics import NEEDED
 
 BINS = 12, 60  # at least and at most
 
 
-def similarities(rows: pd.DataFrame, records: dict[str, CellRecords], objective: str) -> dict[str, dict[str, tuple]]:
+def similarities(rows: pd.DataFrame, records: dict[str, Records], objective: str) -> dict[str, dict[str, tuple]]:
     """Black box → method → (protected, clean): the cosines that decide, of all its targets; images in no rate left out.
 
     Args:
         rows: of one board's black-box cells, one row a cell.
     """
-    side, found = SIDES[objective], {}
+    (side,), found = NEEDED[objective], {}
     for (box, name), cells in rows.groupby(["black_box", "name"], sort=True):
         read = [records[run_id] for run_id in cells["run_id"]]
         pair = []
@@ -30,7 +31,7 @@ def similarities(rows: pd.DataFrame, records: dict[str, CellRecords], objective:
     return found
 
 
-def draw_similarity(rows: pd.DataFrame, records: dict[str, CellRecords], objective: str, title: str) -> Figure:
+def draw_similarity(rows: pd.DataFrame, records: dict[str, Records], objective: str, title: str) -> Figure:
     """A panel for each black box, in it histograms of each method: protected in colour over clean in grey."""
     cosines, looks = similarities(rows, records, objective), method_looks(rows["name"].unique())
     thresholds = rows.drop_duplicates("black_box").set_index("black_box")["threshold"]
