@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -13,7 +13,6 @@ from rich.table import Table
 from benchmarks.console import markdown_table
 from benchmarks.leaderboard.averages import RATES, wide_table
 from benchmarks.leaderboard.reported import BOTH
-from benchmarks.results.scoring import HEADLINE_FAR
 from benchmarks.results.table import BOARD, TASK, long_table, method_names
 from facecloak.io import to_csv, write_bytes
 
@@ -129,19 +128,6 @@ def terminal_table(table: pd.DataFrame) -> Table:
     for line in lines:
         view.add_row(*line)
     return view
-
-
-def summary(rows: list[dict[str, Any]]) -> str:
-    """A cell in one line, at the headline FAR or, without it, the first."""
-    row = next((row for row in rows if row["far"] == HEADLINE_FAR), rows[0])
-    rates = {name: "–" if row[name] is None else f"{100 * row[name]:.0f} %" for name in RATES}
-    no_psnr = "identical" if row.get("n_identical") else "PSNR –"  # no image was made, or each is equal to its source
-    quality = no_psnr if row.get("psnr") is None else f"{row['psnr']:.1f} dB"
-    seconds = f", {row['seconds_per_image']:.1f} s an image" if row.get("seconds_per_image") else ""
-    psr = f"PSR {rates['psr']} (clean {rates['psr_clean']})"
-    return (
-        f"{psr}, dodging {rates['dodging']} (clean {rates['dodging_clean']}) at FAR {row['far']:g}, {quality}{seconds}"
-    )
 
 
 def _digits(value: float, digits: int) -> str:

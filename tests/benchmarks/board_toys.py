@@ -56,6 +56,7 @@ def write_cell(
 ) -> Path:
     """A judgement of suite toys below a run's folder, which is returned; ``changes`` are columns of its rows."""
     cosines, psnr = COSINES.get(method, [0.3, 0.5]), PSNR.get(method, 33.0)
+    network, fid = changes.pop("fd_network", "pocket"), changes.pop("fid", None)
     if records is None:
         records = [record(f"p{place}", cosine, psnr) for place, cosine in enumerate(cosines)]
     objective, white = changes.get("objective", "impersonation"), changes.get("white_box", False)
@@ -81,8 +82,8 @@ def write_cell(
     # all pictures of a method lie at the same distance from their sources
     shift = np.zeros((len(records) * 5, 2), np.float32)
     sources = np.repeat(np.arange(len(records) * 5, dtype=np.float32)[:, None], 2, axis=1)
-    shift[:, 0] = DISTANCE.get(method, 5.0) ** 0.5
-    about = {"network": "pocket", "convention": "made up", "is_fid": False}
+    shift[:, 0] = (fid or DISTANCE.get(method, 5.0)) ** 0.5
+    about = {"network": network or "inception", "convention": "made up", "is_fid": fid is not None}
     write_features(protection, Features(sources + shift, sources, about))
     return folder
 

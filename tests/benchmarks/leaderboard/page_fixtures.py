@@ -32,18 +32,17 @@ def browser():
 def made(tmp_path_factory):
     """The page of two runs, with a method that would break in, and an image that failed."""
     root = tmp_path_factory.mktemp("board")
-    boxes = ("ada", "bob")
-    records = [record(f"p{place}", 0.3 + place / 10, boxes, 20.0 + place) for place in range(3)]
-    records.append(record("p3", None, boxes, None, error=EVIL))
+    records = [record(f"p{place}", 0.3 + place / 10, 20.0 + place) for place in range(3)]
+    records.append(record("p3", None, None, error=EVIL))
     folders = write_runs(root / "runs")
     folders.append(write_cell(root / "runs" / "second", EVIL, records=records))
-    many = [record(f"q{place}", 0.3, boxes, 30.0) for place in range(230)]
+    many = [record(f"q{place}", 0.3, 30.0) for place in range(230)]
     folders.append(write_cell(root / "runs" / "second", "many", records=many, manifest_sha256="m"))
     folders.append(write_cell(root / "runs" / "second", "weak", objective="obfuscation"))
-    table, cells = board_of(folders)
-    write_plots(table, cells, root / "out")
-    write_page(table, cells, root / "out")
-    return SimpleNamespace(root=root, table=table, cells=cells, file=root / "out" / "index.html")
+    board = board_of(folders)
+    write_plots(board, root / "out")
+    write_page(board, root / "out")
+    return SimpleNamespace(root=root, board=board, file=root / "out" / "index.html")
 
 
 @pytest.fixture

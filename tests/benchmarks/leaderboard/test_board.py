@@ -1,19 +1,19 @@
 """`facecloak leaderboard`: tables of any number of runs, a pure function of their directories."""
 
 import shutil
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.leaderboard.averages import wide_table
-from benchmarks.results.records import read_records
+from benchmarks.leaderboard.board import Board
 from benchmarks.results.schema import COLUMNS
+from benchmarks.results.store import find_judgements
 from benchmarks.results.table import long_table, method_names
 from facecloak.cli.main import main
 from facecloak.metrics.statistics import wilson_interval
+from tests.benchmarks.board_toys import records_of
 from tests.benchmarks.handmade import BOXES, write_cell, write_run
 
 pytestmark = pytest.mark.usefixtures("tables_only")
@@ -32,15 +32,14 @@ def section(text: str, head: str) -> list[list[str]]:
 
 
 def wide_of(*folders) -> pd.DataFrame:
-    cells = [cell for run in folders for cell in sorted(run.glob("cells/*"))]
-    table = long_table(cells)
-    return wide_table(table, read_records(table, {cell.name: cell for cell in cells}))
+    judgements = find_judgements(folders)
+    return wide_table(long_table(judgements), records_of(judgements))
 
 
 def test_long_holds_every_row_in_full_precision_then_the_reported_ones(sound, tmp_path):
     long = pd.read_csv(board(tmp_path, sound) / "long.csv", float_precision="round_trip")
     assert list(long.columns) == list(COLUMNS)
-    measured = long_table(sorted(sound.glob("cells/*")))
+    measured = long_table(find_judgements([sound]))
     assert list(long["source"]) == ["measured"] * len(measured) + ["reported"] * 24
     numbers = ["psr", "psr_low", "psr_high", "psnr", "ssim", "cosine_rise_black_box", "threshold"]
     pd.testing.assert_frame_equal(
@@ -98,9 +97,9 @@ def test_a_missing_target_makes_its_black_box_and_the_average_missing(sound, run
 
 
 def test_a_rate_that_was_not_measured_is_in_no_mean(sound):
-    table = long_table(sorted(sound.glob("cells/*")))
+    table = long_table(find_judgements([sound]))
     table.loc[(table["black_box"] == "ada") & (table["target"] == "1"), ["psr", "psr_low", "psr_high"]] = None
-    wide = wide_table(table, read_records(table, {cell.name: cell for cell in sound.glob("cells/*")}))
+    wide = wide_table(table, records_of(find_judgements([sound])))
     assert wide[["psr ada", "average psr", "average psr_low"]].isna().all(axis=None)
     assert wide[["psr bob", "psr_low bob", "average dodging_low"]].notna().all(axis=None)
 
@@ -119,7 +118,7 @@ def test_intervals_count_photos_and_not_results(sound):
 def test_white_boxes_are_a_table_of_their_own(sound, tmp_path):
     white = tmp_path / "white"
     for box in BOXES:
-        write_cell(white, "pgd", "1", box, white_box=True, surrogates="+".join(BOXES))
+        write_cell(white, "pgd", "1", box, surrogates=BOXES)
     out = board(tmp_path, sound, white)
     text = (out / "leaderboard.md").read_text()
     both = (
@@ -135,7 +134,7 @@ def test_white_boxes_are_a_table_of_their_own(sound, tmp_path):
 
 def test_suites_and_objectives_have_tables_of_their_own_with_their_own_far(sound, tmp_path):
     others = write_run(tmp_path / "others", ("pgd",), suite="zoo", objective="obfuscation")
-    for path in others.glob("cells/*/cell.json"):  # a suite that measured FAR 0.1 alone
+    for path in others.glob("protections/*/judgements/*/*/judgement.json"):  # a suite that measured FAR 0.1 alone
         path.write_text(path.read_text().replace('"far": 0.01', '"far": 0.05').replace('"0.01"', '"0.05"'))
     text = (board(tmp_path, sound, others) / "leaderboard.md").read_text()
     heads = [line for line in text.splitlines() if line.startswith("## ")]
@@ -158,9 +157,7 @@ def test_latex_is_escaped_bold_where_best_and_keeps_published_numbers_apart(tmp_
         bold = [name for name, line in lines.items() if line[place.index(head)].startswith(r"\textbf{")]
         assert best in bold and len(bold) < 3, (head, bold)
     assert "%" not in text.replace(r"\%", "").replace("% needs", "")
-    distance = place.index(r"fd\_toy")  # of the measured lines; published FIDs have no place beside it
-    assert {line[distance].strip("}").removeprefix(r"\textbf{") for line in lines.values()} == {"0.50"}
-    assert {line.split(" & ")[distance] for line in below.splitlines() if "dag" in line} == {"--"}
+    assert {line[place.index("FID")] for line in lines.values()} == {"--"}  # 8 pictures are too few for a distance
 
 
 def test_methods_of_one_name_and_other_settings_are_told_apart(sound):
@@ -170,17 +167,13 @@ def test_methods_of_one_name_and_other_settings_are_told_apart(sound):
     assert method_names(lines.iloc[:1]) == ["pgd:default"]
 
 
-def test_plots_and_page_are_given_the_whole_table_and_the_folders(sound, tmp_path, monkeypatch):
-    given = []
-    for name, place in (("plots", "plots.families"), ("page", "page.document")):
-        module = SimpleNamespace(**{f"write_{name}": lambda *arguments, name=name: given.append((name, *arguments))})
-        monkeypatch.setitem(sys.modules, f"benchmarks.leaderboard.{place}", module)
-    out = board(tmp_path, sound)
-    assert [(name, folder) for name, _, _, folder in given] == [("plots", out), ("page", out)]
-    for _, table, cells, _ in given:
-        assert list(table.columns) == list(COLUMNS) and len(table) == len(pd.read_csv(out / "long.csv"))
-        assert cells == {folder.name: folder for folder in sound.glob("cells/*")}
-        assert set(table.query("source == 'measured'")["run_id"]) == set(cells)
+def test_a_board_holds_the_whole_table_and_every_judgement(sound, tmp_path):
+    held, out = Board.read([sound]), board(tmp_path, sound)
+    assert list(held.table.columns) == list(COLUMNS) and len(held.table) == len(pd.read_csv(out / "long.csv"))
+    measured = held.table.query("source == 'measured'")
+    assert set(measured["run_id"]) == set(held.judgements) == set(held.records)
+    assert {judgement.folder for judgement in held.judgements.values()} == {*find_judgements([sound])}
+    assert held.records is held.records and held.averages is held.averages  # read and computed once
 
 
 @pytest.mark.parametrize("change", ["manifest_sha256", "weights_sha256"])

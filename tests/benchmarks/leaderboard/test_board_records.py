@@ -1,5 +1,7 @@
 """Records that have not the form of records stop the board before it writes, and the check names them."""
 
+import json
+
 import pytest
 
 from facecloak.cli.main import main
@@ -9,10 +11,16 @@ pytestmark = pytest.mark.usefixtures("tables_only")
 
 MALFORMED = {
     "a text as PSNR": (lambda record: record.update(psnr="abc"), "p11: psnr is 'abc', not a number"),
-    "a text as cosine": (lambda record: record["cosine"]["target"].update(ada="x"), "by ada is 'x', not in -1 to 1"),
-    "a cosine of 2": (lambda record: record["cosine"]["self"].update(ada=2), "by ada is 2, not in -1 to 1"),
-    "a list of cosines": (lambda record: record["cosine"].update(target=[1]), "p11: cosine lacks target or self"),
-    "no cosines": (lambda record: record.pop("cosine_clean"), "p11: cosine_clean lacks target or self"),
+    "a text as cosine": (lambda record: record["cosine"].update(target="x"), "cosine to target is 'x', not in -1 to 1"),
+    "a cosine of 2": (lambda record: record["cosine"].update(self=2), "cosine to self is 2, not in -1 to 1"),
+    "a list of cosines": (
+        lambda record: record["cosine"].update(target=[1]),
+        "p11: cosine to target is [1], not in -1 to 1",
+    ),
+    "no cosines": (
+        lambda record: record.pop("cosine_clean"),
+        "p11: cosine_clean is None, not cosines to target and self",
+    ),
     "a number as error": (lambda record: record.update(error=5), "p11: error is 5, not a text"),
     "a list as id": (lambda record: record.update(id=["a"]), "id ['a'] is not the name of a photo"),
     "a long id": (lambda record: record.update(id="é" * 121), "is not the name of a photo"),
@@ -66,7 +74,9 @@ def test_names_that_photos_may_have(run, cell, capsys):
     for old, new in (("p11", "Фото 1"), ("p12", "a\u202fb")):
         for path in run.glob(f"**/{old}.*"):
             path.rename(path.with_stem(new))
-        for each in run.glob("cells/*_1_*"):
+        for path in run.glob("protections/*_1_*/**/*.json"):
+            path.write_text(path.read_text().replace(f'"{old}"', json.dumps(new, ensure_ascii=False)))
+        for each in run.glob("protections/*_1_*/judgements/none/*"):
             edit_records(each, lambda records: [r.update(id=new) for r in records if r["id"] == old])  # noqa: B023
     status, lines, _ = answer(capsys, run)
     assert status == 0, lines

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.leaderboard.averages import wide_table
+from benchmarks.results.store import find_judgements
 from benchmarks.results.table import long_table
 from facecloak.cli.main import main
 from tests.toys import write_photo, write_recognizer
@@ -20,8 +21,8 @@ def test_rows_of_other_photos_do_not_mix(toys, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     assert main(["benchmark", str(toys), "--methods", "none", "--limit", "2", *out]) == 0
     assert main(["benchmark", str(toys), "--methods", "blur", "--limit", "3", *out]) == 2
-    assert "results of other photos (n = 2)" in capsys.readouterr().err
-    assert not list((tmp_path / "out").glob("cells/blur*"))
+    assert "differs from this run in manifest_sha256" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("protections/blur*"))
 
 
 def test_runs_of_one_folder_add_up_to_one_table(toys, tmp_path):
@@ -44,8 +45,8 @@ def test_wide_averages_count_every_cell_once(toys, tmp_path):
     assert list(wide["n_images"]) == [8, 8] and wide["average psr"].notna().all()
     headline = long(out).query("far == 0.01 and method == 'blur'")
     assert wide.loc["blur", "average dodging"] == pytest.approx(100 * headline["dodging"].mean())
-    next(out.glob("cells/blur*bob*/cell.json")).unlink()
-    table = long_table(sorted((out / "cells").iterdir()))
+    next(out.glob("protections/blur*/judgements/none/bob/judgement.json")).unlink()
+    table = long_table(find_judgements([out]))
     assert np.isnan(wide_table(table).set_index("method").loc["blur", "average psr"])  # missing, not averaged away
 
 
@@ -94,4 +95,4 @@ def test_what_a_benchmark_writes_passes_the_check(toys, tmp_path, capsys):
     main(["benchmark", str(toys), "--methods", "none,pgd:single", "--objective", "obfuscation", *out])
     capsys.readouterr()
     assert main(["leaderboard", "--check", str(tmp_path / "run")]) == 0, capsys.readouterr().out
-    assert "25 cells" in capsys.readouterr().out
+    assert "25 judgements" in capsys.readouterr().out

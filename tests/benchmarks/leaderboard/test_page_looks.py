@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.leaderboard.page import records as page_records
 from benchmarks.leaderboard.page.document import PARTS, to_json, write_page
-from benchmarks.results.records import read_records
+from benchmarks.results.store import find_judgements
 from facecloak.errors import FacecloakError
+from tests.benchmarks.board_toys import board_of
 
 pytest_plugins = ["tests.benchmarks.leaderboard.page_fixtures"]
 
@@ -77,15 +78,14 @@ def test_the_policy_lets_nothing_in(made):
 
 def test_the_same_cells_give_the_same_page(made, tmp_path):
     shutil.copytree(made.root / "runs", tmp_path / "elsewhere")
-    moved = {name: tmp_path / "elsewhere" / path.relative_to(made.root / "runs") for name, path in made.cells.items()}
     shutil.copytree(made.root / "out" / "plots", tmp_path / "out" / "plots")
-    write_page(made.table, dict(reversed(moved.items())), tmp_path / "out")
+    write_page(board_of([*reversed(find_judgements([tmp_path / "elsewhere"]))]), tmp_path / "out")
     assert (tmp_path / "out" / "index.html").read_bytes() == made.file.read_bytes()
 
 
 def test_of_too_many_records_the_first_of_each_cell_are_kept(made, monkeypatch):
-    monkeypatch.setattr(page_records, "BUDGET", 2 * page_records.ROOM * len(made.cells))
-    found = page_records.describe_records(made.table, read_records(made.table, made.cells))
+    monkeypatch.setattr(page_records, "BUDGET", 2 * page_records.ROOM * len(made.board.judgements))
+    found = page_records.describe_records(made.board.named, made.board.records)
     assert found["shown"] == 2 and {len(cell["id"]) for cell in found["cells"]} == {2}
     assert max(cell["n"] for cell in found["cells"]) == 230
 
@@ -96,7 +96,7 @@ def test_json_cannot_close_its_element():
 
 def test_a_page_without_its_plots_is_not_written(made, tmp_path):
     with pytest.raises(FacecloakError, match="no such plot"):
-        write_page(made.table, made.cells, tmp_path)
+        write_page(made.board, tmp_path)
     assert not (tmp_path / "index.html").exists()
 
 

@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.leaderboard.averages import average_methods, name_methods
+from benchmarks.leaderboard.averages import average_methods
+from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.plots.families import board_name, write_plots
 from benchmarks.leaderboard.plots.far import average_curves, box_curves, threshold_curve
 from benchmarks.leaderboard.plots.heat import draw_heat, heat_cells
 from benchmarks.leaderboard.plots.similarity import similarities
-from benchmarks.results import records as cell_records
-from benchmarks.results.records import read_records
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
 from facecloak.metrics.statistics import pareto_front, wilson_interval
@@ -22,8 +21,7 @@ from tests.benchmarks.board_toys import THRESHOLDS, board_of, record, write_cell
 
 @pytest.fixture
 def board(tmp_path):
-    table, cells = board_of(write_runs(tmp_path / "runs"))
-    return name_methods(table), cells
+    return board_of(write_runs(tmp_path / "runs"))
 
 
 def black_box(table):
@@ -39,8 +37,8 @@ def test_nobody_on_the_front_is_beaten():
 
 
 def test_a_method_that_lacks_a_cell_has_no_average(board):
-    table, cells = board
-    averages = average_methods(table, read_records(table, cells))
+    table, records = board.named, board.records
+    averages = average_methods(table, records)
     at = averages.query("far == 0.01 and not white_box and source == 'measured'").set_index("name")
     assert at["psr"].drop("bad:default").to_dict() == {"none:default": 0, "strong:default": 0.75, "weak:default": 0.25}
     assert math.isnan(at.loc["bad:default", "psr"]) and tuple(at.loc["bad:default", ["cells", "expected"]]) == (3, 4)
@@ -51,16 +49,16 @@ def test_a_method_that_lacks_a_cell_has_no_average(board):
 
 def test_intervals_count_a_photo_once(board):
     """Four photos judged in four cells each are four photos, not sixteen."""
-    table, cells = board
-    averages = average_methods(table, read_records(table, cells))
+    table, records = board.named, board.records
+    averages = average_methods(table, records)
     line = averages.query("far == 0.01 and name == 'strong:default' and not white_box").iloc[0]
     assert line["photos"] == 4
     assert (line["psr_low"], line["psr_high"]) == pytest.approx(wilson_interval(3, 4))
 
 
 def test_white_box_cells_are_apart(board):
-    table, cells = board
-    averages = average_methods(table, read_records(table, cells))
+    table, records = board.named, board.records
+    averages = average_methods(table, records)
     assert averages[averages["white_box"]]["cells"].tolist() == [1, 1, 1]
     assert averages[~averages["white_box"]]["cells"].max() == 4
 
@@ -68,25 +66,23 @@ def test_white_box_cells_are_apart(board):
 @pytest.mark.parametrize("objective", ["impersonation", "obfuscation"])
 def test_rates_from_cosines_are_the_rows(tmp_path, objective):
     """At the stored FARs, with an image that failed, one without a face and an unusable one."""
-    boxes = ("ada", "bob")
-    records = [record(f"p{place}", cosine, boxes, 30.0) for place, cosine in enumerate((0.1, 0.4, 0.41, 0.7, 0.2))]
+    records = [record(f"p{place}", cosine, 30.0) for place, cosine in enumerate((0.1, 0.4, 0.41, 0.7, 0.2))]
     records += [
-        record("lost", None, boxes, None, error="no luck"),
-        record("late", 0.9, boxes, None, error="judged all the same"),
-        record("hidden", None, boxes, None),
-        record("broken", None, boxes, None, usable=False, error="not an image"),
-        record("alone", 0.9, boxes, 30.0, reference=[]),
+        record("lost", None, None, error="no luck"),
+        record("late", 0.9, None, error="judged all the same"),
+        record("hidden", None, None),
+        record("broken", None, None, usable=False, error="not an image"),
+        record("alone", 0.9, 30.0, reference=[]),
     ]
-    records[6]["cosine"]["self"] = dict.fromkeys(boxes, -1.0)  # would be a success of either kind
+    records[6]["cosine"]["self"] = -1.0  # would be a success of either kind
     for place, each in enumerate(records[:5]):
-        each["cosine"]["self"] = dict.fromkeys(boxes, 0.1 + 0.15 * place)
-    folder = write_cell(tmp_path, "mine", records=records, objective=objective)
-    table, cells = board_of([folder])
-    rows = black_box(name_methods(table))
-    points, rate = box_curves(rows, read_records(table, cells))["ada"]["mine:default"]
+        each["cosine"]["self"] = 0.1 + 0.15 * place
+    board = board_of([write_cell(tmp_path, "mine", records=records, objective=objective)])
+    rows = black_box(board.named)
+    points, rate = box_curves(rows, board.records)["ada"]["mine:default"]
     for row in rows.itertuples():
         assert rate[np.searchsorted(points, row.far)] == row.psr
-        outcomes = read_records(table, cells)[row.run_id].outcomes(objective, row.threshold)
+        outcomes = board.records[row.run_id].outcomes(objective, row.threshold)
         assert np.nanmean(outcomes) == row.psr and (~np.isnan(outcomes)).sum() == row.n_psr == 7
     assert len(set(rows["psr"])) == 3
 
@@ -101,17 +97,17 @@ def test_thresholds_are_exact_where_stored_and_between_elsewhere():
 
 
 def test_a_method_that_lacks_a_target_has_no_line(board):
-    table, cells = board
-    curves = box_curves(black_box(table), read_records(table, cells))
+    table, records = board.named, board.records
+    curves = box_curves(black_box(table), records)
     assert "bad:default" in curves["ada"] and "bad:default" not in curves["bob"]
     assert set(average_curves(curves, ["ada", "bob"])) == {"none:default", "weak:default", "strong:default"}
     rows = black_box(table)  # a target that bob has judged of nobody is missing as well
-    curves = box_curves(rows[~((rows["black_box"] == "bob") & (rows["target"] == "2"))], read_records(table, cells))
+    curves = box_curves(rows[~((rows["black_box"] == "bob") & (rows["target"] == "2"))], records)
     assert len(curves["ada"]) == 4 and "bob" not in curves and not average_curves(curves, ["ada", "bob"])
 
 
 def test_missing_cells_are_missing_in_the_heat_map(board):
-    rows = black_box(board[0])
+    rows = black_box(board.named)
     cells = heat_cells(rows, "bad:default", 0.01)
     assert math.isnan(cells.loc["bob", "2"]) and cells.notna().to_numpy().sum() == 3
     assert (heat_cells(rows, "strong:default", 0.01) == 75).all(axis=None)
@@ -122,14 +118,14 @@ def test_missing_cells_are_missing_in_the_heat_map(board):
 
 
 def test_similarities_are_the_cosines_that_decide(board):
-    table, cells = board
+    table, records = board.named, board.records
     rows = black_box(table).query("far == 0.01")
-    protected, clean = similarities(rows, read_records(table, cells), "impersonation")["ada"]["strong:default"]
+    protected, clean = similarities(rows, records, "impersonation")["ada"]["strong:default"]
     assert sorted(protected) == sorted([0.7, 0.65, 0.5, 0.1] * 2) and set(clean) == {0.1}
 
 
 def test_a_published_average_needs_every_black_box(board):
-    table = board[0]
+    table = board.named
     reported = table[table["source"] == "reported"]
     line = average_methods(reported).iloc[0]
     assert line["psr"] == pytest.approx(0.7) and line["distance"] == 12.5 and line["distance_name"] == "FID"
@@ -138,10 +134,11 @@ def test_a_published_average_needs_every_black_box(board):
 
 
 def test_the_same_cells_give_the_same_bytes(board, tmp_path):
-    table, cells = board
-    write_plots(table, cells, tmp_path / "one")
-    write_plots(table, dict(reversed(cells.items())), tmp_path / "two")
-    names = {path.name for path in (tmp_path / "one" / "plots").iterdir()}
+    _table, _records = board.named, board.records
+    write_plots(board, tmp_path / "one")
+    other = board_of([judgement.folder for judgement in reversed(board.judgements.values())])
+    write_plots(other, tmp_path / "two")
+    names = {path.name for path in (tmp_path / "one" / "plots").iterdir()} - {"written.json"}
     families = ("pareto", "heat", "far", "similarity")
     kinds = {f"toys_impersonation_{family}.{kind}" for family in families for kind in ("png", "svg")}
     assert names == kinds | {"toys_impersonation_grid.png"}
@@ -150,54 +147,43 @@ def test_the_same_cells_give_the_same_bytes(board, tmp_path):
 
 
 def test_plots_of_an_earlier_board_do_not_stay(board, tmp_path):
-    table, cells = board
+    _table, _records = board.named, board.records
     (tmp_path / "plots").mkdir()
-    for name in ("old_impersonation_heat.png", "toys_impersonation_grid_2.png", "mine.png"):
+    for name in ("old_impersonation_heat.png", "mine_impersonation_heat.png", "mine.png"):
         (tmp_path / "plots" / name).write_text("old")
-    write_plots(table, cells, tmp_path)
+    (tmp_path / "plots" / "written.json").write_text('["old_impersonation_heat.png", "mine.png", "../x_heat.png"]')
+    write_plots(board, tmp_path)
     names = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert "mine.png" in names and len(names) == 10 and "toys_impersonation_grid.png" in names
+    assert {"mine.png", "mine_impersonation_heat.png"} < names and "old_impersonation_heat.png" not in names
+    assert len(names) == 12 and "toys_impersonation_grid.png" in names
 
 
 def test_the_grid_takes_each_photo_from_the_run_that_kept_it(board, tmp_path):
-    table, cells = board
-    write_plots(table, cells, tmp_path)
+    _table, _records = board.named, board.records
+    write_plots(board, tmp_path)
     with_both = read_image(tmp_path / "plots" / "toys_impersonation_grid.png")
-    for path in (tmp_path / "runs" / "first" / "sources").iterdir():
+    for path in (tmp_path / "runs" / "first" / "sources" / "toys").iterdir():
         path.unlink()
-    write_plots(table, cells, tmp_path)
+    write_plots(board, tmp_path)
     assert np.array_equal(read_image(tmp_path / "plots" / "toys_impersonation_grid.png"), with_both)
 
 
 def test_reported_lines_alone_make_a_pareto_plot(board, tmp_path):
-    table = board[0]
-    write_plots(table[table["source"] == "reported"].drop(columns="name"), {}, tmp_path)
+    write_plots(Board(board.measured.iloc[:0], board.published, {}), tmp_path)
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "written.json",
         "toys_impersonation_pareto.png",
         "toys_impersonation_pareto.svg",
     }
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", json.dumps(record("../p0", 0.1, ("ada",), 1.0))])
+@pytest.mark.parametrize("line", ["{", "[]", "{}", json.dumps(record("../p0", 0.1, 1.0))])
 def test_a_line_that_is_no_record_is_named(tmp_path, line):
     folder = write_cell(tmp_path, "weak")
-    table, cells = board_of([folder])
+    board = board_of([folder])
     (folder / "records.jsonl").write_text((folder / "records.jsonl").read_text() + line + "\n")
     with pytest.raises(FacecloakError, match=r"records\.jsonl, line 5: "):
-        read_records(table, cells)
-
-
-def test_records_are_read_once_and_again_when_they_changed(board, monkeypatch):
-    table, cells = board
-    read, whole = [], cell_records._read
-    monkeypatch.setattr(cell_records, "_read", lambda path, box: read.append(path) or whole(path, box))
-    read_records(table, cells)
-    read_records(table, cells)
-    assert len(read) == len(cells)
-    path = next(iter(cells.values())) / "records.jsonl"
-    path.write_text(path.read_text().splitlines()[0] + "\n")
-    read_records(table, cells)
-    assert len(read) == 2 * len(cells)
+        board.records  # noqa: B018
 
 
 def test_a_suite_cannot_write_elsewhere():
