@@ -13,10 +13,10 @@ from threading import Event
 from typing import Any
 
 import optuna
-import torch
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from benchmarks.harness.devices import gpu_count
 from benchmarks.harness.processes import heed_sigterm
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.report import VALUES, write_report
@@ -86,7 +86,7 @@ def environments(jobs: int | None) -> list[dict[str, str]]:
         jobs: how many; by default one for each GPU, or one.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible else [*map(str, range(torch.cuda.device_count()))]
+    gpus = visible.split(",") if visible else [*map(str, range(gpu_count()))]
     jobs = jobs or max(1, len(gpus))
     # a trial is no part of what started the sweep
     plain = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}

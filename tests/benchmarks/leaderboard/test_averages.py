@@ -139,7 +139,7 @@ def test_distances_of_several_networks_are_not_compared(tmp_path, networks, name
         assert page[key]["distance_name"] == name
         assert page[key]["distance"] == (None if distance is None else pytest.approx(distance, abs=1e-5))
         assert tables[key]["distance"] == pytest.approx(
-            math.nan if distance is None else distance, nan_ok=True, abs=1e-6
+            math.nan if distance is None else distance, nan_ok=True, abs=1e-5
         )
     head, _, *lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line[:2] == "| "][:5]
     found = {line[1].split(":")[0]: line[head.index(name)] for line in lines}
