@@ -26,7 +26,7 @@ from benchmarks.results.store import (
     write_judgement,
 )
 from benchmarks.suites.suite import Source, Suite, file_sha256, manifest_sha256
-from facecloak.data import Photo
+from facecloak.data import FindFace, Photo
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256, sha256_json, write_json
 from facecloak.recognizers import load_recognizer, weights_file
@@ -53,6 +53,7 @@ class Judging:
         sources: the photos that are protected.
         device: of detectors, recognizers and feature networks.
         show: wraps the sources while they are read, to show how far that is.
+        find_face: the suite's, where it is loaded already.
 
     Raises:
         FacecloakError: no photo is usable, or a target's test photo shows no face.
@@ -64,9 +65,10 @@ class Judging:
         sources: list[Source],
         device: torch.device | str = "cpu",
         show: Callable[[Iterable[Source]], Iterable[Source]] = iter,
+        find_face: FindFace | None = None,
     ) -> None:
         self.suite, self.sources, self.device = suite, sources, device
-        self.find_face = suite.find_face(str(device))
+        self.find_face = find_face or suite.find_face(str(device))
         self.manifest = manifest_sha256(sources)
         self.hashes = {source.name: file_sha256(source.path) for source in sources}
         self.photos = {source.name: suite.read(source.path, self.find_face) for source in show(sources)}

@@ -64,14 +64,12 @@ class Runner:
         self.main = rank_zero_only.rank == 0
         self.progress = progress or RunProgress(shown=False)
         refuse_old_run(plan.out)
-        self.judging = Judging(
-            plan.suite,
-            plan.sources,
-            pick_device(plan.request.accelerator),
-            self.progress.reading if self.main else iter,
-        )
+        device = pick_device(plan.request.accelerator)
+        find_face = self.suite.find_face(str(device))
         for target in {protection.target.name: protection.target for protection in plan.protections}.values():
-            self.suite.read_face(target.image, self.judging.find_face, target.box)
+            self.suite.read_face(target.image, find_face, target.box)
+        show = self.progress.reading if self.main else iter
+        self.judging = Judging(self.suite, plan.sources, device, show, find_face)
         if self.main:
             self._refuse_mixed()
         self._method: tuple[tuple[str, str], ProtectionMethod] | None = None
@@ -196,7 +194,7 @@ class Runner:
         folder, names = protection.folder(self.plan.out), self._names(protection)
         photos = self.judging.usable(names)
         done = set(self._outcomes(protection))
-        unusable = done.intersection(names) - set(photos)
+        unusable = [name for name in set(names) - set(photos) if (folder / "outcomes" / f"{name}.json").exists()]
         if self.main:
             if unusable or not done.issuperset(photos):
                 forget_judgements(folder)  # a run that is killed from here on must not look done

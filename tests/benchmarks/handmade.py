@@ -157,14 +157,14 @@ def edit(folder: Path, change) -> None:
     """Rewrite a judgement.json after ``change(rows, provenance)``."""
     result = read_json(folder / "judgement.json")
     change(result["rows"], result["provenance"])
-    write_json(folder / "judgement.json", result)
+    (folder / "judgement.json").write_text(json.dumps(result))  # also what facecloak itself would not write
 
 
 def edit_json(path: Path, change) -> None:
     """Rewrite a JSON file after ``change(content)``."""
     content = read_json(path)
     change(content)
-    write_json(path, content)
+    path.write_text(json.dumps(content))
 
 
 def edit_records(folder: Path, change) -> None:

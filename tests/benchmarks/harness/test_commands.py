@@ -80,7 +80,7 @@ def test_what_protect_attacked_is_a_white_box_to_evaluate(toys, tmp_path, portra
     assert main(["protect", str(portrait), *arguments]) == 0
     photos = ["--originals", portrait.parent, "--protected", tmp_path / "out"]
     assert evaluate(toys, tmp_path, photos) == 0
-    scores = pd.read_csv(tmp_path / "scores" / "scores.csv").set_index("black_box")
+    scores = pd.read_csv(tmp_path / "scores" / "leaderboard.csv")
     assert dict(scores.groupby("black_box")["white_box"].first()) == {"ada": True, "bob": False, "cyd": True}
     assert "ada (white box)" in capsys.readouterr().out
 
@@ -104,13 +104,14 @@ def evaluate(toys, tmp_path, arguments):
 def test_evaluate_scores_what_anyone_made(toys, tmp_path, folders, capsys):
     assert evaluate(toys, tmp_path, [*folders, "--others", tmp_path / "others"]) == 1
     assert "p2: " in capsys.readouterr().err
-    scores = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    scores = pd.read_csv(tmp_path / "scores" / "leaderboard.csv")
     assert set(scores["black_box"]) == set(RECOGNIZERS)
     assert set(scores["n_failed"]) == {1} and set(scores["n_identical"]) == {1}
-    records = [json.loads(line) for line in (tmp_path / "scores" / "records.jsonl").read_text().splitlines()]
-    assert records[0]["cosine"]["target"]["ada"] == pytest.approx(1, abs=1e-5)
-    for _, row in scores.iterrows():
-        hits = [r["cosine"]["target"][row["black_box"]] > row["threshold"] for r in records[:2]]
+    (path,) = (tmp_path / "scores").glob("protections/*/judgements/none/ada/records.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records[0]["cosine"]["target"] == pytest.approx(1, abs=1e-5)
+    for _, row in scores[scores["black_box"] == "ada"].iterrows():
+        hits = [record["cosine"]["target"] > row["threshold"] for record in records[:2]]
         assert row["psr"] == pytest.approx(sum(hits) / 3)
 
 
