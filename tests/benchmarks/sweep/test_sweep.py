@@ -20,6 +20,7 @@ from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
 
+JUDGED = "protections/*/judgements/*/*/judgement.json"  # in a run's folder
 FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
 
@@ -84,7 +85,8 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
     ) as process:  # fmt: skip
         lines = iter(process.stdout.readline, "")
         assert any(line.startswith("[1/3] pgd.epsilon") for line in lines)
-        assert any(line.startswith("[1/2] pgd") for line in lines)  # the first cell of the second trial
+        while len([*out.glob(f"trials/*/{JUDGED}")]) < 3:  # two of the first trial, then one of the second
+            assert process.poll() is None
         process.send_signal(signal.SIGKILL)
     study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
     left = [trial for trial in study.trials if not trial.state.is_finished()]
@@ -112,7 +114,7 @@ def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_pat
     assert main(["sweep", str(path), "--count", "2", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
     assert dict(table["state"]) == {1: "complete", 64: "pruned"}
-    cells = {row: len([*path.glob("cells/*/cell.json")]) for row, path in enumerate((tmp_path / "trials").iterdir())}
+    cells = {row: len([*path.glob(JUDGED)]) for row, path in enumerate((tmp_path / "trials").iterdir())}
     assert sorted(cells.values()) == sorted(1 if state == "pruned" else 2 for state in table["state"])
 
 
@@ -125,7 +127,7 @@ def test_a_trial_may_have_several_processes(sweep, tmp_path):
     assert main(["sweep", str(path), "--count", "1", "--out", str(tmp_path / "out")]) == 0
     table = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert [*table["state"]] == ["complete"] and table["psnr"].notna().all()
-    assert len([*(tmp_path / "out" / "trials").glob("*/cells/*/cell.json")]) == 2
+    assert len([*(tmp_path / "out" / "trials").glob(f"*/{JUDGED}")]) == 2
 
 
 @pytest.mark.parametrize(
