@@ -194,7 +194,11 @@ class Runner:
         folder, names = protection.folder(self.plan.out), self._names(protection)
         photos = self.judging.usable(names)
         done = set(self._outcomes(protection))
-        unusable = [name for name in set(names) - set(photos) if (folder / "outcomes" / f"{name}.json").exists()]
+        unusable = [
+            name
+            for name in set(names) - set(photos)
+            if (folder / "outcomes" / f"{name}.json").exists() or (folder / "images" / f"{name}.png").exists()
+        ]
         if self.main:
             if unusable or not done.issuperset(photos):
                 forget_judgements(folder)  # a run that is killed from here on must not look done

@@ -46,6 +46,8 @@ def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -
     if not folders:
         return
     rows = pd.DataFrame([read_judgement(folder).rows[0] for folder in folders]).assign(folder=folders)
+    if names is None:  # unprotected photos come first
+        rows = rows.sort_values("method", key=lambda found: found != "none", kind="stable", ignore_index=True)
     same = ["suite", "target", "black_box"]
     shown = rows[(rows[same] == rows.loc[0, same]).all(axis=1)].drop_duplicates(["method", "settings_hash"])
     records = (shown.iloc[0]["folder"] / "records.jsonl").read_text().splitlines()[:ROWS]

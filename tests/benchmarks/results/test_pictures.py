@@ -40,7 +40,7 @@ def test_the_grid_shows_every_method_beside_the_first_sources(toys, tmp_path, ca
     assert "leaderboard.md, grid.png" in capsys.readouterr().out
     page = read_image(out / "grid.png")
     assert page.shape == (HEADING + 4 * (SIDE + GAP) - GAP, 5 * (SIDE + GAP) - GAP, 3)
-    (cell,) = out.glob("cells/blur*_2_ada_*")
+    (cell,) = out.glob("protections/blur_1_*")
     for row in range(4):
         original = read_image(toys.parent / "photos" / f"p{row}.png")
         blurred = read_image(cell / "images" / f"p{row}.png")
