@@ -8,98 +8,99 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import orjson
 
 from benchmarks.leaderboard.board import write_board
-from benchmarks.results.schema import COLUMNS
+from benchmarks.results.records import SIDES
+from benchmarks.results.schema import COLUMNS, SCHEMA_VERSION
+from benchmarks.results.scoring import score
+from benchmarks.results.store import (
+    judgement_folder,
+    protections_folder,
+    read_protection,
+    run_id,
+    sources_folder,
+    write_judgement,
+    write_protection,
+)
 from facecloak.cli.guard import guarded
-from facecloak.config import settings_hash
-from facecloak.io import sha256_json, write_bytes, write_json, write_png
-from facecloak.metrics.statistics import wilson_interval
+from facecloak.config import far_key, settings_hash
+from facecloak.io import sha256_json, write_png
 
+SUITE = "made-up"
+SURROGATES = ["pocket"]
 BOXES = ("dense", "inception", "ir", "irse", "mobile")
 TARGETS = 10
 THRESHOLDS = {0.1: 0.18, 0.01: 0.3, 0.001: 0.38}
 SIDE = 256  # pixels
-PICTURES = 4  # of each cell that the first recognizer judges
+PICTURES = 4  # of each protection
 BROWSER = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
-def write_cells(run: Path, cells: int, images: int) -> list[Path]:
-    """Made-up cells below a run's folder: methods × 10 targets × 5 recognizers, random numbers of a fixed seed."""
+def write_judgements(run: Path, judgements: int, images: int) -> list[Path]:
+    """Made-up judgements below a run's folder: methods × 10 targets × 5 recognizers, random numbers of a fixed seed.
+
+    Every protection has five judges; the first `PICTURES` of its pictures are there.
+    """
     random, folders = np.random.default_rng(0), []
     names = [f"{place:06d}" for place in range(images)]
     for name in names[:PICTURES]:
-        write_png(run / "sources" / f"{name}.png", random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
-    for number in range(cells):
+        picture = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        write_png(sources_folder(run, SUITE) / f"{name}.png", picture)
+    for number in range(judgements):
         method, rest = divmod(number, TARGETS * len(BOXES))
         target, box = divmod(rest, len(BOXES))
-        method_name = "none" if method == 0 else f"method{method:02d}"
-        folders.append(_write_cell(run, method_name, str(target + 1), BOXES[box], names, random))
-        for name in names[:PICTURES] if box == 0 else []:
-            shutil.copy(run / "sources" / f"{name}.png", _folder(folders[-1] / "images") / f"{name}.png")
+        name = "none" if method == 0 else f"method{method:02d}"
+        if box == 0:
+            protection = _write_protection(run, name, str(target + 1), names[:PICTURES])
+        folders.append(_write_judgement(protection, BOXES[box], names, random))
     return folders
 
 
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _write_cell(run: Path, method: str, target: str, box: str, names: list[str], random: np.random.Generator) -> Path:
-    n, mean, key = len(names), [random.uniform(0.1, 0.5), 0.2, 0.1, 0.6], sha256_json([method, target, box])
-    run_id = f"{method}-default_{target}_{box}_{key[:12]}"
-    cosines = {name: np.clip(random.normal(mean, 0.12, (n, 4)), -1, 1) for name in BOXES}
-    psnr, ssim = random.normal(random.uniform(20, 40), 2, n), random.uniform(0.8, 0.95, n)
-    lines = []
-    for place, name in enumerate(names):
-        sides = [{box: float(values[place, side]) for box, values in cosines.items()} for side in range(4)]
-        lines.append(orjson.dumps({
-            "cosine": {"target": sides[0], "self": sides[1]}, "cosine_clean": {"target": sides[2], "self": sides[3]},
-            "detected": True, "error": None, "id": name, "identical": False, "psnr": float(psnr[place]),
-            "reference": ["self", "target"], "seconds": 0.5, "ssim": float(ssim[place]), "usable": True,
-        }))  # fmt: skip
+def _write_protection(run: Path, method: str, target: str, pictures: list[str]) -> Path:
     settings = {"method": method} | {f"setting{place}": place for place in range(12)}
-    shared = dict.fromkeys(COLUMNS) | {
-        "schema_version": 3, "suite": "made-up", "manifest_sha256": sha256_json(names), "n_images": n,
-        "image_size": SIDE, "method": method, "preset": "default", "settings_hash": settings_hash(settings),
-        "date": "2026-01-01",
-        "run_id": run_id, "objective": "impersonation", "target": target, "black_box": box, "white_box": False,
-        "weights_sha256": sha256_json(box), "surrogates": "+".join(name for name in BOXES if name != box),
-        "psnr": float(psnr.mean()), "n_identical": 0, "ssim": float(ssim.mean()), "fd": float(random.uniform(0, 30)),
-        "fd_network": "pocket", "seconds_per_image": 0.5, "device": "cpu", "source": "measured", "n_undetected": 0,
-        "n_failed": 0, "n_unusable": 0,
+    key_of = {"method": [method, settings], "target": target, "surrogates": SURROGATES}
+    about = {
+        "key": sha256_json(key_of), "key_of": key_of, "suite": SUITE, "dataset": SUITE, "image_size": SIDE,
+        "method": method, "preset": "default", "settings": settings, "settings_hash": settings_hash(settings),
+        "seed": None, "objective": "impersonation", "target": target, "surrogates": SURROGATES,
+        "weights": {name: sha256_json(name) for name in SURROGATES},
     }  # fmt: skip
-    folder = run / "cells" / run_id
-    write_bytes(folder / "records.jsonl", b"\n".join(lines) + b"\n")
-    rows = [shared | _rates(cosines[box], far, threshold) for far, threshold in THRESHOLDS.items()]
-    thresholds = {"fars": {f"{far:g}": {"threshold": threshold} for far, threshold in THRESHOLDS.items()}}
-    provenance = {
-        "key": key,
-        "settings": settings,
-        "thresholds": thresholds,
-        "weights": {name: sha256_json(name) for name in BOXES},
-        "torch": "2.6",
-    }
-    write_json(folder / "cell.json", {"rows": rows, "provenance": provenance})
+    folder = protections_folder(run) / f"{method}_{target}_{about['key'][:12]}"
+    write_protection(folder, about)
+    for name in pictures:
+        copied = folder / "images" / f"{name}.png"
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sources_folder(run, SUITE) / f"{name}.png", copied)
     return folder
 
 
-def _rates(cosines: np.ndarray, far: float, threshold: float) -> dict[str, Any]:
-    target, own, target_clean, own_clean = cosines.T
-    won = {"psr": target > threshold, "dodging": own < threshold}
-    won["joint"] = won["psr"] & won["dodging"]
-    clean = {"psr": target_clean > threshold, "dodging": own_clean < threshold}
-    clean["joint"] = clean["psr"] & clean["dodging"]
-    row: dict[str, Any] = {"far": far, "threshold": threshold, "n_psr": len(target), "n_dodging": len(target)}
-    for rate, each in won.items():
-        low, high = wilson_interval(int(each.sum()), len(each))
-        row |= {rate: float(each.mean()), f"{rate}_low": low, f"{rate}_high": high}
-        row[f"{rate}_clean"] = float(clean[rate].mean())
-    return row
+def _write_judgement(protection: Path, box: str, names: list[str], random: np.random.Generator) -> Path:
+    about, folder, n = read_protection(protection), judgement_folder(protection, box), len(names)
+    cosines = np.clip(random.normal([random.uniform(0.1, 0.5), 0.2, 0.1, 0.6], 0.12, (n, 4)), -1, 1)
+    psnr, ssim = random.normal(random.uniform(20, 40), 2, n), random.uniform(0.8, 0.95, n)
+    records = [
+        {
+            "id": name, "usable": True, "error": None, "detected": True, "reference": ["self", "target"],
+            "cosine": dict(zip(SIDES, each[:2], strict=True)),
+            "cosine_clean": dict(zip(SIDES, each[2:], strict=True)),
+            "psnr": quality[0], "ssim": quality[1], "identical": False, "seconds": 0.5,
+        }
+        for name, each, quality in zip(names, cosines.tolist(), zip(psnr.tolist(), ssim.tolist(), strict=True),
+                                       strict=True)
+    ]  # fmt: skip
+    thresholds = {"fars": {far_key(far): {"threshold": threshold} for far, threshold in THRESHOLDS.items()}}
+    copied = ("suite", "dataset", "image_size", "method", "preset", "settings_hash", "objective", "target")
+    shared = dict.fromkeys(COLUMNS) | {column: about[column] for column in copied} | {
+        "schema_version": SCHEMA_VERSION, "manifest_sha256": sha256_json(names), "n_images": n, "date": "2026-01-01",
+        "run_id": run_id(folder), "protection": protection.name, "black_box": box, "white_box": False,
+        "countermeasure": folder.parent.name, "weights_sha256": sha256_json(box),
+        "surrogates": "+".join(about["surrogates"]), "device": "cpu", "source": "measured",
+    }  # fmt: skip
+    rows = [shared | row for row in score(records, about["objective"], thresholds, [*THRESHOLDS])]
+    write_judgement(folder, rows, records, {"fingerprint": about["key"], "thresholds": thresholds, "torch": "2.6"})
+    return folder
 
 
 def measure_page(file: Path) -> dict[str, float]:
@@ -133,13 +134,13 @@ def measure_page(file: Path) -> dict[str, float]:
     return times
 
 
-def run_speed(cells: int, images: int, keep: Path | None) -> int:
-    """Write cells, build the board of them, print seconds, bytes and milliseconds; returns 0."""
+def run_speed(judgements: int, images: int, keep: Path | None) -> int:
+    """Write judgements, build the board of them, print seconds, bytes and milliseconds; returns 0."""
     with tempfile.TemporaryDirectory() as temporary:
         root = keep or Path(temporary)
         start = time.perf_counter()
-        write_cells(root / "run", cells, images)
-        print(f"{cells} cells × {images} records written in {time.perf_counter() - start:.1f} s", flush=True)
+        write_judgements(root / "run", judgements, images)
+        print(f"{judgements} judgements × {images} records written in {time.perf_counter() - start:.1f} s", flush=True)
         out, start = root / "board", time.perf_counter()
         write_board([root / "run"], out)
         print(f"leaderboard: {time.perf_counter() - start:.1f} s", flush=True)
@@ -154,15 +155,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.board_speed", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--cells", type=int, default=2000, help="of 10 targets × 5 recognizers a method (2000)")
+    parser.add_argument("--judgements", type=int, default=2000, help="of 10 targets × 5 recognizers a method (2000)")
     parser.add_argument("--images", type=int, default=1000, help="records of each (1000)")
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="write there and leave it (default: nothing is kept)"
     )
     options = parser.parse_args(arguments)
-    if min(options.cells, options.images) < 1:
-        parser.error("--cells and --images must be 1 at least")
-    return guarded(lambda: run_speed(options.cells, options.images, options.keep))
+    if min(options.judgements, options.images) < 1:
+        parser.error("--judgements and --images must be 1 at least")
+    return guarded(lambda: run_speed(options.judgements, options.images, options.keep))
 
 
 if __name__ == "__main__":

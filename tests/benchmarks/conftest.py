@@ -7,15 +7,6 @@ import pytest
 import yaml
 
 from tests.benchmarks.handmade import write_run
-from tests.toys import write_suite
-
-
-@pytest.fixture
-def toys(tmp_path, monkeypatch) -> Path:
-    """The toy suite's YAML; its weights are the only ones that are found."""
-    monkeypatch.setenv("FACECLOAK_WEIGHTS", str(tmp_path / "toys" / "weights"))
-    monkeypatch.setenv("FACECLOAK_SHARED", str(tmp_path / "nothing"))
-    return write_suite(tmp_path / "toys")
 
 
 @pytest.fixture(scope="session")

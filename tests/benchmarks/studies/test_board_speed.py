@@ -1,26 +1,23 @@
-"""The made-up cells that a large leaderboard is timed with are cells as all others."""
+"""The made-up judgements that a large leaderboard is timed with are judgements as all others."""
 
 import numpy as np
+import pytest
 
 from benchmarks.results.records import read_records
-from benchmarks.results.scoring import success_rows
 from benchmarks.results.table import long_table
-from benchmarks.studies.board_speed import THRESHOLDS, write_cells
-from facecloak.io import read_json
+from benchmarks.studies.board_speed import write_judgements
 
 
 def test_made_up_rows_follow_from_their_records(tmp_path):
-    folders = write_cells(tmp_path, cells=3, images=20)
-    table, cells = long_table(folders), {folder.name: folder for folder in folders}
+    folders = write_judgements(tmp_path, judgements=3, images=20)
+    table, records = long_table(folders), read_records(folders)
     assert len(table) == 9 and table["psr"].between(0, 1).all()
-    records = read_records(table, cells)
+    of = {"/".join(folder.parts[-4:-3] + folder.parts[-2:]): records[str(folder)] for folder in folders}
     for row in table.itertuples():
-        assert np.nanmean(records[row.run_id].outcomes("impersonation", row.threshold)) == row.psr
-        assert records[row.run_id].psnr.mean() == row.psnr
+        assert np.nanmean(of[row.run_id].outcomes("impersonation", row.threshold)) == row.psr
+        assert of[row.run_id].psnr.mean() == pytest.approx(row.psnr, abs=1e-12)
 
 
-def test_the_same_seed_makes_the_same_cells(tmp_path):
-    one, two = (write_cells(tmp_path / name, cells=1, images=3)[0] for name in ("one", "two"))
+def test_the_same_seed_makes_the_same_judgements(tmp_path):
+    one, two = (write_judgements(tmp_path / name, judgements=1, images=3)[0] for name in ("one", "two"))
     assert (one / "records.jsonl").read_bytes() == (two / "records.jsonl").read_bytes()
-    thresholds = read_json(one / "cell.json")["provenance"]["thresholds"]
-    assert success_rows([], "impersonation", "dense", [], thresholds, [*THRESHOLDS])[0]["psr"] is None
