@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from facecloak.errors import FacecloakError
 from facecloak.faces import whole_pixels
-from facecloak.io import IMAGE_SUFFIXES, read_image
+from facecloak.io import IMAGE_SUFFIXES, LONGEST, is_photo_name, printable, read_image
 
 Box = tuple[float, float, float, float]
 FindFace = Callable[[np.ndarray], Box | None]
@@ -83,23 +84,74 @@ def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = Non
     return Photo(image, box, None if box else f"{path}: no face found")
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted by name; hidden ones, and what machines keep beside photos, left out."""
+    return sorted(path for path in folder.iterdir() if _is_image(path) and not path.is_dir())
+
+
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name.
+    """The image files of a folder, sorted by name; their stems name results.
 
     Raises:
-        FacecloakError: the folder is missing, holds no image, or two images differ in their suffix only.
+        FacecloakError: the folder is missing, holds no image, two images differ in their suffix only, or one has a name
+            that results cannot have.
     """
     if not folder.is_dir():
         raise FacecloakError(f"{folder}: no such folder.")
-    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    paths = sorted(path for path in found if not path.name.startswith("."))  # such as ._photo.png of macOS
+    paths = images_in(folder)
     if not paths:
         raise FacecloakError(f"{folder}: no image in it ({', '.join(IMAGE_SUFFIXES)}).")
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise FacecloakError(f"{folder}: two images are named {twice!r}; results are named by that.")
+    odd = [stem for stem in stems if not is_photo_name(stem)]
+    if odd:
+        raise FacecloakError(
+            f"{folder}: results cannot be named as the image {printable(odd[0])!r} (UTF-8, no control characters or "
+            f"backslashes, {LONGEST} bytes at most); rename it."
+        )
     return paths
+
+
+def walk_images(folder: Path, without: Iterable[Path | None] = ()) -> list[Path]:
+    """The image files of a folder and of its sub-folders, sorted.
+
+    Left out are hidden files and folders, what machines keep beside photos (`is_clutter`), links to folders, and links
+    to files outside of the folder.
+
+    Args:
+        without: folders below it whose images are left out.
+
+    Raises:
+        FacecloakError: the folder is missing, or no image is in it.
+    """
+    if not folder.is_dir():
+        raise FacecloakError(f"{folder}: no such folder.")
+    root, paths = folder.resolve(), []
+    skipped = {path.resolve() for path in without if path} - {root}
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_clutter(name) and Path(parent, name).resolve() not in skipped]
+        paths += [path for name in files if _is_image(path := Path(parent, name)) and _is_inside(path, root)]
+    if not paths:
+        raise FacecloakError(
+            f"{folder}: no image in it or below ({', '.join(IMAGE_SUFFIXES)}; hidden files and links that lead out of "
+            "the folder do not count)."
+        )
+    return sorted(paths)
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that a NAS or macOS keeps beside photos."""
+    return name.startswith(".") or name in ("@eaDir", "__MACOSX")
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(path.name)
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    return not path.is_symlink() or path.resolve().is_relative_to(root)
 
 
 def to_tensor(images: Iterable[np.ndarray]) -> Tensor:

@@ -30,17 +30,22 @@ class FaceDetector:
         Returns:
             (x0, y0, x1, y1) in pixels, clipped to the image, or None when there is no face.
         """
+        return next(iter(self.find_all(image)), None)
+
+    def find_all(self, image: np.ndarray) -> list[tuple[float, float, float, float]]:
+        """The boxes of all faces of a uint8 H×W×3 image, as those of `__call__`, the largest first."""
         if min(image.shape[:2]) < 20:  # MTCNN's smallest face; its pyramid fails on less
-            return None
+            return []
         with torch.no_grad():
             boxes, _ = self._mtcnn.detect(Image.fromarray(image))
         if boxes is None:
-            return None
+            return []
         boxes = np.stack([np.asarray(box, dtype=np.float32) for box in boxes])
         height, width = image.shape[:2]
         boxes = boxes.clip(0, [width, height, width, height])
-        box = boxes[np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))]
-        return tuple(round(float(value), 2) for value in box)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        order = np.argsort(-areas, kind="stable")
+        return [tuple(round(float(value), 2) for value in boxes[index]) for index in order]
 
     def landmarks(self, image: np.ndarray) -> np.ndarray | None:
         """Five points of the largest face of a uint8 H×W×3 image, or None when there is no face.

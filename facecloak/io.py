@@ -13,12 +13,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError, features
 
 from facecloak.errors import FacecloakError
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES += (".avif",) if features.check("avif") else ()
 # EXIF orientation → what makes the photo upright; not ImageOps.exif_transpose, which fails on odd tags beside it
 UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Image.Transpose, strict=True))
 
 TEMPORARY, DAY = ".facecloak-tmp-", 24 * 3600.0  # how the name of a half-written file begins; seconds
+LONGEST = 240  # bytes of a photo's name: with its suffix it is the name of a file
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet computes
 
 
@@ -92,7 +95,8 @@ def folder_sha256(source: str) -> str | None:
 def read_image(path: str | Path) -> np.ndarray:
     """Read any photo as upright RGB.
 
-    EXIF rotation is applied; grey, palette and 16-bit images are converted; transparency is laid over white.
+    EXIF rotation is applied; grey, palette and 16-bit images are converted; transparency is laid over white; colours
+    of an embedded profile (Display P3, Adobe RGB, CMYK) become sRGB's. A broken profile is ignored.
 
     Returns:
         uint8 H×W×3 in 0..255.
@@ -126,11 +130,26 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):  # Pillow's own conversion clips 16-bit grey instead of scaling it
         grey = np.round(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
+    profile = image.info.get("icc_profile")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _to_srgb(image.convert("RGBA"), profile)
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("RGB"))
+        return np.asarray(Image.alpha_composite(white, image).convert("RGB"))
+    return np.asarray(_to_srgb(image.convert("RGB") if image.mode == "P" else image, profile).convert("RGB"))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The image in sRGB's colours; as it is if it has no profile, sRGB's, or one that does not fit its channels."""
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if ImageCms.getProfileDescription(own).strip().startswith("sRGB"):
+            return image
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -201,9 +220,14 @@ def _is_running(process: int) -> bool:
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
     """Write uint8 H×W×3 as PNG, atomically. Same pixels, same bytes."""
+    write_bytes(path, encode_png(image))
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """uint8 H×W×3 as the bytes of a PNG file. Same pixels, same bytes."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -286,6 +310,27 @@ def file_name(text: str) -> str:
     """A file name for any text: itself, or with a part of its hash where signs had to be replaced."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip(".")[:80]
     return name if name == text else f"{name}-{sha256_json(text)[:6]}"
+
+
+@lru_cache(maxsize=100_000)  # the judgements of a board name the same photos
+def is_photo_name(name: str) -> bool:
+    """Whether results can be named so: one file name, of UTF-8 without control characters, and not too long."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= LONGEST and not re.search(r"^\.|[/\\\x00-\x1f\x7f]", name)
+
+
+def printable(text: str | Path) -> str:
+    r"""A name that any terminal and JSON file can hold: ``\xe9`` for a byte that is not UTF-8, ``\n`` for a line break.
+
+    Example:
+        >>> printable("two\nlines")
+        'two\\nlines'
+    """
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 @contextmanager

@@ -1,40 +1,54 @@
-"""`facecloak calibrate`: thresholds of a suite's recognizers from impostor pairs, as a data file."""
+"""Thresholds of a suite's recognizers from impostor pairs, as a data file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from rich.table import Table
-
-from benchmarks.console import progress, wide_console
+from benchmarks.console import progress
 from benchmarks.harness.judge import embed
 from benchmarks.suites.suite import Suite, load_suite
-from facecloak.data import Photo, list_images
+from facecloak.data import Photo, images_in, is_clutter
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, write_json
 from facecloak.recognizers import load_recognizer
 from facecloak.recognizers.calibration import Side, calibrate
 
 
-def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | None, crop: str | None, out: Path) -> int:
+def calibrate_suite(
+    name: str,
+    out: Path,
+    *,
+    recognizers: Sequence[str] | None = None,
+    photos: Path | None = None,
+    crop: str | None = None,
+) -> dict[str, dict[str, Any]]:
     """Measure thresholds under the suite's crop, and merge them into ``out``.
 
     Pairs are every source with every other person's second photo of the suite; with ``photos``, a folder with a
     folder per person, every person's first photo with every other person's second one.
 
     Args:
+        out: JSON file; entries of other recognizers are kept.
+        recognizers: names, by default the suite's.
         crop: instead of the suite's: mtcnn, or four pixel numbers in a square of the suite's image size (no face
             is looked for then). The suite refuses thresholds of another crop than its own.
+
+    Returns:
+        recognizer → its entry, as `facecloak.recognizers.calibration.calibrate` makes it.
+
+    Raises:
+        FacecloakError: no person with two photos, or suite, crop or recognizers are wrong.
     """
     suite = load_suite(name)
     if crop:
         suite = replace(suite, crop=_crop(crop), detect=crop == "mtcnn")
     label = f"{photos.name if photos else suite.name}, first × second photos"
     sides = _read_pairs(suite, photos)
-    table = read_json(out) if out.exists() else {}
-    view = Table("recognizer", "FAR", "threshold", "95 %", "true accepts", title=label)
+    table, measured = read_json(out) if out.exists() else {}, {}
     for recognizer_name in recognizers or suite.recognizers:
         recognizer = load_recognizer(recognizer_name, differentiable=False)
         embedded = [
@@ -42,21 +56,12 @@ def calibrate_suite(name: str, recognizers: list[str] | None, photos: Path | Non
                  [photo_id for _, photo_id, _ in side])
             for side in sides
         ]  # fmt: skip
-        entry = calibrate(
+        measured[recognizer_name] = calibrate(
             recognizer, embedded[0], embedded[-1],
             pairs=label, crop=suite.crop, date=datetime.now(UTC).date().isoformat(), fars=suite.fars,
         )  # fmt: skip
-        table[recognizer_name] = entry
-        write_json(out, table)
-        for far, point in entry["fars"].items():
-            interval = f"{point['low']:.3f} – {point['high']:.3f}"
-            tar = f"{100 * point['tar']:.1f} %" if "tar" in point else "–"
-            view.add_row(recognizer_name, far, f"{point['threshold']:.4f}", interval, tar)
-    console = wide_console()
-    console.print(view)
-    console.print(f"{entry['n_pairs']} impostor pairs of {entry['n_identities']} people, pair list "
-                  f"{entry['pairs_sha256'][:12]}; wrote {out}")  # fmt: skip
-    return 0
+        write_json(out, table | measured)
+    return measured
 
 
 def _crop(text: str) -> str | list[float]:
@@ -92,8 +97,9 @@ def _people_of_suite(suite: Suite) -> dict[str, tuple[Path, Path]]:
 
 
 def _people_of_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """The first two photos of each sub-folder that has two; what machines keep beside photos is no person."""
     if not folder.is_dir():
         raise FacecloakError(f"{folder}: no such folder.")
-    people = [person for person in sorted(folder.iterdir()) if person.is_dir() and any(person.iterdir())]
-    photos = {person.name: list_images(person) for person in people}
+    people = [person for person in sorted(folder.iterdir()) if person.is_dir() and not is_clutter(person.name)]
+    photos = {person.name: images_in(person) for person in people}
     return {person: (paths[0], paths[1]) for person, paths in photos.items() if len(paths) > 1}

@@ -10,13 +10,13 @@ import pandas as pd
 
 from benchmarks.console import RunProgress
 from benchmarks.harness.devices import pick_device
-from benchmarks.harness.external import Pair, make_external
+from benchmarks.harness.external import make_external
+from benchmarks.harness.folders import pair_folders
 from benchmarks.harness.judging import Judging
 from benchmarks.results.records import check_records
 from benchmarks.results.store import refuse_old_run
 from benchmarks.results.table import long_table
 from benchmarks.suites.suite import Suite, load_suite
-from facecloak.data import list_images
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, remove_leftovers, sha256, writable
 from facecloak.recognizers import weights_file
@@ -45,6 +45,7 @@ def evaluate_folders(
     protected: Path,
     out: Path,
     others: Path | None = None,
+    suffix: str | None = None,
     suite: str = "celeba_hq_pairs",
     name: str = "external",
     target: str | None = None,
@@ -58,6 +59,7 @@ def evaluate_folders(
 
     Args:
         originals, protected, others: folders of unprotected photos, of protected ones, of another photo of each person.
+        suffix: what names of protected photos have more than those of the originals; by default what all of them share.
         out: folder of the run.
         suite: name or path, whose recognizers, target and thresholds are used.
         name: what the tool is called in tables.
@@ -74,7 +76,7 @@ def evaluate_folders(
     loaded = load_suite(suite)
     goal = objective or loaded.objective
     face = loaded.load_target(target, goal)
-    pairs = pair_folders(originals, protected, others)
+    pairs = pair_folders(originals, protected, others, suffix=suffix)
     if goal == "obfuscation" and not any(pair.other for pair in pairs):
         raise FacecloakError("Obfuscation is judged by another photo of each person: give their folder as --others.")
     judges = [*(black_boxes or loaded.recognizers)]
@@ -92,22 +94,6 @@ def evaluate_folders(
             listener(folders[-1])
     errors = {record["id"]: record["error"] for record in check_records(folders[0])[0] if record["error"]}
     return Evaluation(long_table(folders), errors, len(pairs), face.name)
-
-
-def pair_folders(originals: Path, protected: Path, others: Path | None) -> list[Pair]:
-    """Each original with the protected image and the other photo of its name.
-
-    Raises:
-        FacecloakError: a protected image has no original.
-    """
-    sources = list_images(originals)
-    made, second = (
-        {path.stem: path for path in list_images(folder)} if folder else {} for folder in (protected, others)
-    )
-    strangers = sorted(set(made) - {path.stem for path in sources})
-    if strangers:
-        raise FacecloakError(f"{made[strangers[0]]} has no original of its name in {originals}.")
-    return [Pair(path.stem, path, made.get(path.stem), second.get(path.stem)) for path in sources]
 
 
 def _attacked(protected: Path, suite: Suite) -> dict[str, str]:

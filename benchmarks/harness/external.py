@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from PIL import Image
-
+from benchmarks.harness.folders import Pair
 from benchmarks.harness.protection import LAYOUT
 from benchmarks.results.pictures import ROWS, write_sources
 from benchmarks.results.store import (
@@ -28,25 +26,9 @@ from facecloak.data import Box, FindFace, Photo
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import frame
-from facecloak.io import file_name, read_image, sha256, sha256_json, write_png
+from facecloak.io import encode_png, file_name, read_image, sha256, sha256_json, write_png
 
 PRESET = "external"
-
-
-class Pair(NamedTuple):
-    """A photo and what a tool made of it.
-
-    Attributes:
-        name: unique; a file name without its ending.
-        original: file of the unprotected photo.
-        protected: file of the protected one; None where the tool made none.
-        other: another photo of the person, or None.
-    """
-
-    name: str
-    original: Path
-    protected: Path | None
-    other: Path | None
 
 
 def make_external(
@@ -75,10 +57,8 @@ def make_external(
         the suite of these photos, its sources, and the protection's folder.
     """
     own = _own_sources(suite, pairs)
-    if own is None:
-        used, sources = _foreign_suite(suite, pairs, run)
-    else:
-        used, sources = suite, own
+    frames = _Frames(suite, device, aligned=own is not None)
+    used, sources = _foreign_suite(suite, pairs, run, frames) if own is None else (suite, own)
     keep_suite(used, run)
     about = _about(used, name, goal, target, attacked)
     folder = protections_folder(run) / f"{file_name(name)}_{file_name(target.name)}_{about['key'][:12]}"
@@ -88,21 +68,24 @@ def make_external(
     write_protection(folder, about)
     forget_judgements(folder)
     forget(folder, {path.stem for path in (folder / "outcomes").glob("*.json")} - {pair.name for pair in wanted})
-    frames = _Frames(suite, device)
     for pair in wanted:
-        _write_picture(folder, pair, hashes[pair.name], frames, framed=own is None)
+        _write_picture(folder, pair, hashes[pair.name], frames)
     shown = {pair.name: frames.original(pair)[0].image for pair in wanted[:ROWS]}
-    write_sources(sources_folder(run, used.name), shown)
+    write_sources(sources_folder(run, used.name), {name: image for name, image in shown.items() if image is not None})
     return used, sources, folder
 
 
 class _Frames:
-    """Photos in the suite's frame; each original is framed once."""
+    """Photos in the suite's frame; each original is framed once.
 
-    def __init__(self, suite: Suite, device: str) -> None:
+    Args:
+        aligned: the photos are the suite's own, and are in its frame already.
+    """
+
+    def __init__(self, suite: Suite, device: str, aligned: bool) -> None:
         self.size = suite.image_size
         self.find_face: FindFace = suite.find_face(device)
-        self.detector = FaceDetector(device) if suite.detect else None
+        self.detector = FaceDetector(device) if suite.detect and not aligned else None
         self._originals: dict[str, tuple[Photo, Box | None]] = {}
 
     def original(self, pair: Pair) -> tuple[Photo, Box | None]:
@@ -135,9 +118,8 @@ def _own_sources(suite: Suite, pairs: Sequence[Pair]) -> list[Source] | None:
     return found
 
 
-def _foreign_suite(suite: Suite, pairs: Sequence[Pair], run: Path) -> tuple[Suite, list[Source]]:
+def _foreign_suite(suite: Suite, pairs: Sequence[Pair], run: Path, frames: _Frames) -> tuple[Suite, list[Source]]:
     """A suite of the originals and other photos, kept in the run in the suite's frame."""
-    frames = _Frames(suite, "cpu")
     folders = {side: run / "photos" / side for side in ("originals", "others")}
     for pair in pairs:
         photo, _ = frames.original(pair)
@@ -166,16 +148,13 @@ def _keep(photo: Photo, file: Path, path: Path) -> None:
         shutil.copyfile(file, path)
 
 
-def _write_picture(folder: Path, pair: Pair, source_sha256: str | None, frames: _Frames, framed: bool) -> None:
+def _write_picture(folder: Path, pair: Pair, source_sha256: str | None, frames: _Frames) -> None:
     original, _ = frames.original(pair)
-    if original.error and framed:
+    if original.error:
         return  # unusable, as the judge will find
     error, png = unusable(pair), None
     if error is None:
-        image = frames.protected(pair).image if framed else read_image(pair.protected)
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="PNG")
-        png = buffer.getvalue()
+        png = encode_png(frames.protected(pair).image)
     write_outcome(folder, pair.name, png, {
         "id": pair.name, "source_sha256": source_sha256, "error": error, "history": {}, "seconds": None,
         "unet_passes": 0, "peak_memory_mb": None, "batch_size": 1, "device": None, "made_by": "another tool",

@@ -1,55 +1,114 @@
-"""`facecloak protect`: protect photos of any size with a suite's models and settings."""
+"""Protect photos of any size with a suite's models and settings, every face in them."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.markup import escape
-from rich.table import Table
 from torch import Tensor
 
-from benchmarks.console import progress, quietly, stage_reporter, wide_console
+from benchmarks.console import progress, stage_reporter
 from benchmarks.harness.devices import pick_device
+from benchmarks.harness.folders import find_photos
 from benchmarks.harness.methods import resolve_methods
+from benchmarks.harness.photo_store import PhotoStore, Place
 from benchmarks.suites.suite import Suite, load_suite
-from facecloak.data import Batch, FindFace, to_tensor, to_uint8
+from facecloak.data import Batch, Box, FindFace, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import cut_square, paste_square
-from facecloak.io import read_image, read_json, writable, write_json, write_png
+from facecloak.io import encode_png, printable, read_image, remove_leftovers, sha256, sha256_json, writable
 from facecloak.method import ProtectionMethod
-from facecloak.objectives import Objective
+from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import load_recognizer
 from facecloak.registry import unknown_name
 
+Faces = Literal["all", "largest"]
+TOO_SMALL = 32  # pixels of a face's shorter side; below, recognizers see hardly more than a blur
 
-@quietly()
+
+@dataclass(frozen=True)
+class Protector:
+    """A method that is ready to protect photos, and what has to be known of it.
+
+    Attributes:
+        about: what is recorded of every photo.
+        key: a hash of all that a result depends on besides the photo.
+    """
+
+    method: ProtectionMethod
+    objective: Objective
+    detector: FaceDetector
+    find_face: FindFace
+    size: int
+    faces: Faces
+    about: dict[str, Any]
+    key: str
+
+
 def protect_photos(
-    photos: list[Path],
+    photos: Sequence[Path],
     out: Path,
-    suite_name: str,
-    method_name: str,
-    overrides: list[str],
-    objective: str | None,
-    target: str | None,
-    black_boxes: list[str] | None,
-    accelerator: str,
-) -> int:
-    """Protect each photo and write ``out/NAME.png`` and ``out/protect.json``, the outcome of every photo.
+    *,
+    suite: str = "celeba_hq_pairs",
+    method: str = "facecloak",
+    overrides: Sequence[str] = (),
+    objective: Goal | None = None,
+    target: str | None = None,
+    black_boxes: Sequence[str] = (),
+    faces: Faces = "all",
+    accelerator: str = "auto",
+) -> list[dict[str, Any]]:
+    """Protect photos, and all photos of folders, and write ``out/NAME.png`` and ``out/protect.json``.
+
+    A photo that was protected with the same settings before is not protected again, wherever it and ``out`` are now:
+    results are known by their content. The tree of a folder is kept in ``out``.
+
+    Args:
+        photos: image files and folders.
+        overrides: settings of the method, as ``method.field=value``.
+        black_boxes: recognizers that are not attacked.
+        faces: every face of a photo, each towards the same target, or only the largest one.
 
     Returns:
-        0 if every photo was protected, else 1. A photo that was not has no file in ``out``.
+        the outcome of every photo. ``error`` says why there is no result, ``done_before`` that it was there already.
+
+    Raises:
+        FacecloakError: a setting is wrong, or a file that is not a result would be overwritten.
     """
     writable(out)
-    _refuse_collisions(photos, out)
-    suite = load_suite(suite_name)
-    [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], overrides)
-    goal = objective or suite.objective
+    remove_leftovers(out)
+    store = PhotoStore(out)
+    places = store.assign(find_photos(photos, store.is_result))
+    protector = _make_protector(
+        load_suite(suite), method, overrides, goal=objective, target=target, black_boxes=black_boxes, faces=faces,
+        accelerator=accelerator,
+    )  # fmt: skip
+    bar = progress(places, unit="photo")
+    protector.method.on_progress = stage_reporter(bar)
+    return [_outcome(protector, store, place) for place in bar]
+
+
+def _make_protector(
+    suite: Suite,
+    method_name: str,
+    overrides: Sequence[str],
+    *,
+    goal: Goal | None,
+    target: str | None,
+    black_boxes: Sequence[str],
+    faces: Faces,
+    accelerator: str,
+) -> Protector:
+    [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], list(overrides))
+    goal = goal or suite.objective
     face = suite.load_target(target, goal)
-    names = _attackable(suite, black_boxes or [])
+    names = _attackable(suite, black_boxes)
     if cls.stages(settings):
         raise FacecloakError(f"{method_name} must be trained for a suite's target first; `protect` cannot do that yet. "
                              "Use `facecloak benchmark`.")  # fmt: skip
@@ -62,27 +121,15 @@ def protect_photos(
     device = pick_device(accelerator)
     method.to(device)
     attacked.to(device)
-    detector = FaceDetector(str(device))
-    earlier = _earlier(out)
-    bar = progress(photos, unit="photo")
-    method.on_progress = stage_reporter(bar)
-    outcomes = []
-    for photo in bar:
-        try:
-            outcome = _protect(photo, out / f"{photo.stem}.png", suite, method, attacked, detector, find_face)
-        except FacecloakError as error:
-            outcome = {"photo": str(photo), "error": str(error)}
-            (out / f"{photo.stem}.png").unlink(missing_ok=True)  # an earlier result, or nothing: see _refuse_collisions
-        outcome |= {"method": f"{name}:{preset}", "settings": vars(settings), "objective": goal, "target": face.name,
-                    "surrogates": surrogates}  # fmt: skip
-        outcomes.append(outcome)
-        earlier[str(photo)] = outcome
-        write_json(out / "protect.json", {"photos": [*earlier.values()]})
-    _print(outcomes, face.name, cls.uses_surrogates)
-    return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
+    about = {"method": f"{name}:{preset}", "settings": asdict(settings), "objective": goal, "target": face.name,
+             "surrogates": surrogates}  # fmt: skip
+    weights = [recognizer.weights_sha256 for recognizer in recognizers] if surrogates else []
+    hashes = [sha256(each.image) for each in targets] + weights + [cls.weights_sha256(settings)]
+    key = sha256_json([about, hashes, suite.image_size, suite.crop, faces])
+    return Protector(method, attacked, FaceDetector(str(device)), find_face, suite.image_size, faces, about, key)
 
 
-def _attackable(suite: Suite, black_boxes: list[str]) -> list[str]:
+def _attackable(suite: Suite, black_boxes: Sequence[str]) -> list[str]:
     """The suite's surrogates for a photo that these recognizers judge."""
     for black_box in black_boxes:
         if black_box not in suite.recognizers:
@@ -95,62 +142,104 @@ def _attackable(suite: Suite, black_boxes: list[str]) -> list[str]:
     return names
 
 
-def _earlier(out: Path) -> dict[str, dict[str, Any]]:
-    """The outcomes that lie in ``out``, by photo."""
-    if not (out / "protect.json").exists():
-        return {}
-    return {outcome["photo"]: outcome for outcome in read_json(out / "protect.json")["photos"]}
+def _outcome(protector: Protector, store: PhotoStore, place: Place) -> dict[str, Any]:
+    """Protect a photo unless that is done; what goes wrong is this photo's outcome and not the end of the others."""
+    shared = {"photo": printable(place.photo), "source_sha256": place.source_sha256, "key": protector.key}
+    before = store.outcome(place.result)
+    if before and before["key"] == protector.key and before["source_sha256"] == place.source_sha256:
+        return before | {"photo": shared["photo"], "done_before": True}
+    shared |= protector.about
+    try:
+        photo, made = _protect(protector, place.photo)
+    except (FacecloakError, RuntimeError, MemoryError, ValueError, OSError) as error:
+        outcome = shared | {"error": _reason(place.photo, error)}
+        store.save(place, outcome, None)
+        return outcome | {"done_before": False}
+    png = encode_png(photo)
+    outcome = shared | made | {
+        "error": None, "result": store.name(place.result), "result_sha256": hashlib.sha256(png).hexdigest(),
+    }  # fmt: skip
+    store.save(place, outcome, png)
+    return outcome | {"done_before": False}
 
 
-def _refuse_collisions(photos: list[Path], out: Path) -> None:
-    """Never write over a file that is not an earlier result of the same photo."""
-    own = {outcome.get("result"): outcome["photo"] for outcome in _earlier(out).values()}
-    stems = [photo.stem for photo in photos]
-    for photo in photos:
-        result = out / f"{photo.stem}.png"
-        if stems.count(photo.stem) > 1:
-            raise FacecloakError(f"Two photos would be written as {result.name}; protect them into two folders.")
-        if result.exists() and own.get(str(result)) != str(photo):
-            raise FacecloakError(f"{result} would be overwritten, and is no result of {photo}; choose another --out.")
+def _reason(photo: Path, error: Exception) -> str:
+    if isinstance(error, FacecloakError):
+        return printable(str(error))
+    text = str(error).strip().partition("\n")[0] or "no reason given"
+    if isinstance(error, MemoryError) or any(word in text for word in ("out of memory", "can't allocate memory")):
+        return printable(f"{photo}: out of memory, not protected; a smaller photo or model needs less.")
+    return printable(f"{photo}: {type(error).__name__}: {text}, not protected.")
 
 
 @torch.no_grad()
-def _protect(
-    path: Path,
-    result: Path,
-    suite: Suite,
-    method: ProtectionMethod,
-    attacked: Objective,
-    detector: FaceDetector,
-    find_face: FindFace,
-) -> dict[str, Any]:
+def _protect(protector: Protector, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """The photo with its faces protected one after the other, and what is recorded of it.
+
+    Raises:
+        FacecloakError: there is no face, or one of them cannot be protected: half a group is not a protected photo.
+    """
     photo = read_image(path)
-    box = detector(photo)
-    if box is None:
+    found = protector.detector.find_all(photo)
+    if not found:
         raise FacecloakError(f"{path}: no face found, not protected.")
-    square = cut_square(photo, box, suite.image_size)
-    images = to_tensor([square.image]).to(method.device)
-    crop = find_face(square.image)
+    boxes = [box for index, box in enumerate(found) if index == 0 or (protector.faces == "all" and _is_large(box))]
+    result, seconds, crops = photo, 0.0, []
+    for index, box in enumerate(boxes):
+        try:
+            result, crop, took = _protect_face(protector, result, box)
+        except FacecloakError as error:
+            raise FacecloakError(f"{path}: {error}, not protected{_progress(index, boxes)}.") from None
+        seconds += took
+        crops.append(crop)
+    error = np.mean((result.astype(np.float64) - photo) ** 2)
+    return result, {
+        "size": [photo.shape[1], photo.shape[0]],
+        "n_faces": len(found),
+        "n_protected": len(boxes),
+        "n_too_small": sum(not _is_large(box) for box in found[1:]) if protector.faces == "all" else 0,
+        "faces": [_compare(protector, photo, result, box, crop) for box, crop in zip(boxes, crops, strict=True)],
+        "seconds": seconds,
+        "psnr": float(10 * np.log10(255**2 / error)) if error else None,
+    }
+
+
+def _progress(done: int, boxes: list[Box]) -> str:
+    if len(boxes) == 1:
+        return ""
+    return f" (face {done + 1} of {len(boxes)}, so that nothing was written; --faces largest protects only the largest)"
+
+
+def _is_large(box: Box) -> bool:
+    return min(box[2] - box[0], box[3] - box[1]) >= TOO_SMALL
+
+
+def _protect_face(protector: Protector, photo: np.ndarray, box: Box) -> tuple[np.ndarray, Box, float]:
+    """The photo with one face protected, the crop that recognizers see of its square, and the seconds it took."""
+    square = cut_square(photo, box, protector.size)
+    crop = protector.find_face(square.image)
     if crop is None:
-        raise FacecloakError(f"{path}: no face found at the model's {suite.image_size} pixels, not protected.")
-    boxes = torch.tensor([crop], device=method.device)
-    made = method.predict_step(Batch([path.stem], images, boxes))
+        raise FacecloakError(f"no face found at the model's {protector.size} pixels")
+    device = protector.method.device
+    made = protector.method.predict_step(
+        Batch(["photo"], to_tensor([square.image]).to(device), torch.tensor([crop], device=device))
+    )
     if made.errors[0]:
-        raise FacecloakError(f"{path}: {made.errors[0]}, not protected.")
-    pasted = paste_square(photo, square, to_uint8(made.images)[0])
-    write_png(result, pasted)
-    seen = cut_square(read_image(result), box, suite.image_size)
-    error = np.mean((pasted.astype(np.float64) - photo) ** 2)
-    before, after = (attacked.embed(to_tensor([face]).to(boxes.device), boxes) for face in (square.image, seen.image))
+        raise FacecloakError(made.errors[0])
+    return paste_square(photo, square, to_uint8(made.images)[0]), crop, made.seconds
+
+
+def _compare(protector: Protector, photo: np.ndarray, result: np.ndarray, box: Box, crop: Box) -> dict[str, Any]:
+    """What the attacked recognizers see of a face, before and after."""
+    attacked, device = protector.objective, protector.method.device
+    crops = torch.tensor([crop], device=device)
+    before, after = (
+        attacked.embed(to_tensor([cut_square(image, box, protector.size).image]).to(device), crops)
+        for image in (photo, result)
+    )
     names = [recognizer.name for recognizer in attacked.surrogates]
     return {
-        "photo": str(path),
-        "error": None,
-        "result": str(result),
-        "size": [photo.shape[1], photo.shape[0]],
-        "face": list(box),
-        "seconds": made.seconds,
-        "psnr": float(10 * np.log10(255**2 / error)) if error else None,
+        "box": list(box),
         "cosine_to_target_before": _cosines(names, before, attacked.targets),
         "cosine_to_target_after": _cosines(names, after, attacked.targets),
         "cosine_to_original_after": _cosines(names, after, before),
@@ -159,25 +248,3 @@ def _protect(
 
 def _cosines(names: list[str], left: list[Tensor], right: list[Tensor]) -> dict[str, float]:
     return {name: float(a[0] @ b[0]) for name, a, b in zip(names, left, right, strict=True)}
-
-
-def _print(outcomes: list[dict[str, Any]], target: str, attacked: bool) -> None:
-    """A line a photo; similarities are means over the recognizers that a method may attack."""
-    view = Table("photo", "outcome", "PSNR", f"similarity to target {target}", "to the original", "seconds")
-    for outcome in outcomes:
-        if outcome["error"]:
-            view.add_row(escape(outcome["photo"]), f"[red]{escape(outcome['error'])}[/]", "", "", "", "")
-            continue
-        mean = {key: float(np.mean(list(value.values()))) for key, value in outcome.items() if key.startswith("cosine")}
-        view.add_row(
-            escape(outcome["photo"]),
-            escape(outcome["result"]),
-            "identical" if outcome["psnr"] is None else f"{outcome['psnr']:.1f} dB",
-            f"{mean['cosine_to_target_before']:.2f} → {mean['cosine_to_target_after']:.2f}",
-            f"1.00 → {mean['cosine_to_original_after']:.2f}",
-            f"{outcome['seconds']:.0f}",
-        )
-    console = wide_console()
-    console.print(view)
-    if attacked:
-        console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")

@@ -11,10 +11,8 @@ A record is one image under one judge:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import orjson
 from benchmarks.results.schema import Problem
 from benchmarks.results.store import AGAIN
 from facecloak.errors import FacecloakError
+from facecloak.io import is_photo_name
 from facecloak.metrics.statistics import NEEDED, outcomes
 
 Record = dict[str, Any]
@@ -38,7 +37,6 @@ FIELDS = {
     "lpips": (NUMBER, "a number"), "seconds": (NUMBER, "a number"),
 }  # fmt: skip
 LARGEST = 1 + 1e-5  # cosine, in 32 bits
-LONGEST = 240  # bytes of a photo's name: with its suffix it is the name of a file
 PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "seconds")
 COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in SIDES]
 
@@ -183,12 +181,6 @@ def _have_form(columns: Mapping[str, Sequence], cosines: Sequence[Sequence]) -> 
         and not any((abs(np.array(values, dtype=np.float64)) > LARGEST).any() for values in cosines)
         and all(map(is_photo_name, columns["id"]))
     )
-
-
-@lru_cache(maxsize=100_000)  # the judgements of a board name the same photos
-def is_photo_name(name: str) -> bool:
-    """Whether a text can be a photo's file name: pictures are found by it, only below the protection's folder."""
-    return bool(name) and len(name.encode()) <= LONGEST and not re.search(r"^\.|[/\\\x00-\x1f\x7f]", name)
 
 
 def _form_problem(record: Any) -> str | None:

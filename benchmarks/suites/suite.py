@@ -88,10 +88,16 @@ class Suite:
         second: dict[str, Path] = {}
         if self.sources.second:
             second = {path.stem: path for path in list_images(self._folder(self.sources.second))}
-        sources = []
-        for group, folder in groups.items():
-            for path in list_images(self._folder(folder))[:limit]:
-                sources.append(Source(path.stem, path, second.get(path.stem), group))
+        files = {group: list_images(self._folder(folder)) for group, folder in groups.items()}
+        if second and second.keys().isdisjoint(path.stem for paths in files.values() for path in paths):
+            raise FacecloakError(
+                f"Suite {self.name}: no photo of `second` ({self.sources.second}) has the name of a source."
+            )
+        sources = [
+            Source(path.stem, path, second.get(path.stem), group)
+            for group, paths in files.items()
+            for path in paths[:limit]
+        ]
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)

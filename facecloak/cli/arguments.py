@@ -76,17 +76,20 @@ def make_parser() -> argparse.ArgumentParser:
     _add_progress(judge)
 
     protect = commands.add_parser("protect", help="protect photos of any size")
-    protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file, or folder of photos at any depth")
     protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
     protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
     protect.add_argument("--suite", default="celeba_hq_pairs", help="where models, target and settings come from")
     protect.add_argument("--target", help="name of the target (default: the suite's first)")
+    protect.add_argument("--faces", choices=("all", "largest"), default="all", help="of each photo (default: all)")
     protect.add_argument("--black-box", type=_names, help="recognizers not to attack, to judge by (default: none)")
     _add_common(protect)
 
     evaluate = commands.add_parser("evaluate", help="score protected photos that any tool made")
     evaluate.add_argument("--originals", type=Path, required=True, help="folder of the unprotected photos")
     evaluate.add_argument("--protected", type=Path, required=True, help="folder of the same names, protected")
+    evaluate.add_argument("--suffix", help="what protected names have more, as _cloaked (default: what all of them "
+                          "share)")  # fmt: skip
     evaluate.add_argument("--others", type=Path, help="folder of the same names: another photo of each person")
     evaluate.add_argument("--suite", default="celeba_hq_pairs", help="where recognizers and target come from (default: "
                           "celeba_hq_pairs)")  # fmt: skip

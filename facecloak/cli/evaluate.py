@@ -34,9 +34,10 @@ def evaluate(options: argparse.Namespace) -> int:
         tables = LiveTables(out)
         with Tracker(out, options.wandb, options.wandb_images) as tracker:
             found = evaluate_folders(
-                originals=options.originals, protected=options.protected, others=options.others, suite=options.suite,
-                name=options.name, target=options.target, black_boxes=options.black_box, objective=options.objective,
-                accelerator=options.accelerator, out=out, progress=RunProgress(), on_judged=[tracker.send],
+                originals=options.originals, protected=options.protected, others=options.others, suffix=options.suffix,
+                suite=options.suite, name=options.name, target=options.target, black_boxes=options.black_box,
+                objective=options.objective, accelerator=options.accelerator, out=out, progress=RunProgress(),
+                on_judged=[tracker.send],
             )  # fmt: skip
             tables.write()
     wide_console().print(_view(found))

@@ -45,7 +45,7 @@ def _output_that_nobody_need_read() -> Iterator[None]:
         return
     sys.stdout = unread = io.TextIOWrapper(
         io.BufferedWriter(_Pipe(output.fileno(), "w", closefd=False)),
-        output.encoding, output.errors, line_buffering=output.line_buffering,
+        output.encoding, "backslashreplace", line_buffering=output.line_buffering,
     )  # fmt: skip
     try:
         yield

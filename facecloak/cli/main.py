@@ -48,12 +48,9 @@ def _judge(options: argparse.Namespace) -> int:
 
 
 def _protect(options: argparse.Namespace) -> int:
-    from benchmarks.harness.photos import protect_photos
+    from facecloak.cli.protect import protect
 
-    return protect_photos(
-        options.photos, options.out, options.suite, options.method, options.overrides,
-        options.objective, options.target, options.black_box, options.accelerator,
-    )  # fmt: skip
+    return protect(options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -63,9 +60,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from benchmarks.harness.calibrate import calibrate_suite
+    from facecloak.cli.calibrate import calibrate
 
-    return calibrate_suite(options.suite, options.recognizers, options.photos, options.crop, options.out)
+    return calibrate(options)
 
 
 def _sweep(options: argparse.Namespace) -> int:

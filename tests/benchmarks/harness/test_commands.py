@@ -1,4 +1,4 @@
-"""`facecloak protect`, `evaluate`, `calibrate` and `list`."""
+"""`facecloak evaluate`, `calibrate` and `list`."""
 
 import json
 
@@ -9,7 +9,7 @@ from skimage.data import astronaut
 
 from benchmarks.suites.suite import load_suite, suite_names
 from facecloak.cli.main import main
-from facecloak.io import read_image, write_png
+from facecloak.io import write_png
 from tests.facecloak.cloak.pipeline import save_pipeline
 from tests.toys import RECOGNIZERS, write_photo, write_suite
 
@@ -17,68 +17,17 @@ from tests.toys import RECOGNIZERS, write_photo, write_suite
 @pytest.fixture
 def portrait(tmp_path):
     """A 400×512 photo with one real face."""
-    path = tmp_path / "portrait.v1.png"
+    path = tmp_path / "photos" / "portrait.v1.png"
     write_png(path, astronaut()[:400])
     return path
-
-
-def protect(toys, out, *photos):
-    return main(["protect", *map(str, photos), "--suite", str(toys), "--method", "blur", "--out", str(out)])
-
-
-def test_protect_changes_the_face_only_and_keeps_the_size(toys, tmp_path, portrait, capsys):
-    assert protect(toys, tmp_path / "out", portrait) == 0
-    before, after = read_image(portrait), read_image(tmp_path / "out" / "portrait.v1.png")
-    assert after.shape == before.shape
-    changed = np.argwhere((before != after).any(axis=2))
-    x0, y0, x1, y1 = json.loads((tmp_path / "out" / "protect.json").read_text())["photos"][0]["face"]
-    assert len(changed) > 1000
-    centre, (height, width) = changed.mean(axis=0), (y1 - y0, x1 - x0)
-    assert abs(centre[0] - (y0 + y1) / 2) < height / 2 and abs(centre[1] - (x0 + x1) / 2) < width / 2
-    assert np.array_equal(before[:, 350:], after[:, 350:])
-    assert "similarity" in capsys.readouterr().out
-
-
-def test_protect_records_what_it_could_not_protect(toys, tmp_path, portrait, capsys):
-    faceless, broken = tmp_path / "wall.png", tmp_path / "broken.png"
-    write_png(faceless, np.full((120, 90, 3), 128, dtype=np.uint8))
-    broken.write_text("not a picture")
-    assert protect(toys, tmp_path / "out", faceless, broken, tmp_path / "gone.jpg", portrait) == 1
-    outcomes = json.loads((tmp_path / "out" / "protect.json").read_text())["photos"]
-    assert ["no face found" in (o["error"] or "") for o in outcomes] == [True, False, False, False]
-    assert "not a readable image" in outcomes[1]["error"] and "no such file" in outcomes[2]["error"]
-    assert outcomes[3]["error"] is None
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["portrait.v1.png"]
-
-
-def test_protect_never_overwrites_its_source(toys, portrait, capsys):
-    before = portrait.read_bytes()
-    assert protect(toys, portrait.parent, portrait) == 2
-    assert "would be overwritten" in capsys.readouterr().err and portrait.read_bytes() == before
-
-
-def test_protect_never_touches_a_file_that_is_not_its_own(toys, tmp_path, portrait, capsys):
-    own = tmp_path / "out" / portrait.name
-    write_photo(own, 5)
-    before = own.read_bytes()
-    assert protect(toys, tmp_path / "out", portrait) == 2
-    assert "is no result of" in capsys.readouterr().err and own.read_bytes() == before
-    own.unlink()
-    assert protect(toys, tmp_path / "out", portrait) == protect(toys, tmp_path / "out", portrait) == 0
-
-
-def test_protect_takes_any_file_name(toys, tmp_path, portrait, capsys):
-    odd = portrait.rename(tmp_path / "my [red] face.png")
-    assert protect(toys, tmp_path / "out", odd) == 0
-    assert "[red]" in capsys.readouterr().out
 
 
 def test_what_protect_attacked_is_a_white_box_to_evaluate(toys, tmp_path, portrait, capsys):
     save_pipeline(tmp_path / "pipeline")
     settings = [f"--facecloak.backbone={tmp_path / 'pipeline'}", "--facecloak.iterations=1", "--black-box", "bob"]
-    arguments = ["--suite", str(toys), "--out", str(tmp_path / "out"), *settings]
+    arguments = ["--suite", str(toys), "--out", str(portrait.parent / "protected"), *settings]
     assert main(["protect", str(portrait), *arguments]) == 0
-    photos = ["--originals", portrait.parent, "--protected", tmp_path / "out"]
+    photos = ["--originals", portrait.parent, "--protected", portrait.parent / "protected"]
     assert evaluate(toys, tmp_path, photos) == 0
     scores = pd.read_csv(tmp_path / "scores" / "leaderboard.csv")
     assert dict(scores.groupby("black_box")["white_box"].first()) == {"ada": True, "bob": False, "cyd": True}
@@ -140,6 +89,20 @@ def test_calibrated_thresholds_can_be_used_at_once(tmp_path, monkeypatch, capsys
         assert point["low"] <= point["threshold"] <= point["high"]
     arguments = ["benchmark", str(suite), "--methods", "none", "--limit", "2", "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
+
+
+def test_what_machines_keep_beside_photos_is_no_person(toys, tmp_path, capsys):
+    for person in range(34):
+        for shot in range(2):
+            write_photo(tmp_path / "people" / f"p{person:02d}" / f"{shot}.png", person, shot)
+    write_photo(tmp_path / "people" / ".ipynb_checkpoints" / "1.png", 1)
+    write_photo(tmp_path / "people" / "@eaDir" / "1.png", 1)
+    (tmp_path / "people" / "empty").mkdir()
+    (tmp_path / "people" / "empty" / ".DS_Store").touch()
+    write_photo(tmp_path / "people" / "p00" / "0.jpg", 0)  # two of one name: nothing is named after them here
+    command = ["calibrate", str(toys), "--photos", str(tmp_path / "people"), "--out", str(tmp_path / "new.json")]
+    assert main(command) == 0
+    assert "impostor pairs of 34 people" in capsys.readouterr().out
 
 
 def test_calibration_refuses_a_far_that_the_pairs_cannot_resolve(toys, tmp_path, capsys):

@@ -1,0 +1,164 @@
+"""Folders of people's own photos: which protected photo belongs to which original, and what a result is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from facecloak.data import walk_images
+from facecloak.errors import FacecloakError
+from facecloak.io import file_name, is_photo_name, printable
+
+LONGEST = 255  # bytes that a file name may have
+
+
+class Pair(NamedTuple):
+    """A photo and what a tool made of it.
+
+    Attributes:
+        name: unique, and what results can be named: the original's file name without its ending, or with its folders
+            (``anna__1`` for anna/1.jpg) where two photos have the same.
+        original: file of the unprotected photo.
+        protected: file of the protected one; None where the tool made none.
+        other: another photo of the person, or None.
+    """
+
+    name: str
+    original: Path
+    protected: Path | None
+    other: Path | None
+
+
+def pair_folders(
+    originals: Path, protected: Path, others: Path | None = None, *, suffix: str | None = None
+) -> list[Pair]:
+    """Pair the images of folders, sub-folders too, by their paths without the file's ending.
+
+    One folder may be inside of another, such as photos/protected; it does not belong to the other then. Protected
+    photos may be named ``NAME_cloaked``: the suffix is found where all of them share one. They may all be in one more
+    folder than the originals, as tools sort them by what they attacked.
+
+    Args:
+        suffix: what the names of the protected photos have more than those of the originals.
+
+    Raises:
+        FacecloakError: a folder has no image or one name twice, a protected photo has no original, or none of the other
+            photos has one.
+    """
+    first = _by_stem(originals, [protected, others])
+    made = _match(_by_stem(protected, [originals, others]), first, suffix)
+    strangers = [path for name, path in made.items() if name not in first]
+    if strangers:
+        raise FacecloakError(
+            f"{printable(strangers[0])} has no original of its name in {printable(originals)} "
+            f"({len(strangers)} of {len(made)} have none). Names must be equal; where the protected ones have "
+            "something more at the end, give that as --suffix."
+        )
+    second = _by_stem(others, [originals, protected]) if others else {}
+    if others and second.keys().isdisjoint(first):
+        raise FacecloakError(
+            f"None of the {len(second)} photos in {printable(others)} has the name of an original, such as "
+            f"{printable(next(iter(first)))}."
+        )
+    names = _result_names(first)
+    return [Pair(names[name], path, made.get(name), second.get(name)) for name, path in first.items()]
+
+
+def _result_names(paths: Iterable[str]) -> dict[str, str]:
+    """Path below the folder → what results are named."""
+    paths = [*paths]
+    stems = [path.rpartition("/")[2] for path in paths]
+    if len({*stems}) < len(stems):
+        stems = [path.replace("/", "__") for path in paths]
+    if len({*stems}) < len(stems):  # a/b.png beside a__b.png
+        stems = [file_name(path) for path in paths]
+    return {path: stem if is_photo_name(stem) else file_name(path) for path, stem in zip(paths, stems, strict=True)}
+
+
+def _by_stem(folder: Path, beside: Iterable[Path | None]) -> dict[str, Path]:
+    """The images of a folder, sub-folders too, by their path below it without the file's ending.
+
+    Args:
+        beside: folders whose images are not this one's, also where they are below it.
+
+    Raises:
+        FacecloakError: no image is there, or two images differ in their ending only.
+    """
+    found: dict[str, Path] = {}
+    for path in walk_images(folder, beside):
+        name = path.relative_to(folder).parent.joinpath(path.stem).as_posix()
+        if name in found:
+            raise FacecloakError(
+                f"{printable(folder)}: two images are named {printable(name)!r}; photos are paired by that."
+            )
+        found[name] = path
+    return found
+
+
+def _match(made: Mapping[str, Path], originals: Iterable[str], suffix: str | None = None) -> dict[str, Path]:
+    """Protected photos by the names of their originals; one that has none keeps its own name.
+
+    Args:
+        made: protected photos by their names.
+        originals: names.
+        suffix: what the names in ``made`` have more; None looks for it.
+    """
+    known = set(originals)
+    for names in (made, _without_folder(made)):
+        found = suffix if suffix is not None else _shared_suffix(names, known)
+        if found is None:
+            continue
+        matched = {name.removesuffix(found): path for name, path in names.items() if name.endswith(found)}
+        if len(matched) == len(names) and matched.keys() <= known:
+            return matched
+    return dict(made)
+
+
+def _shared_suffix(made: Iterable[str], originals: set[str]) -> str | None:
+    """What all names have more than an original's; it begins with a sign, so that `anna2` is not `anna`'s."""
+    shared: set[str] | None = None
+    for name in made:
+        ends = {name[size:] for size in range(1, len(name) + 1) if name[:size] in originals}
+        ends = {end for end in ends if not end or (not end[0].isalnum() and "/" not in end)}
+        shared = ends if shared is None else shared & ends
+    return min(shared, key=len) if shared else None
+
+
+def _without_folder(made: Mapping[str, Path]) -> Mapping[str, Path]:
+    """The names without their first folder, where all are in the same one."""
+    heads = {name.partition("/")[0] if "/" in name else None for name in made}
+    if len(heads) != 1 or None in heads:
+        return made
+    return {name.partition("/")[2]: path for name, path in made.items()}
+
+
+def find_photos(paths: Iterable[Path], is_result: Callable[[Path], bool]) -> list[tuple[Path, Path]]:
+    """The photos that were typed, and those of the folders, each once, with the folder of its result below ``--out``.
+
+    Args:
+        is_result: whether a photo of a folder is the result of an earlier command, and left out.
+
+    Raises:
+        FacecloakError: a folder has no image, or there is nothing but results.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    for path in paths:
+        photos = [(path, Path())]
+        if path.is_dir():
+            walked = [photo for photo in walk_images(path) if not is_result(photo)]
+            photos = [(photo, photo.relative_to(path).parent) for photo in walked]
+        for photo, folder in photos:
+            found.setdefault(os.path.abspath(photo), (photo, folder))
+    if not found:
+        raise FacecloakError("There is no photo to protect: all of them are results of `facecloak protect`.")
+    return list(found.values())
+
+
+def result_names(photo: Path) -> Iterator[str]:
+    """What the result of a photo may be called, the best name first: photo.png, photo.avif.png, photo.2.png and on."""
+    names = (f"{photo.stem}.png", f"{photo.name}.png")
+    yield from (name for name in names if len(os.fsencode(name)) <= LONGEST)
+    yield from (f"{photo.stem[:40]}.{number}.png" for number in count(2))

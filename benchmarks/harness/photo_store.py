@@ -1,0 +1,101 @@
+"""The results of `facecloak protect` in a folder: known by their content, never overwritten by another photo's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.folders import result_names
+from facecloak.errors import FacecloakError
+from facecloak.io import printable, read_json, sha256, write_bytes, write_json
+
+
+@dataclass(frozen=True)
+class Place:
+    """A photo, its SHA-256 (None if it cannot be read), and where its result goes."""
+
+    photo: Path
+    source_sha256: str | None
+    result: Path
+
+
+class PhotoStore:
+    """The results in a folder and ``protect.json``, which knows them by the hashes of photo, settings and result.
+
+    The hashes are there and not in the results: those are made to be published, and a mark would tell what they are.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.file = out, out / "protect.json"
+        self.outcomes = _read_outcomes(self.file)
+
+    def assign(self, photos: Sequence[tuple[Path, Path]]) -> list[Place]:
+        """Where the result of each photo goes: never over another photo's result.
+
+        Raises:
+            FacecloakError: a file that is not a result is there.
+        """
+        taken: set[str] = set()
+        return [self._place(photo, folder, taken) for photo, folder in photos]
+
+    def _place(self, photo: Path, folder: Path, taken: set[str]) -> Place:
+        source = _sha256_or_none(photo)
+        for name in result_names(photo):
+            result = self.out / folder / name
+            own = self.outcome(result)
+            if str(result).casefold() in taken or (own and source and own["source_sha256"] != source):
+                continue
+            if result.exists() and not own:
+                raise FacecloakError(
+                    f"{printable(result)} would be overwritten, and is no result of {printable(photo)}; "
+                    "choose another --out."
+                )
+            taken.add(str(result).casefold())
+            return Place(photo, source, result)
+        raise AssertionError("names do not end")
+
+    def outcome(self, result: Path) -> dict[str, Any] | None:
+        """What is recorded of a file, None unless the file is still the result of that time."""
+        outcome = self.outcomes.get(self.name(result))
+        same = outcome and not outcome["error"] and _sha256_or_none(result) == outcome["result_sha256"]
+        return outcome if same else None
+
+    def is_result(self, photo: Path) -> bool:
+        """Whether a file is a result in this folder."""
+        inside = os.path.relpath(photo, self.out)
+        return not inside.startswith(os.pardir) and self.outcome(self.out / inside) is not None
+
+    def save(self, place: Place, outcome: dict[str, Any], png: bytes | None) -> None:
+        """Record an outcome, and write its picture after that: a killed process leaves no file that nobody knows."""
+        if self.outcome(place.result):
+            place.result.unlink()
+        self.outcomes.pop(printable(place.photo), None)
+        self.outcomes.pop(self.name(place.result), None)
+        self.outcomes[self.name(place.result) if png else printable(place.photo)] = outcome
+        write_json(self.file, {"photos": [*self.outcomes.values()]})
+        if png:
+            write_bytes(place.result, png)
+
+    def name(self, result: Path) -> str:
+        return printable(result.relative_to(self.out).as_posix())
+
+
+def _read_outcomes(file: Path) -> dict[str, dict[str, Any]]:
+    """The outcomes that are recorded, by result, or by photo where there is none."""
+    if not file.exists():
+        return {}
+    try:
+        outcomes = read_json(file)["photos"]
+        return {outcome["photo"] if outcome["error"] else outcome["result"]: outcome for outcome in outcomes}
+    except (KeyError, TypeError):
+        raise FacecloakError(f"{printable(file)} is not a file of `facecloak protect`; choose another --out.") from None
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    try:
+        return sha256(path)
+    except OSError:
+        return None
