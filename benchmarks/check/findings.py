@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 from benchmarks.check.between import Photos, describe_photos, differing, doubled, far_problems, photo_problems
 from benchmarks.check.images import Pictures, picture_problems, read_pictures, unknown_files
-from benchmarks.check.provenance import judgement_problems, protection_form, protection_problems
+from benchmarks.check.provenance import description_problems, judgement_problems
 from benchmarks.check.records import record_problems
 from benchmarks.check.rows import form_problems, rows_problems
+from benchmarks.results.forms import protection_problems
 from benchmarks.results.records import check_records
 from benchmarks.results.schema import Problem
-from benchmarks.results.store import Judgement, find_protections, judgements_of, read_judgement, read_protection
+from benchmarks.results.store import Judgement, find_protections, judgements_of, read_judgement
 from facecloak.errors import FacecloakError
+from facecloak.io import read_json
 
 UNREADABLE = (FacecloakError, OSError, RecursionError)
 
@@ -84,15 +86,16 @@ def findings(
 
 
 def _protection_findings(protection: Path, checked: Checked) -> Iterator[Finding]:
-    about = read_protection(protection)
-    judgements, problems = judgements_of(protection), [*protection_form(about)]
+    about = read_json(protection / "protection.json")
+    judgements = judgements_of(protection)
+    problems = [f"protection.json: {problem}" for problem in protection_problems(about)]
     if not problems and not judgements:
         problems = ["not complete: nobody has judged its pictures"]
     if problems:  # all other rules rely on that form
         yield from (Finding(protection, None, problem) for problem in problems)
         return
     pictures, problems = read_pictures(protection, about["surrogates"])
-    problems += protection_problems(protection, about)
+    problems += description_problems(protection, about)
     yield from (Finding(protection, None, problem) for problem in problems)
     for problem in picture_problems(protection, pictures, about["suite"], about["image_size"]):
         yield Finding(protection, None, problem)

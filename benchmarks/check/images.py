@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.check.quality import psnr, ssim
-from benchmarks.check.rows import is_number
 from benchmarks.results.distances import FILE, read_features
-from benchmarks.results.records import LARGEST, is_photo_name
+from benchmarks.results.forms import measured_problem, outcome_problem
 from benchmarks.results.store import sources_folder
 from facecloak.errors import FacecloakError
 from facecloak.io import TEMPORARY, leftovers, read_image, read_json, sha256
@@ -49,14 +47,14 @@ def read_pictures(folder: Path, surrogates: list[str]) -> tuple[Pictures, list[s
         if path.name.startswith("."):
             continue  # not a photo's name: found as an unknown file
         outcome, problem = _read(path, f"outcomes/{path.name}")
-        problem = problem or _outcome_problem(outcome, path.stem)
+        problem = problem or outcome_problem(outcome, path.stem)
         if problem:
             damaged.add(path.stem)
             problems.append(f"outcomes/{path.name}: {problem}")
         else:
             outcomes[path.stem] = outcome
     content, problem = _read(folder / "measured.json", "measured.json")
-    problem = problem or _measured_problem(content, surrogates)
+    problem = problem or measured_problem(content, surrogates)
     if problem:
         return Pictures(outcomes, damaged, None), [*problems, f"measured.json: {problem}"]
     return Pictures(outcomes, damaged, {image["id"]: image for image in content["images"]}), problems
@@ -69,46 +67,6 @@ def _read(path: Path, name: str) -> tuple[Any, str | None]:
         return None, str(error).removeprefix(f"{path}: ")
     except OSError as error:
         return None, f"cannot be read ({error.strerror})"
-
-
-def _outcome_problem(outcome: Any, name: str) -> str | None:
-    if not isinstance(outcome, dict):
-        return f"it is {outcome!r:.80}, not an outcome"
-    if outcome.get("id") != name or not is_photo_name(name):
-        return f"id is {outcome.get('id')!r:.80}, not its name"
-    for part, kinds in {"error": (str, type(None)), "png_sha256": (str, type(None)), "made_by": (str, type(None)),
-                        "seconds": (int, float, type(None))}.items():  # fmt: skip
-        if type(outcome.get(part)) not in kinds:
-            return f"{part} is {outcome.get(part)!r:.80}"
-    return None if "error" in outcome else "it does not say whether there was an error"
-
-
-def _measured_problem(content: Any, surrogates: list[str]) -> str | None:
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list):
-        return "it holds no images"
-    for image in images:
-        name = image.get("id") if isinstance(image, dict) else None
-        if not isinstance(name, str):
-            return f"an image is {image!r:.80}"
-        for part, optional in (("psnr", True), ("ssim", False), ("lpips", True)):
-            if not is_number(image.get(part)) and not (optional and image.get(part) is None):
-                return f"{name}: {part} is {image.get(part)!r:.80}, not a number"
-        if not isinstance(image.get("identical"), bool) or image["identical"] != (image.get("psnr") is None):
-            return f"{name}: psnr is {image.get('psnr')}, identical is {image.get('identical')!r:.80}"
-        seen = image.get("surrogates", {})
-        if not isinstance(seen, dict) or not set(seen) <= set(surrogates):
-            return f"{name}: surrogates is {seen!r:.80}, not of {'+'.join(surrogates)!r}"
-        for surrogate, pair in seen.items():
-            if not _are_cosines(pair):
-                return f"{name}: the cosines by {surrogate} are {pair!r:.80}, not two in -1 to 1"
-    names = Counter(image["id"] for image in images)
-    twice = next((name for name, times in names.items() if times > 1), None)
-    return f"it has {twice} {names[twice]} times" if twice is not None else None
-
-
-def _are_cosines(pair: Any) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(is_number(each) and abs(each) <= LARGEST for each in pair)
 
 
 def picture_problems(folder: Path, pictures: Pictures, suite: str, side: int) -> Iterator[str]:

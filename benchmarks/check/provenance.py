@@ -11,27 +11,11 @@ from benchmarks.results.store import Judgement, file_name, protection_of, run_id
 from facecloak.config import far_key, settings_hash
 from facecloak.io import sha256_json
 
-FORM = {"key": str, "key_of": dict, "method": str, "preset": str, "settings": dict, "settings_hash": str, "suite": str,
-        "image_size": int, "objective": str, "target": str, "surrogates": list, "weights": dict}  # fmt: skip
 # columns of a row that are copied from protection.json
 COPIED = ("suite", "dataset", "image_size", "method", "preset", "settings_hash", "seed", "objective", "target")
 
 
-def protection_form(about: dict[str, Any]) -> Iterator[str]:
-    """Whether the content of a protection.json has its form; all other rules rely on that."""
-    for part, kind in FORM.items():
-        if type(about.get(part)) is not kind:
-            yield f"protection.json: {part} is {about.get(part)!r:.80}, not {_called(kind)}"
-    names = about.get("surrogates")
-    if isinstance(names, list) and not all(isinstance(name, str) for name in names):
-        yield f"protection.json: surrogates is {names!r:.80}, not a list of names"
-
-
-def _called(kind: type) -> str:
-    return {str: "a text", int: "a whole number", dict: "a mapping", list: "a list of names"}[kind]
-
-
-def protection_problems(folder: Path, about: dict[str, Any]) -> Iterator[str]:
+def description_problems(folder: Path, about: dict[str, Any]) -> Iterator[str]:
     """Whether a protection's folder, key and description agree."""
     key, key_of = sha256_json(about["key_of"]), about["key_of"]
     if key != about["key"]:

@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.check.images import Pictures
 from benchmarks.results.records import SIDES, Record
 from benchmarks.results.schema import Problem
-from benchmarks.results.scoring import score, surrogate_rise
-from benchmarks.results.store import NO_COUNTERMEASURE, Judgement
+from benchmarks.results.scoring import cost, score, surrogate_rise
+from benchmarks.results.store import NO_COUNTERMEASURE, Judgement, protection_of
 from facecloak.config import far_key
 
 TOLERANCE = 1e-9  # of a sum, which another version of a library may add up in another order
@@ -120,6 +120,9 @@ def _constant_problems(judgement: Judgement, pictures: Pictures) -> Iterator[str
     made_by = "; ".join(sorted({outcome.get("made_by") or "unknown" for outcome in pictures.outcomes.values()}))
     if row.get("made_by") != made_by:
         yield f"made_by is {row.get('made_by')!r}, the outcomes give {made_by!r}"
+    for column, value in cost(protection_of(judgement.folder), pictures.outcomes.values()).items():
+        if not (row.get(column) == value if isinstance(value, str) else _equal(row.get(column), value)):
+            yield f"{column} is {row.get(column)}, the outcomes give {value}"
     if pictures.measured is not None:
         measured = {"images": [*pictures.measured.values()]}
         rise = surrogate_rise(measured, judgement.protection["surrogates"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.results.forms import is_number
 from benchmarks.results.schema import COLUMNS, SCHEMA_VERSION, Column, Problem, Row, columns_of
 
 OBJECTIVES = ("impersonation", "obfuscation")
@@ -61,11 +62,6 @@ def _value_problem(column: Column, value: Any) -> str | None:
     if column.kind == "whole" and value != int(value):
         return "not a whole number"
     return None if column.low <= value <= column.high else f"not in {column.low:g} to {column.high:g}"
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number; true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def rows_problems(rows: Sequence[Row]) -> Iterator[Problem]:

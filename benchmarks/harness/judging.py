@@ -12,14 +12,16 @@ import torch
 
 import facecloak
 from benchmarks.harness.judge import Judge
-from benchmarks.harness.provenance import cost, git_sha
+from benchmarks.harness.provenance import git_sha
 from benchmarks.harness.quality import Quality
 from benchmarks.results.distances import write_features
+from benchmarks.results.forms import measured_problem
 from benchmarks.results.records import Record
 from benchmarks.results.schema import SCHEMA_VERSION, Row
-from benchmarks.results.scoring import score, surrogate_rise
+from benchmarks.results.scoring import cost, score, surrogate_rise
 from benchmarks.results.store import (
     judgement_folder,
+    protection_of,
     read_judgement,
     read_outcomes,
     run_id,
@@ -147,7 +149,7 @@ class Judging:
         fingerprint = self._measure_fingerprint(about)
         if path.is_file():
             measured = read_json(path)
-            if isinstance(measured, dict) and measured.get("fingerprint") == fingerprint:
+            if not measured_problem(measured, about["surrogates"]) and measured.get("fingerprint") == fingerprint:
                 return measured
         seen = {
             name: self.judge.rises(name, names, pictures.protected, about["target"]) for name in about["surrogates"]
@@ -169,8 +171,7 @@ class Judging:
         thresholds: Mapping[str, Any], measured: Mapping[str, Any], pictures: Pictures,
     ) -> Row:  # fmt: skip
         """The columns that are the same in all rows of a judgement."""
-        made = [outcome for outcome in pictures.outcomes.values() if not outcome["error"]]
-        protection = folder.parents[2]
+        protection = protection_of(folder)
         return {
             "schema_version": SCHEMA_VERSION,
             "suite": self.suite.name,
@@ -199,7 +200,7 @@ class Judging:
             "threshold_source": thresholds.get("pairs"),
             "source": "measured",
             "note": measured["note"],
-            **cost(protection, made),
+            **cost(protection, pictures.outcomes.values()),
         }
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.console import RunProgress
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judging import Judging
+from benchmarks.results.forms import measured_problem
 from benchmarks.results.records import SIDES, check_records
 from benchmarks.results.store import (
     Judgement,
@@ -69,8 +70,8 @@ def judge_run(
     result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
     weights = {name: sha256(weights_file(name)) for name in recognizers}
     device = pick_device(accelerator)
-    for suite_name, protections in _by_suite([run]).items():
-        suite = kept_suite(suite_name, run)
+    for (home, suite_name), protections in _by_suite([run]).items():
+        suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
         entries = {name: suite.load_thresholds(name, weights[name]) for name in recognizers}
         judging = _load(suite, protections, device, progress)
@@ -96,12 +97,24 @@ def judge_run(
     return result
 
 
-def _by_suite(runs: Iterable[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
-    """Suite → folder of a protection → content of its protection.json."""
-    found: dict[str, dict[Path, dict[str, Any]]] = defaultdict(dict)
+def _by_suite(
+    runs: Iterable[Path], skipped: list[str] | None = None
+) -> dict[tuple[Path, str], dict[Path, dict[str, Any]]]:
+    """Run's folder and suite → folder of a protection → content of its protection.json.
+
+    Args:
+        skipped: gets a line about each damaged protection; without it that is an error.
+    """
+    found: dict[tuple[Path, str], dict[Path, dict[str, Any]]] = defaultdict(dict)
     for folder in find_protections(runs):
-        about = read_protection(folder)
-        found[about["suite"]][folder] = about
+        try:
+            about = read_protection(folder)
+        except FacecloakError as error:
+            if skipped is None:
+                raise
+            skipped.append(str(error))
+            continue
+        found[folder.parents[1], about["suite"]][folder] = about
     return dict(found)
 
 
@@ -116,8 +129,8 @@ def _load(suite: Suite, protections: Iterable[Path], device: Any, progress: RunP
     manifests = set()
     for folder in (judgement for protection in protections for judgement in judgements_of(protection)):
         judgement = read_judgement(folder)
-        if judgement and judgement.rows:
-            manifests.add(judgement.rows[0]["manifest_sha256"])
+        if judgement and _judge_of(judgement):
+            manifests.add(judgement.rows[0].get("manifest_sha256"))
             names |= {record["id"] for record in check_records(folder)[0]}
     judging = Judging(suite, [each for each in suite.load_sources() if each.name in names], device, progress.reading)
     if manifests - {judging.manifest}:
@@ -137,19 +150,20 @@ def rejudge(
         skipped: gets a line about each judgement that could not be computed again, and why.
     """
     progress, device = progress or RunProgress(shown=False), pick_device(accelerator)
-    for run in runs:
-        for suite_name, protections in _by_suite([run]).items():
-            try:
-                home = next(iter(protections)).parents[1]
-                judging = _load(kept_suite(suite_name, home), protections, device, progress)
-            except (FacecloakError, OSError) as error:
-                skipped.append(f"{run}, suite {suite_name}: {error}")
-                continue
-            with progress.running(len(protections), "protection"):
-                for folder, about in protections.items():
-                    progress.begin(folder.name)
+    for (home, suite_name), protections in _by_suite(runs, skipped).items():
+        try:
+            judging = _load(kept_suite(suite_name, home), protections, device, progress)
+        except (FacecloakError, OSError) as error:
+            skipped.append(f"{home}, suite {suite_name}: {error}")
+            continue
+        with progress.running(len(protections), "protection"):
+            for folder, about in protections.items():
+                progress.begin(folder.name)
+                try:
                     yield from _rejudge_protection(judging, folder, about, skipped)
-                    progress.advance(1)
+                except (FacecloakError, OSError) as error:
+                    skipped.append(str(error))
+                progress.advance(1)
 
 
 def _rejudge_protection(
@@ -159,14 +173,20 @@ def _rejudge_protection(
     pictures = judging.read_pictures(folder, names)
     judgements = [judgement for each in judgements_of(folder) if (judgement := read_judgement(each))]
     for judgement in judgements:
-        recognizer = judgement.rows[0]["black_box"]
-        if problem := _other_weights(recognizer, judgement.rows[0]["weights_sha256"]):
+        recognizer, weights = _judge_of(judgement) or ("", "")
+        if problem := _other_weights(recognizer, weights) if recognizer else "its rows do not say who judged":
             skipped.append(f"{judgement.folder}: {problem}")
             continue
-        records, _ = judging.judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
+        records, ranks = judging.judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
         for text in _differences(judgement, {record["id"]: record for record in records}):
             yield judgement.folder, None, text
-    measured = read_json(folder / "measured.json") if (folder / "measured.json").is_file() else {"images": []}
+        for column, rank in ranks.items():
+            if judgement.rows[0].get(column) != rank:
+                yield judgement.folder, None, f"{column} is {judgement.rows[0].get(column)}, the pictures give {rank}"
+    measured = read_json(folder / "measured.json")
+    if problem := measured_problem(measured, about["surrogates"]):
+        skipped.append(f"{folder / 'measured.json'}: {problem}")
+        return
     for recognizer, weights in about["weights"].items():
         if problem := _other_weights(recognizer, weights):
             skipped.append(f"{folder}, surrogate {recognizer}: {problem}")
@@ -180,6 +200,13 @@ def _rejudge_protection(
                     f"measured.json, {image['id']}: cosines by the surrogate {recognizer} are {stored}, the picture "
                     f"gives {computed}"
                 )  # fmt: skip
+
+
+def _judge_of(judgement: Judgement) -> tuple[str, str] | None:
+    """Recognizer and SHA-256 of its weights, None if the rows do not say it; the check tells what is wrong then."""
+    row = judgement.rows[0] if judgement.rows and isinstance(judgement.rows[0], dict) else {}
+    found = (row.get("black_box"), row.get("weights_sha256"))
+    return found if all(isinstance(each, str) for each in found) else None
 
 
 def _other_weights(recognizer: str, weights: str | None) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.check.between import doubled
-from benchmarks.check.provenance import judgement_problems, protection_form, protection_problems
+from benchmarks.check.provenance import description_problems, judgement_problems
 from benchmarks.check.rows import form_problems, rows_problems
 from benchmarks.leaderboard.averages import average_methods, name_methods, wide_table
 from benchmarks.leaderboard.reported import read_reported, reported_rows
@@ -89,12 +89,11 @@ class Board:
 
 def _problems(judgement: Judgement) -> list[str]:
     """What is wrong with a judgement's rows and what they are made of; the rest relies on their form."""
-    problems = [text for _, text in form_problems(judgement.rows)] or [*protection_form(judgement.protection)]
-    if problems:
+    if problems := [text for _, text in form_problems(judgement.rows)]:
         return problems
     folder = protection_of(judgement.folder)
     found = [text for _, text in (*rows_problems(judgement.rows), *judgement_problems(judgement))]
-    return [*found, *protection_problems(folder, judgement.protection)]
+    return [*found, *description_problems(folder, judgement.protection)]
 
 
 def write_board(runs: Iterable[Path], out: Path) -> Board:

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.results.schema import Problem
-from benchmarks.results.store import AGAIN
+from benchmarks.results.schema import AGAIN, Problem
 from facecloak.errors import FacecloakError
 from facecloak.io import is_photo_name
 from facecloak.metrics.statistics import NEEDED, outcomes

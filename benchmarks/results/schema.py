@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal, NamedTuple
 
 SCHEMA_VERSION = 4
+AGAIN = "Judge it again, or leave its run out."  # what to do with a damaged judgement
 
 Row = dict[str, Any]
 Problem = tuple[float | None, str]  # the FAR of the row or None for all rows, and what is wrong

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results.records import Record, to_columns
 from benchmarks.results.schema import Row, none_if_nan
 from facecloak.config import far_key
+from facecloak.io import read_json
 from facecloak.metrics.statistics import NEEDED, rate_of
 
 HEADLINE_FAR = 0.01
-MEANS = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "seconds_per_image": "seconds"}  # column → of the records
+MEANS = ("psnr", "ssim", "lpips")  # of the records
 
 
 def score(records: Sequence[Record], objective: str, thresholds: Mapping[str, Any], fars: Sequence[float]) -> list[Row]:
@@ -42,7 +44,7 @@ def _shared(records: Sequence[Record]) -> Row:
     """Counts and means that do not depend on the FAR."""
     usable = [record for record in records if record["usable"]]
     made = [record for record in usable if record.get("error") is None]
-    means = {column: mean([record.get(field) for record in made]) for column, field in MEANS.items()}
+    means = {column: mean([record.get(column) for record in made]) for column in MEANS}
     return means | {
         "cosine_rise_black_box": mean(to_columns(records).rise().tolist()),
         "n_unusable": len(records) - len(usable),
@@ -69,6 +71,24 @@ def surrogate_rise(measured: Mapping[str, Any] | None, surrogates: Sequence[str]
         pairs = [image.get("surrogates", {}).get(name) for image in (measured or {}).get("images", [])]
         rises.append(mean([now - clean for clean, now in filter(None, pairs)]))
     return mean(rises)
+
+
+def cost(protection: Path, outcomes: Collection[Mapping[str, Any]]) -> Row:
+    """Cost columns, from the outcomes of the images that a method made and from the protection's training.json."""
+    made = [outcome for outcome in outcomes if not outcome["error"]]
+    if not made:
+        return {}
+    seconds = mean([outcome.get("seconds") for outcome in made])
+    trained = protection / "training.json"
+    training = read_json(trained)["total_seconds"] if trained.is_file() else None
+    return {
+        "seconds_per_image": seconds,
+        "training_seconds": training,
+        "amortised_seconds_per_image": None if seconds is None else seconds + (training or 0) / len(made),
+        "peak_memory_mb": max(outcome.get("peak_memory_mb") or 0 for outcome in made) or None,
+        "unet_passes": max(outcome.get("unet_passes") or 0 for outcome in made),
+        "device": made[0].get("device"),
+    }
 
 
 def summary(judgements: Sequence[Sequence[Row]]) -> str:

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.schema import Row
+from benchmarks.results.forms import outcome_problem, protection_problems
+from benchmarks.results.schema import AGAIN, Row
 from facecloak.errors import FacecloakError
 from facecloak.io import file_name, read_json, sha256, write_bytes, write_json
 
 NO_COUNTERMEASURE = "none"
-AGAIN = "Judge it again, or leave its run out."
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,17 @@ def read_outcomes(protection: Path, sources: dict[str, str]) -> dict[str, dict[s
 
     Args:
         sources: name → SHA-256 of the photo as it is now.
+
+    Raises:
+        FacecloakError: an outcome is damaged.
     """
     outcomes = {}
     for path in sorted((protection / "outcomes").glob("*.json")):
         outcome, png = read_json(path), protection / "images" / f"{path.stem}.png"
-        made = outcome["error"] or (png.is_file() and sha256(png) == outcome["png_sha256"])
-        if made and outcome["source_sha256"] == sources.get(path.stem):
+        if problem := outcome_problem(outcome, path.stem):
+            raise FacecloakError(f"{path}: {problem}. Delete it and run the benchmark again.")
+        made = outcome["error"] or (png.is_file() and sha256(png) == outcome.get("png_sha256"))
+        if made and outcome.get("source_sha256") == sources.get(path.stem):
             outcomes[path.stem] = outcome
     return outcomes
 
@@ -129,9 +134,10 @@ def write_protection(protection: Path, about: dict[str, Any]) -> None:
 
 def read_protection(protection: Path) -> dict[str, Any]:
     """The content of protection.json; `FacecloakError` if it is missing or damaged."""
-    about = read_json(protection / "protection.json")
-    if not isinstance(about, dict):
-        raise FacecloakError(f"{protection / 'protection.json'} is not a protection's description. {AGAIN}")
+    path = protection / "protection.json"
+    about = read_json(path)
+    for problem in protection_problems(about):
+        raise FacecloakError(f"{path}: {problem}. Protect it again, or leave its run out.")
     return about
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks.results.distances import Features, write_features
 from benchmarks.results.schema import SCHEMA_VERSION, none_if_nan
-from benchmarks.results.scoring import score, surrogate_rise
+from benchmarks.results.scoring import cost, score, surrogate_rise
 from benchmarks.results.store import (
     judgement_folder,
     protection_of,
@@ -62,9 +62,9 @@ def write_cell(
     protection = _write_protection(out, method, target, photos, surrogates, changes)
     about, measured = read_json(protection / "protection.json"), read_json(protection / "measured.json")
     by_name = {image["id"]: image for image in measured["images"]}
-    records = []
-    for name in _names(target, photos):
-        outcome = read_json(protection / "outcomes" / f"{name}.json")
+    names, records = _names(target, photos), []
+    outcomes = {name: read_json(protection / "outcomes" / f"{name}.json") for name in names}
+    for name, outcome in outcomes.items():
         seen = outcome["error"] is None and (method, name) != ("pgd", "p23")
         records.append({
             "id": name, "usable": True, "error": outcome["error"], "detected": seen, "reference": ["self", "target"],
@@ -79,8 +79,8 @@ def write_cell(
         "date": "2026-01-02", "run_id": run_id(folder), "protection": protection.name, "black_box": box,
         "white_box": box in surrogates, "countermeasure": "none", "weights_sha256": WEIGHTS[box],
         "surrogates": "+".join(surrogates), "cosine_rise_surrogates": surrogate_rise(measured, surrogates),
-        "threshold_source": "made up", "source": "measured", "device": "cpu, 1 threads",
-    } | changes  # fmt: skip
+        "threshold_source": "made up", "source": "measured",
+    } | cost(protection, outcomes.values()) | changes  # fmt: skip
     rows = [row | each for each in score(records, row["objective"], thresholds, [0.1, 0.01])]
     write_judgement(folder, rows, records, {"fingerprint": "f" * 64, "thresholds": thresholds, "torch": "2.6"})
     return folder

@@ -128,7 +128,7 @@ def test_a_description_of_another_form_is_named(run, cell, capsys, change, said)
 def test_a_damaged_description_is_named(run, cell, capsys):
     (protection_of(cell) / "protection.json").write_text("[]")
     (line,) = answer(capsys, run)[1]
-    assert "cannot be checked" in line and "not a protection's description" in line
+    assert line.endswith("protection.json: it is not a protection's description")
 
 
 def test_a_renamed_folder_is_named(run, cell, capsys):

@@ -33,8 +33,8 @@ def test_a_tampered_psr_with_its_interval_is_named(run, cell, capsys):
 
 
 @pytest.mark.parametrize("column", ["dodging", "dodging_clean", "joint", "psr_clean", "n_failed", "n_psr", "psnr",
-                                    "ssim", "seconds_per_image", "cosine_rise_black_box", "cosine_rise_surrogates",
-                                    "n_identical"])  # fmt: skip
+                                    "ssim", "seconds_per_image", "amortised_seconds_per_image", "unet_passes",
+                                    "cosine_rise_black_box", "cosine_rise_surrogates", "n_identical"])  # fmt: skip
 def test_any_other_number_is_computed_again(run, cell, capsys, column):
     value = read_json(cell / "judgement.json")["rows"][0][column]
     set_rows(cell, **{column: 1 if value == 0 else value / 2})

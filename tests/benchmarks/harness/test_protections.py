@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.check.findings import findings
 from benchmarks.harness import rejudge as rejudge_module
 from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.rejudge import judge_run, rejudge
@@ -18,11 +19,23 @@ from benchmarks.harness.runner import Runner
 from benchmarks.results.store import find_judgements, find_protections, read_judgement, read_protection
 from benchmarks.results.table import long_table
 from benchmarks.suites.suite import load_suite
+from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256
-from tests.toys import write_photo, write_recognizer
+from tests.toys import write_photo, write_recognizer, write_suite
 
 ATTACKS = ["none", "pgd:single", "pgd:ensemble"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of one judgement, not to be changed; its suite's weights are not found by others."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACECLOAK_WEIGHTS", str(folder / "toys" / "weights"))
+        patch.setenv("FACECLOAK_SHARED", str(folder / "nothing"))
+        run(write_suite(folder / "toys"), folder / "out", methods=["blur"], black_boxes=["ada"])
+        yield folder / "out"
 
 
 def plan_of(suite, out, **options):
@@ -146,16 +159,43 @@ def test_judging_again_finds_every_cosine_that_was_changed(toys, tmp_path):
     (folder,) = find_judgements([out])
     lines = (folder / "records.jsonl").read_text().splitlines()
     record = json.loads(lines[2])
-    record["cosine"]["target"] += 0.01
+    record["cosine"]["target"] -= 0.01
     record["cosine_clean"]["self"] -= 0.01
     (folder / "records.jsonl").write_text("\n".join([*lines[:2], json.dumps(record), *lines[3:]]) + "\n")
     measured = folder.parents[2] / "measured.json"
     content = json.loads(measured.read_text())
-    content["images"][0]["surrogates"]["bob"][1] += 0.01
+    content["images"][0]["surrogates"]["bob"][1] -= 0.01
     measured.write_text(json.dumps(content))
     found = [text for _, _, text in rejudge([out], skipped)]
     assert [text.split(" is ")[0] for text in found[:2]] == ["p2: cosine to target", "p2: cosine_clean to self"]
     assert "cosines by the surrogate bob" in found[2] and len(found) == 3 and not skipped
+
+
+def test_judging_again_computes_ranks(toys, tmp_path):
+    out = tmp_path / "out"
+    run(toys, out, methods=["blur"], black_boxes=["ada"])
+    (folder,) = find_judgements([out])
+    content = json.loads((folder / "judgement.json").read_text())
+    for row in content["rows"]:
+        row["rank1_untargeted"] = 1 - row["rank1_untargeted"] / 2
+    (folder / "judgement.json").write_text(json.dumps(content))
+    found = [text for _, _, text in rejudge([out], [])]
+    assert len(found) == 1 and "rank1_untargeted is" in found[0]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"id": 3}', '{"error": 3, "id": "p0"}', '{"rows": [3]}', "{", "null"])
+@pytest.mark.parametrize(
+    "name", ["protection.json", "outcomes/p0.json", "measured.json", "judgements/none/ada/judgement.json"]
+)
+def test_damaged_files_are_findings_and_no_tracebacks(finished, tmp_path, capsys, name, content):
+    out = shutil.copytree(finished, tmp_path / "run")
+    (path,) = out.glob(f"protections/*/{name}")
+    path.write_text(content)
+    assert main(["leaderboard", "--check", "--rejudge", str(out)]) == 1
+    assert path.parent.name in capsys.readouterr().out
+    assert main(["judge", str(out), "--recognizers", "bob", "--wandb", "disabled"]) in (0, 2)
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said and (name == "measured.json" or said.startswith("error: "))
 
 
 def test_what_cannot_be_judged_again_is_said(toys, tmp_path):
@@ -198,7 +238,7 @@ def test_two_suites_in_one_folder_keep_their_photos_apart(toys, tmp_path):
         run(suite, tmp_path / "out", methods=["none"], black_boxes=["ada"])
     kept = [tmp_path / "out" / "sources" / name / "p0.png" for name in ("toys", "others")]
     assert sha256(kept[0]) != sha256(kept[1])
-    assert not list(rejudge([tmp_path / "out"], []))
+    assert not list(findings([tmp_path / "out"])) and not list(rejudge([tmp_path / "out"], []))
 
 
 def test_rows_say_who_made_the_pictures_and_who_judged(toys, tmp_path, monkeypatch):
