@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -91,6 +92,7 @@ class RunProgress:
         if self.shown:
             self._said = time.monotonic()
             tqdm.write(text)
+            sys.stdout.flush()  # whoever reads a file or a pipe wants it now
 
     def detail(self, text: str) -> None:
         """A line for those who asked for details."""

@@ -23,8 +23,7 @@ FLOORS = (("console", "results", "suites"), ("check", "harness", "tracking"), ("
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # programs of their own: what they print is what they are for
 PROGRAMS = ("facecloak.pocket.train", "facecloak.pocket.training.report", "facecloak.pocket.portraits",
-            "benchmarks.sweep.trial", "benchmarks.tracking.sender", "benchmarks.console",
-            "benchmarks.sweep.local", "benchmarks.sweep.agents")  # fmt: skip
+            "benchmarks.sweep.trial", "benchmarks.tracking.sender", "benchmarks.console")  # fmt: skip
 
 
 def module_name(path: Path) -> str:

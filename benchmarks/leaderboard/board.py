@@ -96,15 +96,14 @@ def _problems(judgement: Judgement) -> list[str]:
     return [*found, *description_problems(folder, judgement.protection)]
 
 
-def write_board(runs: Iterable[Path], out: Path) -> Board:
-    """Write ``long.csv``, ``wide.csv``, ``leaderboard.md``, ``leaderboard.tex``, plots and the page of all runs.
+def write_board(board: Board, out: Path) -> None:
+    """Write ``long.csv``, ``wide.csv``, ``leaderboard.md``, ``leaderboard.tex``, plots and the page of a board.
 
     The same directories give the same bytes, wherever they are and in whatever order they are named.
 
     Raises:
-        FacecloakError: as `Board.read`.
+        FacecloakError: a judgement's records are damaged.
     """
-    board = Board.read(runs)
     wide = wide_table(board.table, board.records)
     write_bytes(out / "long.csv", to_csv(board.table))
     write_bytes(out / "wide.csv", wide_csv(wide))
@@ -115,4 +114,3 @@ def write_board(runs: Iterable[Path], out: Path) -> Board:
 
     write_plots(board, out)
     write_page(board, out)
-    return board

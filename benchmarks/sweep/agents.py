@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from facecloak.io import read_json, writable, write_json
 STATE = "wandb_sweep.json"  # which sweep of W&B's a folder is about
 
 
-def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool:
+def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Callable[[str], None]) -> bool:
     """Register a sweep, or go on with the one of ``out``, and run agents here until ``count`` trials have ended.
 
     Args:
@@ -36,6 +36,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
         count: trials in all, or the file's ``run_cap`` if that is less; those of other machines are counted when
             this one starts.
         jobs: agents, see `environments`.
+        say: gets a line about the sweep.
 
     Returns:
         whether all of them have ended, those of other machines among them.
@@ -54,7 +55,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
         write_json(out / STATE, known)
     if known["file"] != sweep.sha256:
         raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; give another --out.")
-    print(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}", flush=True)
+    say(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}")
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
     if left > 0:
         _agents(known["sweep"], out, left, environments(jobs)[:left])
@@ -62,7 +63,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None) -> bool
     if table.empty:
         raise FacecloakError(f"No trial of {known['sweep']} has ended with a score; see above, or its runs at W&B.")
     if len(table) < count:
-        print(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
+        say(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
     return len(table) >= count
 
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Event
@@ -34,10 +35,13 @@ from benchmarks.sweep.study import (
 )
 from facecloak.errors import FacecloakError
 
+TRIAL = [sys.executable, "-m", "benchmarks.sweep.trial"]
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", "SLURM_")  # variables of theirs
 
 
-def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str | None) -> bool:
+def run_sweep(
+    path: Path, out: Path, count: int, jobs: int | None, storage: str | None, say: Callable[[str], None]
+) -> bool:
     """Run a sweep until ``count`` trials, or the file's ``run_cap``, have ended, and write its tables and plots.
 
     Trials that a killed process left are run again with the same values, and go on where they were.
@@ -47,6 +51,7 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str 
         out: folder of the database, the trials' cells, ``trials.csv`` and plots.
         jobs: trials at a time, see `environments`.
         storage: URL of a database that several machines share; by default a file in ``out``.
+        say: gets a line about each trial, and every line that a trial prints.
 
     Returns:
         whether all of them have ended.
@@ -56,7 +61,7 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str 
     """
     sweep = load_sweep(path)
     for note in sweep.notes:
-        print(note, file=sys.stderr)
+        say(note)
     count = sweep.capped(count)
     out.mkdir(parents=True, exist_ok=True)
     url = storage or f"sqlite:///{(out / 'study.db').resolve()}"
@@ -69,13 +74,13 @@ def run_sweep(path: Path, out: Path, count: int, jobs: int | None, storage: str 
                 count = queue_grid(study, sweep, count)
         heed_sigterm()
         try:
-            _Workers(sweep, out, url, count, process, environments(jobs)).run()
+            _Workers(sweep, out, url, count, process, environments(jobs), say).run()
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
             reason = str(error).splitlines()[0]
             raise FacecloakError(f"The database does not answer ({reason}); run the same command again.") from None
     table = write_report(study, out)
     if len(table) < count:
-        print(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
+        say(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
     return len(table) >= count
 
 
@@ -109,9 +114,12 @@ class _Workers:
         places: the environment of each thread's processes.
     """
 
-    def __init__(self, sweep: Sweep, out: Path, url: str, count: int, process: str, places: list[dict]) -> None:
+    def __init__(
+        self, sweep: Sweep, out: Path, url: str, count: int, process: str, places: list[dict],
+        say: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self.sweep, self.out, self.url, self.count, self.process = sweep, out, url, count, process
-        self.places = places
+        self.places, self.say = places, say
         self.stop, self.running = Event(), set()
 
     def run(self) -> None:
@@ -150,7 +158,7 @@ class _Workers:
         if not any(part.startswith("--out") for part in command):
             command.append(f"--out={self.out / 'trials'}")
         with subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sweep.trial", *command],
+            [*TRIAL, *command],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
@@ -167,7 +175,7 @@ class _Workers:
         elif process.returncode:
             study.tell(trial, state=TrialState.FAIL)
             typed = f"python -m benchmarks.sweep.trial {shlex.join(command)}"
-            raise FacecloakError(f"A trial failed, see above: {typed}; mend it and run the sweep again to go on.")
+            raise FacecloakError(f"A trial failed, see above: {typed}; fix it and run the sweep again to go on.")
         else:
             study.tell(trial, trial.user_attrs["objective"])
         self._say(study, trial, "ended early at" if ended_early else "objective")
@@ -178,7 +186,7 @@ class _Workers:
         for line in process.stdout:
             values = read_report(line)
             if values is None:
-                print(line, end="", flush=True)
+                self.say(line.removesuffix("\n"))
                 continue
             step, steps = values.pop("cell"), values.pop("cells")
             for name, value in values.items():
@@ -195,7 +203,7 @@ class _Workers:
                           for name, value in values[VALUES].items())  # fmt: skip
         quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
         psr = f"PSR {values['psr']:.1f} %{quality}"
-        print(f"[{done}/{self.count}] {typed}: {end} {values['objective']:.1f} ({psr})", flush=True)
+        self.say(f"[{done}/{self.count}] {typed}: {end} {values['objective']:.1f} ({psr})")
 
 
 def read_report(line: str) -> dict[str, Any] | None:

@@ -21,9 +21,11 @@ def leaderboard(options: argparse.Namespace) -> int:
         raise FacecloakError("--rejudge belongs to --check: give both.")
     if options.check:
         return _check(options)
-    from benchmarks.leaderboard.board import write_board  # which the check needs no plots for
+    from benchmarks.leaderboard.board import Board, write_board  # which the check needs no plots for
 
-    board = write_board(options.runs, options.out)
+    board = Board.read(options.runs)
+    print(f"{len(board.judgements)} judgements of {len({*board.protections.values()})} protections", flush=True)
+    write_board(board, options.out)
     if board.n_incomplete:
         print(f"{board.n_incomplete} judgements are not complete and were left out.", file=sys.stderr)
     print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")

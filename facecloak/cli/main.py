@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from facecloak.cli.arguments import make_parser
 from facecloak.cli.guard import guarded
-from facecloak.errors import FacecloakError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,18 +64,9 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from benchmarks.sweep.agents import run_wandb_sweep
-    from benchmarks.sweep.local import run_sweep
+    from facecloak.cli.sweep import sweep
 
-    out = options.out or Path("runs") / "sweeps" / options.path.stem
-    if options.backend == "wandb":
-        if options.storage:
-            raise FacecloakError("--storage is for --backend local; Weights & Biases stores its trials itself.")
-        complete = run_wandb_sweep(options.path, out, options.count, options.jobs)
-    else:
-        complete = run_sweep(options.path, out, options.count, options.jobs, options.storage)
-    print(f"wrote trials.csv and plots below {out}")
-    return 0 if complete else 1
+    return sweep(options)
 
 
 def _leaderboard(options: argparse.Namespace) -> int:

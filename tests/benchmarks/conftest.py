@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from benchmarks.sweep import local
 from tests.benchmarks.handmade import write_run
 
 
@@ -61,3 +62,9 @@ def sweep(toys, tmp_path, monkeypatch):
         return str(tmp_path / "toy_sweep.yaml")
 
     return write
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Trials of sweeps without their work; see tests/benchmarks/sweep/quick_trial.py."""
+    monkeypatch.setattr(local, "TRIAL", [sys.executable, str(Path(__file__).parent / "sweep" / "quick_trial.py")])

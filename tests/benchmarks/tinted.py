@@ -89,6 +89,11 @@ class Tinted(ProtectionMethod):
         return Protected(images, [None] * len(images))
 
 
-if __name__ == "__main__":  # the command line, in a process of its own
+def install() -> None:
+    """Make it a method by name, in a process of its own."""
     METHODS._targets["tinted"] = PATH
+
+
+if __name__ == "__main__":  # the command line
+    install()
     sys.exit(main(sys.argv[1:]))

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.leaderboard.board import Board
-from benchmarks.leaderboard.page.data import describe_boards, describe_judgements
-from benchmarks.leaderboard.page.records import describe_records
+from benchmarks.leaderboard.page.data import describe_boards, describe_judgements, describe_records
 from benchmarks.leaderboard.page.samples import describe_samples
 from benchmarks.leaderboard.plots.families import FAMILIES, list_plots
 from facecloak.errors import FacecloakError

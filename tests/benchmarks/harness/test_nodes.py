@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from facecloak.cli.main import main
+from tests.benchmarks import tinted
+from tests.forked import start
 
 COST = ["seconds_per_image", "training_seconds", "amortised_seconds_per_image", "peak_memory_mb"]
 PLAIN = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1", "FACECLOAK_POCKET": "none"}
@@ -58,10 +60,7 @@ def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, po
     ended = run(launch, port, [program, program])
     assert [status for status, _ in ended] == [0, 0], ended
     assert ended[0][1].count("fitted in process") == 3 and "fitted in process" not in ended[1][1]
-    alone = subprocess.run(
-        [sys.executable, "-m", *map(str, [*program[:-4], "--out", one])], env={**os.environ, **PLAIN}, check=False
-    )
-    assert alone.returncode == 0
+    assert start(*arguments, "--out", one, patch=tinted.install, **PLAIN).wait().returncode == 0
     tables = [pd.read_csv(out / "leaderboard.csv").drop(columns=COST) for out in (one, two)]
     pd.testing.assert_frame_equal(*tables)
     pictures = sorted(path.relative_to(one) for path in one.glob("protections/*/images/*"))

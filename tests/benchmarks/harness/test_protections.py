@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -22,6 +19,7 @@ from benchmarks.suites.suite import load_suite
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256
+from tests.forked import start
 from tests.toys import write_photo, write_recognizer, write_suite
 
 ATTACKS = ["none", "pgd:single", "pgd:ensemble"]
@@ -256,12 +254,10 @@ def test_rows_say_who_made_the_pictures_and_who_judged(toys, tmp_path, monkeypat
 def test_two_commands_work_in_one_folder_at_once(toys, tmp_path):
     """Each image is made by one of them; both end well, and with tables of everything."""
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "facecloak.cli", "benchmark", str(toys), "--out", str(out), "--wandb", "disabled"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-    commands = [subprocess.Popen([*command, "--methods", names], **pipes) for names in ("none,pgd", "pgd,blur")]
-    said = [each.communicate(timeout=240) for each in commands]
-    assert [each.returncode for each in commands] == [0, 0], said
+    command = ["benchmark", toys, "--out", out, "--wandb", "disabled", "--methods"]
+    commands = [start(*command, names) for names in ("none,pgd", "pgd,blur")]
+    ended = [each.wait() for each in commands]
+    assert [each.returncode for each in ended] == [0, 0], ended
     assert len(list(out.glob("protections/*/outcomes/*.json"))) == (1 + 3 + 1) * 4
     table = pd.read_csv(out / "leaderboard.csv")
     assert set(table["method"]) == {"none", "pgd", "blur"} and len(table) == 9 * 2

@@ -1,5 +1,6 @@
 """Runs that are killed, and runs in two processes: the same files, the same rows."""
 
+import itertools
 import os
 import random
 import signal
@@ -10,45 +11,48 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.results import store
+from tests.forked import run
+
 COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
 
-# Gets a signal when it is about to say that the third image is finished: its picture is there, its outcome is not.
-SIGNALLED = """
-import os, signal, sys
-import benchmarks.results.store, benchmarks.harness.predict
-from facecloak.cli.main import main
-write_json, count = benchmarks.results.store.write_json, 0
-def dying(path, value):
-    global count
-    count += path.parent.name == "outcomes"
-    if count == 3:
-        os.kill(os.getpid(), int(sys.argv[-1]))
-    write_json(path, value)
-benchmarks.results.store.write_json = dying
-sys.exit(main(sys.argv[1:-1]))
-"""
+
+def signalled(number: int):
+    """Gets a signal when it is about to say that the third image is finished: its picture is there already."""
+
+    def patch() -> None:
+        write_json, count = store.write_json, itertools.count(1)
+
+        def dying(path, value):
+            if path.parent.name == "outcomes" and next(count) == 3:
+                os.kill(os.getpid(), number)
+            write_json(path, value)
+
+        store.write_json = dying
+
+    return patch
 
 
-# Dies in the middle of its N-th write: a part of the file is there, under a temporary name.
-KILLED_WHILE_WRITING = """
-import os, signal, sys
-from facecloak.cli.main import main
-flush, count = os.fsync, 0
-def dying(handle):
-    global count
-    count += 1
-    if count == int(sys.argv[-1]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    flush(handle)
-os.fsync = dying
-sys.exit(main(sys.argv[1:-1]))
-"""
+def killed_while_writing(moment: int):
+    """Dies in the middle of its N-th write: a part of the file is there, under a temporary name."""
+
+    def patch() -> None:
+        flush, count = os.fsync, itertools.count(1)
+
+        def dying(handle):
+            if next(count) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            flush(handle)
+
+        os.fsync = dying
+
+    return patch
 
 
-def run(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess:
-    program = ["-c", code] if code else ["-m", "facecloak.cli"]
+def started(*arguments: object) -> subprocess.CompletedProcess:
+    """In a process that is started, as for what starts others itself."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, *program, *map(str, arguments)]
+    command = [sys.executable, "-m", "facecloak.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
@@ -69,14 +73,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = ["benchmark", toys, "--methods", "blur", "--targets", "1,2", "--wandb", "disabled"]
     assert run(*arguments, "--out", whole).returncode == 0
-    assert run(*arguments, "--out", broken, signal.SIGKILL.value, code=SIGNALLED).returncode == -9
+    assert run(*arguments, "--out", broken, patch=signalled(signal.SIGKILL)).returncode == -9
     assert not (broken / "leaderboard.csv").exists()
     finished = {name: stamp for name, stamp in stamps(broken).items() if "p0" in name or "p1" in name}
     assert len(finished) == 4  # two pictures, two outcomes
     moments = random.Random(0)
-    for _ in range(2):
+    for _ in range(4):
         moment = moments.randrange(1, 12)
-        assert run(*arguments, "--out", broken, moment, code=KILLED_WHILE_WRITING).returncode == -9, moment
+        assert run(*arguments, "--out", broken, patch=killed_while_writing(moment)).returncode == -9, moment
         assert len([*broken.rglob(".facecloak-tmp-*")]) == 1, "it was killed inside of a write"
     assert run(*arguments, "--out", broken).returncode == 0
     assert finished.items() <= stamps(broken).items()  # not made again
@@ -93,7 +97,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on(toys, tmp_path, number):
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--out", tmp_path / "out"]
-    result = run(*arguments, number.value, code=SIGNALLED)
+    result = run(*arguments, patch=signalled(number))
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "interrupted. Finished images are kept" in result.stderr.splitlines()[-1]
     assert not list((tmp_path / "out").glob("protections/*/judgements/*/*/judgement.json"))
@@ -112,7 +116,7 @@ def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     arguments = ["benchmark", toys, "--methods", "blur,none", "--black-box", "ada,bob", "--accelerator", "cpu"]
     assert run(*arguments, "--out", one).returncode == 0
-    both = run(*arguments, "--out", two, "--devices", "2")
+    both = started(*arguments, "--out", two, "--devices", "2")
     assert both.returncode == 0, both.stderr
     pd.testing.assert_frame_equal(rows(two), rows(one))
     assert len(list(two.glob("protections/*/outcomes/*.json"))) == 8
@@ -121,6 +125,7 @@ def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
 
 
 def test_more_processes_than_batches_is_an_error(toys, tmp_path):
-    result = run("benchmark", toys, "--limit", "1", "--devices", "2", "--accelerator", "cpu", "--out", tmp_path / "out")
+    two = ["--devices", "2", "--accelerator", "cpu"]
+    result = started("benchmark", toys, "--limit", "1", *two, "--out", tmp_path / "out")
     assert result.returncode == 2
     assert "2 devices need 2 batches at least" in result.stderr and "Traceback" not in result.stderr

@@ -16,6 +16,7 @@ from benchmarks.harness.training import fit_seconds
 from facecloak.cli.main import main
 from tests.benchmarks import tinted
 from tests.benchmarks.tinted import DIES, FAILS, STEPS
+from tests.forked import run
 
 
 @pytest.fixture
@@ -30,6 +31,11 @@ def arguments(toys, tmp_path, monkeypatch):
 
 def apart(arguments, **environment):
     """The same in a process of its own."""
+    return run(*arguments, patch=tinted.install, **environment)
+
+
+def started(arguments, **environment):
+    """The same in a process that is started, and starts others."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
     command = [sys.executable, "-m", "tests.benchmarks.tinted", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -114,7 +120,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(arguments, tmp
 
 
 def test_two_processes_train_once_and_make_the_same_images(arguments, tmp_path):
-    both = apart([*arguments, "--devices", "2", "--out", str(tmp_path / "two")])
+    both = started([*arguments, "--devices", "2", "--out", str(tmp_path / "two")])
     assert both.returncode == 0, both.stderr[-2000:]
     assert both.stderr.count("fitted in process") == 3
     assert main(arguments) == 0
@@ -172,7 +178,7 @@ def test_the_time_before_a_kill_counts(arguments, tmp_path):
 
 
 def test_an_error_in_training_ends_both_processes_with_one_line(arguments):
-    both = apart([*arguments, "--devices", "2"], **{FAILS: "1"})
+    both = started([*arguments, "--devices", "2"], **{FAILS: "1"})
     assert both.returncode == 2
     assert "error: the loss is not finite" in both.stderr and "Traceback" not in both.stderr
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmarks.leaderboard.page import records as page_records
+from benchmarks.leaderboard.page import data as page_data
 from benchmarks.leaderboard.page.document import PARTS, to_json, write_page
 from benchmarks.results.store import find_judgements
 from facecloak.errors import FacecloakError
@@ -84,8 +84,8 @@ def test_the_same_cells_give_the_same_page(made, tmp_path):
 
 
 def test_of_too_many_records_the_first_of_each_cell_are_kept(made, monkeypatch):
-    monkeypatch.setattr(page_records, "BUDGET", 2 * page_records.ROOM * len(made.board.judgements))
-    found = page_records.describe_records(made.board.named, made.board.records)
+    monkeypatch.setattr(page_data, "BUDGET", 2 * page_data.ROOM * len(made.board.judgements))
+    found = page_data.describe_records(made.board.named, made.board.records)
     assert found["shown"] == 2 and {len(cell["id"]) for cell in found["cells"]} == {2}
     assert max(cell["n"] for cell in found["cells"]) == 230
 

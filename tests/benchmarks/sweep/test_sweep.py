@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +17,7 @@ from benchmarks.sweep.study import open_study
 from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
+from tests.forked import start
 
 JUDGED = "protections/*/judgements/*/*/judgement.json"  # in a run's folder
 FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
@@ -58,7 +57,9 @@ def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tm
     assert values["psnr"] == pytest.approx(rows["psnr"].mean())
 
 
-def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_grid_once(sweep, tmp_path, capfd):
+def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_grid_once(
+    sweep, quick, tmp_path, capfd
+):
     grid = {"pgd.epsilon": {"values": [2, 32]}, "pgd.iterations": {"values": [1, 3]}}
     path, out = sweep(grid, "grid"), tmp_path / "out"
     assert main(["sweep", path, "--count", "3", "--jobs", "2", "--out", str(out)]) == 0
@@ -76,18 +77,16 @@ def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_
     assert all((out / name).stat().st_size > 3000 for name in plots)
 
 
-def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
+def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, quick, tmp_path):
     path, out = sweep(EPSILON), tmp_path / "out"
-    command = [sys.executable, "-m", "facecloak.cli", "sweep", path]
-    with subprocess.Popen(
-        [*command, "--count", "3", "--out", str(out)], stdout=subprocess.PIPE, text=True, bufsize=1,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:  # fmt: skip
-        lines = iter(process.stdout.readline, "")
-        assert any(line.startswith("[1/3] pgd.epsilon") for line in lines)
-        while len([*out.glob(f"trials/*/{JUDGED}")]) < 3:  # two of the first trial, then one of the second
-            assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
+    out.mkdir()
+    os.mkfifo(out / "hold")  # the second trial waits after its first judgement
+    process = start("sweep", path, "--count", "3", "--out", out)
+    with open(out / "hold", "w"):  # opens when it is there
+        process.kill()
+        assert process.wait().returncode == -signal.SIGKILL
+        assert len([*out.glob(f"trials/*/{JUDGED}")]) == 3
+    (out / "hold").unlink()
     study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
     left = [trial for trial in study.trials if not trial.state.is_finished()]
     assert len(left) == 1
@@ -98,7 +97,7 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, tmp_path):
         assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
 
 
-def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, capsys):
+def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, quick, tmp_path, capsys):
     out = str(tmp_path / "out")
     assert main(["sweep", sweep(EPSILON), "--count", "1", "--out", out]) == 0
     changed = sweep({**EPSILON, "pgd.iterations": {"value": 3}})
@@ -106,11 +105,11 @@ def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, tmp_path, 
     assert "has changed since its trials" in capsys.readouterr().err
 
 
-def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, tmp_path, capfd):
-    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 800}}  # the second falls below the floor
-    early = {"type": "hyperband", "min_iter": 1, "eta": 2}
-    path = Path(sweep(grid, "grid", early_terminate=early))
+def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, quick, tmp_path, capfd):
+    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 2}}  # the second falls below the floor
+    path = Path(sweep(grid, "grid", early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2}))
     path.write_text(path.read_text().replace("--floor=20", "--floor=40"))
+    os.mkfifo(tmp_path / "hold")  # the second trial goes no further, unless it is ended
     assert main(["sweep", str(path), "--count", "2", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
     assert dict(table["state"]) == {1: "complete", 64: "pruned"}

@@ -1,9 +1,6 @@
 """The database of a sweep: several machines on it, processes that are no more, what a trial draws."""
 
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ from optuna.trial import TrialState
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.study import ask, locked, open_study, queue_grid, sign_on, take_up
 from facecloak.cli.main import main
+from tests.forked import start
 
 EPSILON = {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"value": 2}}
 
@@ -35,7 +33,7 @@ def test_what_a_trial_draws_depends_on_its_number_not_on_who_asks(sweep, tmp_pat
     assert distance < 30 if method == "bayes" else distance > 40  # the one learns where the best is
 
 
-def test_machines_on_one_database_run_each_place_of_a_grid_once(sweep, tmp_path):
+def test_machines_on_one_database_run_each_place_of_a_grid_once(sweep, quick, tmp_path):
     """Started at the same moment, with folders of their own; one of them knows of a place that failed."""
     grid = {"pgd.epsilon": {"values": [1, 2, 3]}, "pgd.iterations": {"value": 1}}
     found, url = load_sweep(Path(sweep(grid, "grid"))), f"sqlite:///{tmp_path / 'study.db'}"
@@ -44,12 +42,9 @@ def test_machines_on_one_database_run_each_place_of_a_grid_once(sweep, tmp_path)
         queue_grid(study, found, 3)
     failed = ask(study, found, url, "nobody")
     study.tell(failed, state=TrialState.FAIL)
-    command = [sys.executable, "-m", "facecloak.cli", "sweep", str(found.path), "--count", "3", "--storage", url]
-    machines = [
-        subprocess.Popen([*command, "--out", str(tmp_path / name)], env={**os.environ, "OMP_NUM_THREADS": "1"})
-        for name in "ab"
-    ]
-    assert {machine.wait(240) for machine in machines} <= {0, 1}  # 1 for who was done before the other
+    command = ["sweep", found.path, "--count", "3", "--storage", url]
+    machines = [start(*command, "--out", tmp_path / name) for name in "ab"]
+    assert {machine.wait().returncode for machine in machines} <= {0, 1}  # 1 for who was done before the other
     complete = [trial.params["pgd.epsilon"] for trial in study.get_trials(states=[TrialState.COMPLETE])]
     assert sorted(complete) == [1, 2, 3]
 

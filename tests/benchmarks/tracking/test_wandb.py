@@ -119,12 +119,12 @@ def test_a_server_that_dies_in_the_middle_loses_nothing(server, out, monkeypatch
 
 @pytest.fixture
 def file(toys, tmp_path):
-    """A sweep of PGD on the toy suite, each trial in two processes."""
+    """A sweep of PGD on the toy suite."""
     head = ["${env}", "${interpreter}", "-m", "benchmarks.sweep.trial"]
     content = {
         "program": "benchmarks.sweep.trial", "method": "random", "metric": {"name": "objective", "goal": "maximize"},
         "parameters": {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"min": 1, "max": LONG}},
-        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--floor=20", "--devices=2",
+        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--floor=20",
                     "--accelerator=cpu", "${args}"],
     }  # fmt: skip
     (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))

@@ -1,0 +1,95 @@
+"""Commands in a process of their own that is forked: as real as one that is started, without the seconds of imports.
+
+It can be killed, has an environment, standard output and standard error of its own, and inherits what a test has
+patched. Tests of what starts processes itself (Lightning's launcher, torchrun) start real ones.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from typing import BinaryIO
+
+import torch
+
+from facecloak.cli.main import main
+
+LONGEST = 240  # seconds, after which a process that hangs is killed
+
+
+class Forked:
+    """A process that runs a function; its standard output and standard error go to files."""
+
+    def __init__(self, target: Callable[[], int], stdout: int | None = None, **environment: str) -> None:
+        self.files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
+        outputs = [stdout if stdout is not None else self.files[0].fileno(), self.files[1].fileno()]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _be_a_process_of_its_own(target, outputs, environment)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> subprocess.CompletedProcess:
+        """Its exit status, or minus the signal that killed it, and what it said."""
+        _, status = os.waitpid(self.pid, 0)
+        said = [_read(file) for file in self.files]
+        return subprocess.CompletedProcess([], os.waitstatus_to_exitcode(status), *said)
+
+
+def run(*arguments: object, patch: Callable[[], None] | None = None, **environment: str) -> subprocess.CompletedProcess:
+    """A command of `facecloak`, to its end.
+
+    Args:
+        patch: called in the process before the command.
+    """
+    return start(*arguments, patch=patch, **environment).wait()
+
+
+def start(*arguments: object, patch: Callable[[], None] | None = None, **environment: str) -> Forked:
+    """A command of `facecloak` that goes on."""
+
+    def command() -> int:
+        if patch:
+            patch()
+        return main([*map(str, arguments)])
+
+    return Forked(command, **environment)
+
+
+def _be_a_process_of_its_own(target: Callable[[], int], outputs: list[int], environment: dict[str, str]) -> None:
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.alarm(LONGEST)
+        for number, output in enumerate(outputs, start=1):
+            os.dup2(output, number)
+        sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w", closefd=False)) for number in (1, 2))
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+        os.environ.update(environment)
+        torch.set_num_threads(1)
+        status = target()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status or 0)
+
+
+def _read(file: BinaryIO) -> str:
+    with file:
+        file.seek(0)
+        return file.read().decode()
