@@ -6,7 +6,6 @@ More epsilon protects better and looks worse. After its first judgement a trial 
 
 import hashlib
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> None:
         judgement.write_text("{}")
         print(json.dumps({"cell": cell, "cells": 2, **values}), flush=True)
         if cell == 1 and not is_first and (out.parent / "hold").exists():
-            os.open(out.parent / "hold", os.O_RDONLY)
+            (out.parent / "hold").read_bytes()  # until somebody has opened and closed it
 
 
 main(sys.argv[1:])
