@@ -8,8 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes run tests side by
 
 
 # files that take a minute come first: one that begins last would leave the other process without work
-LONG = ("test_wandb.py", "test_golden.py", "test_nodes.py", "test_suite.py", "test_trained_methods.py", "test_resume.py",
-        "test_batches.py", "test_makeup.py", "test_against_reference.py", "test_real_faces.py",
+LONG = ("test_wandb.py", "test_golden.py", "test_nodes.py", "test_suite.py", "test_trained_methods.py",
+        "test_resume.py", "test_batches.py", "test_makeup.py", "test_against_reference.py", "test_real_faces.py",
         "test_facecloak_on_toys.py", "test_noise_on_toys.py", "test_settings.py", "test_sweep.py")  # fmt: skip
 
 

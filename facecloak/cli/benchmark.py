@@ -19,7 +19,7 @@ from benchmarks.tracking.tracker import Tracker
 
 
 @quietly()
-def benchmark(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run what was typed; returns the exit status: 1 if an image failed or a source was unusable."""
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets

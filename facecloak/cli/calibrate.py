@@ -10,7 +10,7 @@ from benchmarks.console import wide_console
 from benchmarks.harness.calibrate import calibrate_suite
 
 
-def calibrate(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Measure the thresholds and print them; returns 0."""
     entries = calibrate_suite(
         options.suite, options.out, recognizers=options.recognizers, photos=options.photos, crop=options.crop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from pathlib import Path
 
@@ -23,6 +24,11 @@ from facecloak.errors import FacecloakError
 from facecloak.io import sha256, writable, write_png
 from facecloak.method import ProtectionMethod
 from facecloak.recognizers import load_recognizer, weights_file
+
+
+def run(options: argparse.Namespace) -> int:
+    """What was typed."""
+    return run_demo(options.suite, options.out)
 
 
 @quietly()

@@ -25,7 +25,7 @@ SHOWN = {
 
 
 @quietly()
-def evaluate(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Evaluate what was typed, print the scores; returns 1 if a photo could not be judged."""
     if options.out is None and options.wandb != "disabled":
         raise FacecloakError("--wandb sends what --out holds: give that too.")

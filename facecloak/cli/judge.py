@@ -15,7 +15,7 @@ from benchmarks.tracking.tracker import Tracker
 
 
 @quietly()
-def judge(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Judge, write the run's tables again, print them; returns 1 if pictures are missing."""
     tables = LiveTables(options.run)
     with ending_together(), Tracker(options.run, options.wandb, options.wandb_images) as tracker:

@@ -15,7 +15,7 @@ from benchmarks.console import RunProgress, progress
 from facecloak.errors import FacecloakError
 
 
-def leaderboard(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write the board, or check the runs; returns 1 if the check finds something."""
     if options.rejudge and not options.check:
         raise FacecloakError("--rejudge belongs to --check: give both.")

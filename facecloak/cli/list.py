@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from rich.table import Table
 
 from benchmarks import METHODS
@@ -10,7 +12,7 @@ from benchmarks.suites.suite import load_suite, suite_names
 from facecloak.recognizers import available
 
 
-def print_listing() -> int:
+def run(options: argparse.Namespace) -> int:
     """Print methods, recognizers and suites; returns the exit status."""
     console = wide_console()
     methods = Table("method", "presets", "surrogates", "what it is", title="methods", title_justify="left")

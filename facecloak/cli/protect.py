@@ -17,7 +17,7 @@ from facecloak.io import printable
 
 
 @quietly()
-def protect(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Protect the photos; returns 0 if every photo was protected, else 1."""
     outcomes = protect_photos(
         options.photos, options.out, suite=options.suite, method=options.method, overrides=options.overrides,

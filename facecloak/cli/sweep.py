@@ -8,7 +8,7 @@ from pathlib import Path
 from facecloak.errors import FacecloakError
 
 
-def sweep(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Run the sweep; returns 1 while trials are missing."""
     out = options.out or Path("runs") / "sweeps" / options.path.stem
     if options.backend == "wandb":

@@ -9,7 +9,7 @@ from benchmarks.tracking.tracker import mode_of_environment
 from facecloak.errors import FacecloakError
 
 
-def track(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Send, with a line per method; returns 1 if one could not be sent."""
     mode = options.wandb or mode_of_environment()
     if mode == "disabled":

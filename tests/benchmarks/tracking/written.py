@@ -43,7 +43,7 @@ def write_method(run: Path, rates: dict[tuple[str, str, str], float], method: st
         key = sha256_json([settings, surrogates, target])
         protection = protections_folder(run) / f"{file_name(method)}_{target}_{key[:12]}"
         if not protection.exists():
-            write_protection(protection, {"key": key, **described})
+            write_protection(protection, {"key": key, "key_of": {}, **described})
             _write_images(run, protection, target)
         folder = judgement_folder(protection, judge)
         copied = ("suite", "dataset", "image_size", "method", "preset", "objective", "settings_hash")

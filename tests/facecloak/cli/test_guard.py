@@ -4,11 +4,13 @@ import errno
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
+from facecloak.cli import main as main_module
 from facecloak.cli.guard import guarded
-from facecloak.cli.main import COMMANDS, ENDS, main
+from facecloak.cli.main import ENDS, main
 from facecloak.errors import FacecloakError
 from tests.forked import Forked
 
@@ -73,7 +75,7 @@ def ends_with(error, monkeypatch, capsys, command):
     def fail(options):
         raise error
 
-    monkeypatch.setitem(COMMANDS, command[0], fail)
+    monkeypatch.setattr(main_module, "_run", fail)
     assert main(command) == 2
     return capsys.readouterr().err
 
@@ -103,7 +105,7 @@ def test_a_batch_size_is_named_only_where_there_is_one(monkeypatch, capsys, comm
 
 
 def test_what_is_said_at_the_end_belongs_to_a_command():
-    assert set(ENDS) <= set(COMMANDS)
+    assert {name for name in ENDS if not hasattr(import_module(f"facecloak.cli.{name}"), "run")} == set()
 
 
 def test_an_error_of_the_program_is_not_hidden():
