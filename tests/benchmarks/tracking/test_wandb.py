@@ -124,7 +124,7 @@ def file(toys, tmp_path):
     content = {
         "program": "benchmarks.sweep.trial", "method": "random", "metric": {"name": "objective", "goal": "maximize"},
         "parameters": {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"min": 1, "max": LONG}},
-        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--floor=20",
+        "command": [*head, str(toys), "--methods=pgd", "--black-box=ada,bob", "--limit=2", "--floor=20",
                     "--accelerator=cpu", "${args}"],
     }  # fmt: skip
     (tmp_path / "toy_sweep.yaml").write_text(yaml.safe_dump(content))
