@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.leaderboard.board import Board, write_board
+from benchmarks.leaderboard.results import load_results
 from benchmarks.results.records import SIDES
 from benchmarks.results.schema import COLUMNS, SCHEMA_VERSION
 from benchmarks.results.scoring import score
@@ -143,7 +143,7 @@ def run_speed(judgements: int, images: int, keep: Path | None) -> int:
         write_judgements(root / "run", judgements, images)
         print(f"{judgements} judgements × {images} records written in {time.perf_counter() - start:.1f} s", flush=True)
         out, start = root / "board", time.perf_counter()
-        write_board(Board.read([root / "run"]), out)
+        load_results(root / "run").write(out)
         print(f"leaderboard: {time.perf_counter() - start:.1f} s", flush=True)
         print(f"index.html: {(out / 'index.html').stat().st_size / 1e6:.2f} MB")
         for name, milliseconds in measure_page(out / "index.html").items():

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from benchmarks.check.between import Placed
 from benchmarks.check.findings import Checked, Finding, findings
 from benchmarks.console import RunProgress, progress
+from benchmarks.leaderboard.results import load_results
 from facecloak.errors import FacecloakError
 
 
@@ -21,13 +22,12 @@ def run(options: argparse.Namespace) -> int:
         raise FacecloakError("--rejudge belongs to --check: give both.")
     if options.check:
         return _check(options)
-    from benchmarks.leaderboard.board import Board, write_board  # which the check needs no plots for
-
-    board = Board.read(options.runs)
-    print(f"{len(board.judgements)} judgements of {len({*board.protections.values()})} protections", flush=True)
-    write_board(board, options.out)
-    if board.n_incomplete:
-        print(f"{board.n_incomplete} judgements are not complete and were left out.", file=sys.stderr)
+    results = load_results(*options.runs)
+    n_protections = len({*results.protections.values()})
+    print(f"{len(results.judgements)} judgements of {n_protections} protections", flush=True)
+    results.write(options.out)
+    if results.n_incomplete:
+        print(f"{results.n_incomplete} judgements are not complete and were left out.", file=sys.stderr)
     print(f"wrote index.html, long.csv, wide.csv, leaderboard.md, leaderboard.tex and plots below {options.out}")
     return 0
 

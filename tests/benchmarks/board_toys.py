@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.leaderboard.board import Board
+from benchmarks.leaderboard.results import Results
 from benchmarks.results.distances import Features, write_features
 from benchmarks.results.records import Records, read_one
 from benchmarks.results.schema import COLUMNS, SCHEMA_VERSION
@@ -69,10 +69,15 @@ def write_cell(
         "method": method, "preset": "default", "settings_hash": sha256_json(method), "date": "2026-01-02",
         "run_id": run_id(folder), "protection": name, "objective": objective, "target": target, "black_box": box,
         "white_box": False, "countermeasure": "none", "weights_sha256": f"w {box}", "surrogates": surrogates,
-        "device": "cpu", "source": "measured", "amortised_seconds_per_image": 0.25,
+        "device": "cpu", "source": "measured",
+        "seconds_per_image": 0.25, "amortised_seconds_per_image": 0.25,
     }  # fmt: skip
     rows = [shared | row | changes for row in score(records, objective, thresholds, [0.1, 0.01, 0.001])]
-    write_protection(protection, {"settings": {"strength": 8}, "weights": {}, "surrogates": [surrogates]})
+    write_protection(protection, {
+        "key": name, "key_of": {}, "method": method, "preset": "default", "settings": {"strength": 8},
+        "settings_hash": shared["settings_hash"], "suite": "toys", "image_size": 32, "objective": objective,
+        "target": target, "surrogates": [surrogates], "weights": {},
+    })  # fmt: skip
     write_judgement(folder, rows, records, {"thresholds": thresholds, "torch": "2.6"})
     for each in records if pictures else []:
         seed = int.from_bytes(each["id"].encode()[-1:])
@@ -105,7 +110,7 @@ def write_runs(root: Path) -> list[Path]:
     return [*folders, write_cell(root / "second", "strong", white_box=True)]
 
 
-def board_of(folders: list[Path]) -> Board:
+def board_of(folders: list[Path]) -> Results:
     """The board of these judgements, with two reported lines."""
     published = pd.DataFrame([
         {
@@ -115,4 +120,4 @@ def board_of(folders: list[Path]) -> Board:
         }
         for box, psr in (("ada", 0.8), ("bob", 0.6))
     ])  # fmt: skip
-    return Board(long_table(folders), published, {run_id(folder): read_judgement(folder) for folder in folders})
+    return Results(long_table(folders), published, {run_id(folder): read_judgement(folder) for folder in folders})

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.page.data import describe_boards, describe_judgements, describe_records
 from benchmarks.leaderboard.page.samples import describe_samples
 from benchmarks.leaderboard.plots.families import FAMILIES, list_plots
+from benchmarks.leaderboard.results import Results
 from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
@@ -21,7 +21,7 @@ SCRIPTS = ("values.js", "table.js", "board.js", "cells.js", "samples.js", "page.
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
-def write_page(board: Board, out: Path) -> None:
+def write_page(results: Results, out: Path) -> None:
     """Write ``index.html`` below ``out``, with the plots that `write_plots` has written there.
 
     Everything that comes from results is in two JSON blocks, in which no tag can be closed, and is shown as text.
@@ -31,13 +31,13 @@ def write_page(board: Board, out: Path) -> None:
         FacecloakError: records or plots are missing or cannot be read.
     """
     data = {
-        "boards": describe_boards(board.named, board.averages),
-        "cells": describe_judgements(board.named, board.judgements),
-        "samples": describe_samples(board.named, board.protections, board.records),
+        "boards": describe_boards(results.named, results.averages),
+        "cells": describe_judgements(results.named, results.judgements),
+        "samples": describe_samples(results.named, results.protections, results.records),
         "plots": [
             {"suite": plot.suite, "objective": plot.objective, "family": plot.family, "alt": FAMILIES[plot.family],
              "source": _plot_uri(plot.path)}
-            for plot in list_plots(board.table, out)
+            for plot in list_plots(results.with_published, out)
         ],
     }  # fmt: skip
     style = (PARTS / "page.css").read_text()
@@ -46,7 +46,7 @@ def write_page(board: Board, out: Path) -> None:
         "policy": f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
                   "base-uri 'none'; form-action 'none'",
         "style": style, "script": script, "data": to_json(data),
-        "records": to_json(describe_records(board.named, board.records)),
+        "records": to_json(describe_records(results.named, results.records)),
     })  # fmt: skip
     write_bytes(out / "index.html", page.encode())
 

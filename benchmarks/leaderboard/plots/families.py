@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import matplotlib.style
 import pandas as pd
+from matplotlib.figure import Figure
 
 from benchmarks.leaderboard.averages import tasks
-from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.plots.far import draw_far
 from benchmarks.leaderboard.plots.grid import write_grids
 from benchmarks.leaderboard.plots.heat import draw_heat
 from benchmarks.leaderboard.plots.pareto import draw_pareto
 from benchmarks.leaderboard.plots.similarity import draw_similarity
-from benchmarks.leaderboard.plots.style import write_figure
-from benchmarks.results.records import Records
+from benchmarks.leaderboard.plots.style import STYLE, write_figure
 from benchmarks.results.table import headline_far
+from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256_json, write_json
+from facecloak.registry import unknown_name
+
+if TYPE_CHECKING:
+    from benchmarks.leaderboard.results import Results
 
 FOLDER = "plots"
 WRITTEN = "written.json"  # names of the files that the last board wrote
@@ -58,7 +63,7 @@ def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
     return plots
 
 
-def write_plots(board: Board, out: Path) -> None:
+def write_plots(results: Results, out: Path) -> None:
     """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``.
 
     Those that an earlier board of this module wrote there, and this one does not, are removed; no other file is.
@@ -66,16 +71,30 @@ def write_plots(board: Board, out: Path) -> None:
     Raises:
         FacecloakError: a judgement's records cannot be read.
     """
-    table, files = board.named, []
+    table, files = results.named, []
     for plot in list_plots(table, out):
-        _write_plot(plot, table, board.averages, board.records)
+        write_figure(plot.path, lambda plot=plot: _draw(results, plot.suite, plot.objective, plot.family))
         files += [plot.path.with_name(f"{plot.path.name}.{kind}") for kind in ("png", "svg")]
     for suite, objective in tasks(table):
         rows = _black_box(table, suite, objective)
         if len(rows):
             stem = out / FOLDER / f"{board_name(suite, objective)}_grid"
-            files += write_grids(stem, rows, board.protections, board.records)
+            files += write_grids(stem, rows, results.protections, results.records)
     _remove_earlier(out / FOLDER, {path.name for path in files})
+
+
+def draw_plot(results: Results, family: str, suite: str | None = None, objective: str | None = None) -> Figure:
+    """A plot as a figure, see `Results.plot`."""
+    if family not in FAMILIES:
+        raise unknown_name("plot", family, FAMILIES)
+    found = [each for each in tasks(results.table) if suite in (None, each[0]) and objective in (None, each[1])]
+    if len(found) != 1:
+        there = "; ".join(", ".join(each) for each in tasks(results.table))
+        raise FacecloakError(f"Name suite and objective of one of these results: {there}.")
+    if _black_box(results.named, *found[0]).empty:
+        raise FacecloakError("All of these results are of white boxes, which no plot shows.")
+    with matplotlib.style.context(STYLE):
+        return _draw(results, *found[0], family)
 
 
 def _remove_earlier(folder: Path, names: set[str]) -> None:
@@ -103,20 +122,19 @@ def _rows(table: pd.DataFrame, suite: str, objective: str, source: str) -> pd.Da
     return table[(table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == source)]
 
 
-def _write_plot(plot: Plot, table: pd.DataFrame, averages: pd.DataFrame, records: dict[str, Records]) -> None:
-    suite, objective, family, path = plot
+def _draw(results: Results, suite: str, objective: str, family: str) -> Figure:
+    table, averages = results.named, results.averages
     rows = _black_box(table, suite, objective)
     reported = _rows(table, suite, objective, "reported")
     far = headline_far(rows["far"] if len(rows) else reported["far"])
-    at_far = rows[rows["far"] == far]
     title = f"{suite}, {objective}"
     if family == "pareto":
         lines = averages[~averages["white_box"] & (averages["far"] == far)]
         own, published = (_rows(lines, suite, objective, source) for source in ("measured", "reported"))
-        write_figure(path, draw_pareto, own, published, f"{title}: average PSR at FAR {far:g}")
-    elif family == "heat":
-        write_figure(path, draw_heat, rows, far, f"{title}: PSR in % at FAR {far:g}")
-    elif family == "far":
-        write_figure(path, draw_far, rows, records, f"{title}: PSR by false accept rate")
-    else:
-        write_figure(path, draw_similarity, at_far, records, objective, f"{title}: similarity before and after")
+        return draw_pareto(own, published, f"{title}: average PSR at FAR {far:g}")
+    if family == "heat":
+        return draw_heat(rows, far, f"{title}: PSR in % at FAR {far:g}")
+    if family == "far":
+        return draw_far(rows, results.records, f"{title}: PSR by false accept rate")
+    at_far = rows[rows["far"] == far]
+    return draw_similarity(at_far, results.records, objective, f"{title}: similarity before and after")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.leaderboard.averages import wide_table
-from benchmarks.leaderboard.board import Board
+from benchmarks.leaderboard.results import load_results
 from benchmarks.results.schema import COLUMNS
 from benchmarks.results.store import find_judgements
 from benchmarks.results.table import long_table, method_names
@@ -168,9 +168,11 @@ def test_methods_of_one_name_and_other_settings_are_told_apart(sound):
 
 
 def test_a_board_holds_the_whole_table_and_every_judgement(sound, tmp_path):
-    held, out = Board.read([sound]), board(tmp_path, sound)
-    assert list(held.table.columns) == list(COLUMNS) and len(held.table) == len(pd.read_csv(out / "long.csv"))
-    measured = held.table.query("source == 'measured'")
+    held, out = load_results(sound), board(tmp_path, sound)
+    assert list(held.with_published.columns) == list(COLUMNS) and len(held.with_published) == len(
+        pd.read_csv(out / "long.csv")
+    )
+    measured = held.with_published.query("source == 'measured'")
     assert set(measured["run_id"]) == set(held.judgements) == set(held.records)
     assert {judgement.folder for judgement in held.judgements.values()} == {*find_judgements([sound])}
     assert held.records is held.records and held.averages is held.averages  # read and computed once

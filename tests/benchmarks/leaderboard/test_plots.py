@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from benchmarks.leaderboard.averages import average_methods
-from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.plots.families import board_name, write_plots
 from benchmarks.leaderboard.plots.far import average_curves, box_curves, threshold_curve
 from benchmarks.leaderboard.plots.heat import draw_heat, heat_cells
 from benchmarks.leaderboard.plots.similarity import similarities
+from benchmarks.leaderboard.results import Results
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
 from facecloak.metrics.statistics import pareto_front, wilson_interval
@@ -169,7 +169,7 @@ def test_the_grid_takes_each_photo_from_the_run_that_kept_it(board, tmp_path):
 
 
 def test_reported_lines_alone_make_a_pareto_plot(board, tmp_path):
-    write_plots(Board(board.measured.iloc[:0], board.published, {}), tmp_path)
+    write_plots(Results(board.table.iloc[:0], board.published, {}), tmp_path)
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {
         "written.json",
         "toys_impersonation_pareto.png",

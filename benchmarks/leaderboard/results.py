@@ -1,0 +1,189 @@
+"""The results of any number of runs: tables, plots and the page; a pure function of their directories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from benchmarks.check.between import doubled
+from benchmarks.check.findings import Finding, findings
+from benchmarks.check.provenance import description_problems, judgement_problems
+from benchmarks.check.rows import form_problems, rows_problems
+from benchmarks.leaderboard.averages import average_methods, name_methods, wide_table
+from benchmarks.leaderboard.reported import read_reported, reported_rows
+from benchmarks.leaderboard.text import latex, markdown, wide_csv
+from benchmarks.results.records import SIDES, Records, read_one
+from benchmarks.results.store import Judgement, find_judgements, protection_of, read_judgement, run_id
+from benchmarks.results.table import headline_far, tabulate
+from facecloak.errors import FacecloakError
+from facecloak.io import to_csv, write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_RATES = ("psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean")
+OF_IMAGE = ["suite", "method", "preset", "objective", "target", "black_box", "white_box", "countermeasure"]
+MEASURED = ("psnr", "ssim", "seconds", "detected", "usable")
+HINT = "`facecloak leaderboard --check` with the same runs says all that is wrong."
+
+
+@dataclass(frozen=True)
+class Results:
+    """What runs hold, read once.
+
+    Attributes:
+        table: a row for each judgement and FAR; its columns are `benchmarks.results.schema.COLUMNS`, rates fractions.
+        published: numbers that papers report, as `read_reported` gives them.
+        judgements: run_id → complete judgement.
+        n_incomplete: judgements that are not complete, and are left out.
+        runs: the folders that were read.
+    """
+
+    table: pd.DataFrame
+    published: pd.DataFrame
+    judgements: dict[str, Judgement]
+    n_incomplete: int = 0
+    runs: tuple[Path, ...] = ()
+
+    @cached_property
+    def with_published(self) -> pd.DataFrame:
+        """Measured and reported rows."""
+        # without the empty columns, which would take away the type that the measured rows give them
+        reported = reported_rows(self.published).dropna(axis="columns", how="all")
+        return pd.concat([self.table, reported], ignore_index=True)
+
+    @cached_property
+    def records(self) -> dict[str, Records]:
+        """The records of every judgement, by run_id."""
+        return {name: read_one(judgement.folder) for name, judgement in sorted(self.judgements.items())}
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """A row for each image under each judge: cosines (NaN where not measured), PSNR in dB, seconds, errors."""
+        about = self.table.drop_duplicates("run_id").set_index("run_id")[OF_IMAGE]
+        parts = []
+        for name, records in self.records.items():
+            cosines = {
+                f"{column}_{side}": getattr(records, column)[side]
+                for column in ("cosine", "cosine_clean")
+                for side in SIDES
+            }
+            part = pd.DataFrame({"id": records.ids, **about.loc[name].to_dict(), **cosines})
+            measured = {
+                column: getattr(records, column) for column in ("psnr", "ssim", "seconds", "detected", "usable")
+            }
+            parts.append(part.assign(**measured, error=records.errors))
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def named(self) -> pd.DataFrame:
+        """The rows, reported ones too, with a column ``name``: what a line of the board is called."""
+        return name_methods(self.with_published)
+
+    @cached_property
+    def averages(self) -> pd.DataFrame:
+        """A line for each method and FAR, see `average_methods`."""
+        return average_methods(self.named, self.records)
+
+    @cached_property
+    def protections(self) -> dict[str, Path]:
+        """run_id → folder of the pictures."""
+        return {name: protection_of(judgement.folder) for name, judgement in self.judgements.items()}
+
+    def summary(self, far: float | None = None) -> pd.DataFrame:
+        """A line for each method, the best average first: rates in per cent, means over targets and black boxes.
+
+        Args:
+            far: the false accept rate of the thresholds; by default 0.01, or the smallest that was measured.
+
+        Raises:
+            FacecloakError: no row is of this FAR.
+
+        Example:
+            >>> load_results("runs/pocket").summary(far=0.01)  # doctest: +SKIP
+        """
+        fars = sorted({*self.table["far"]})
+        far = headline_far(fars) if far is None else far
+        if far not in fars:
+            raise FacecloakError(f"No row is of FAR {far:g}; there are {', '.join(f'{each:g}' for each in fars)}.")
+        lines = self.averages[(self.averages["source"] == "measured") & (self.averages["far"] == far)]
+        percent = {rate: 100 * lines[rate] for rate in SHOWN_RATES}
+        columns = ["suite", "objective", "white_box", "name", *SHOWN_RATES, "psnr", "ssim", "seconds_per_image"]
+        shown = lines.assign(**percent)[columns].rename(columns={"name": "method"})
+        return shown.sort_values(
+            ["suite", "objective", "white_box", "psr"], ascending=[True, True, True, False], ignore_index=True
+        )
+
+    def check(self) -> list[Finding]:
+        """What is wrong in the runs, as `facecloak leaderboard --check` finds it; an empty list if nothing is."""
+        return [*findings(self.runs)]
+
+    def plot(self, family: str = "pareto", *, suite: str | None = None, objective: str | None = None) -> Figure:
+        """A plot of the results.
+
+        Args:
+            family: pareto, heat, far or similarity, see `benchmarks.leaderboard.plots.families.FAMILIES`.
+            suite, objective: of which results, where there are several.
+
+        Raises:
+            FacecloakError: no such family, or no such results.
+        """
+        from benchmarks.leaderboard.plots.families import draw_plot
+
+        return draw_plot(self, family, suite, objective)
+
+    def write(self, out: str | Path) -> None:
+        """Write the leaderboard: ``long.csv``, ``wide.csv``, ``leaderboard.md``, ``leaderboard.tex``, plots, page.
+
+        The same directories give the same bytes, wherever they are and in whatever order they are named.
+
+        Raises:
+            FacecloakError: a judgement's records are damaged.
+        """
+        from benchmarks.leaderboard.page.document import write_page
+        from benchmarks.leaderboard.plots.families import write_plots
+
+        out = Path(out)
+        wide = wide_table(self.with_published, self.records)
+        write_bytes(out / "long.csv", to_csv(self.with_published))
+        write_bytes(out / "wide.csv", wide_csv(wide))
+        write_bytes(out / "leaderboard.md", markdown(self.table, wide, self.published).encode())
+        write_bytes(out / "leaderboard.tex", latex(self.table, wide, self.published).encode())
+        write_plots(self, out)
+        write_page(self, out)
+
+
+def load_results(*runs: str | Path) -> Results:
+    """Read runs: the ``--out`` folders of benchmarks, or folders of such folders at any depth.
+
+    Raises:
+        FacecloakError: a judgement cannot be read, is there twice, or cannot be in one table with the others.
+
+    Example:
+        >>> load_results("runs/pocket").table  # doctest: +SKIP
+    """
+    paths = tuple(map(Path, runs))
+    folders = find_judgements(paths)
+    found = {folder: judgement for folder in folders if (judgement := read_judgement(folder)) is not None}
+    if not found:
+        raise FacecloakError("No judgement of these runs is complete; run the benchmark to its end.")
+    for folder, judgement in found.items():
+        for text in _problems(judgement):
+            raise FacecloakError(f"{folder}: {text}. {HINT}")
+    for folder, far, problem in doubled(found.values()):
+        raise FacecloakError(f"{folder}, FAR {far:g}: {problem}. Leave one of them out.")
+    judgements = {run_id(folder): judgement for folder, judgement in found.items()}
+    return Results(tabulate(found.values()), read_reported(), judgements, len(folders) - len(found), paths)
+
+
+def _problems(judgement: Judgement) -> list[str]:
+    """What is wrong with a judgement's rows and what they are made of; the rest relies on their form."""
+    if problems := [text for _, text in form_problems(judgement.rows)]:
+        return problems
+    folder = protection_of(judgement.folder)
+    found = [text for _, text in (*rows_problems(judgement.rows), *judgement_problems(judgement))]
+    return [*found, *description_problems(folder, judgement.protection)]
