@@ -1,5 +1,7 @@
 """The harness: suites, runner, judge, leaderboard. It alone decides what succeeded."""
 
+from importlib.metadata import entry_points
+
 from baselines import BASELINES
 from facecloak.registry import Registry
 
@@ -7,5 +9,7 @@ METHODS = Registry(
     "method",
     {"facecloak": "facecloak.cloak.method:FaceCloak"},
     BASELINES,
+    # those of other packages: [project.entry-points."facecloak.methods"] mine = "package.module:Mine"
+    {entry.name: entry.value for entry in entry_points(group="facecloak.methods")},
     base="facecloak.method:ProtectionMethod",
 )

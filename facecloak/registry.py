@@ -34,6 +34,7 @@ class Registry(Mapping[str, Any]):
         self.kind = kind
         self._base = base
         self._targets: dict[str, str] = {}
+        self._loaded: dict[str, Any] = {}
         for table in tables:
             for name, target in table.items():
                 if name in self._targets:
@@ -42,23 +43,43 @@ class Registry(Mapping[str, Any]):
                     raise ValueError(f"{kind} {name!r}: expected 'module:attribute', got {target!r}")
                 self._targets[name] = target
 
+    def register(self, name: str, entry: Any) -> None:
+        """Add an entry that is loaded already; the same one again changes nothing.
+
+        Raises:
+            FacecloakError: the name is not a plain one or stands for something else, or the entry is not of the right
+                class.
+        """
+        if not isinstance(name, str) or not name.isidentifier():
+            raise FacecloakError(f"A {self.kind} cannot be named {name!r}: letters, digits and _ only.")
+        if not self._is_right(entry):
+            raise FacecloakError(f"{self.kind} {name!r}: {entry!r:.80} is not a {self._base.split(':')[1]}.")
+        if name in self and self[name] is not entry:
+            raise FacecloakError(f"There is a {self.kind} named {name!r} already: {self[name]!r:.80}.")
+        self._loaded[name] = entry
+
+    def _is_right(self, entry: Any) -> bool:
+        return self._base is None or (isinstance(entry, type) and issubclass(entry, _load(self._base)))
+
     def __getitem__(self, name: str) -> Any:
         """Import and return the entry; `FacecloakError` with a suggestion for an unknown name."""
+        if name in self._loaded:
+            return self._loaded[name]
         if name not in self._targets:
-            raise unknown_name(self.kind, name, self._targets)
+            raise unknown_name(self.kind, name, self)
         entry = _load(self._targets[name])
-        if self._base and not (isinstance(entry, type) and issubclass(entry, _load(self._base))):
+        if not self._is_right(entry):
             raise TypeError(f"{self.kind} {name!r}: {self._targets[name]} is no {self._base.split(':')[1]}")
         return entry
 
     def __contains__(self, name: object) -> bool:
-        return name in self._targets
+        return name in self._targets or name in self._loaded
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._targets)
+        return iter({**self._targets, **self._loaded})
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len({**self._targets, **self._loaded})
 
 
 def _load(target: str) -> Any:

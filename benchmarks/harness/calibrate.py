@@ -14,16 +14,16 @@ from benchmarks.suites.suite import Suite, load_suite
 from facecloak.data import Photo, images_in, is_clutter
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, write_json
-from facecloak.recognizers import load_recognizer
-from facecloak.recognizers.calibration import Side, calibrate
+from facecloak.recognizers import calibration, load_recognizer
+from facecloak.recognizers.calibration import Side
 
 
-def calibrate_suite(
-    name: str,
-    out: Path,
+def calibrate(
+    suite: str,
+    out: str | Path,
     *,
     recognizers: Sequence[str] | None = None,
-    photos: Path | None = None,
+    photos: str | Path | None = None,
     crop: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure thresholds under the suite's crop, and merge them into ``out``.
@@ -32,6 +32,7 @@ def calibrate_suite(
     folder per person, every person's first photo with every other person's second one.
 
     Args:
+        suite: name or path, whose crop, photos and recognizers are used.
         out: JSON file; entries of other recognizers are kept.
         recognizers: names, by default the suite's.
         crop: instead of the suite's: mtcnn, or four pixel numbers in a square of the suite's image size (no face
@@ -42,23 +43,27 @@ def calibrate_suite(
 
     Raises:
         FacecloakError: no person with two photos, or suite, crop or recognizers are wrong.
+
+    Example:
+        >>> calibrate("celeba_hq_pairs", "thresholds.json", recognizers=["mine"])  # doctest: +SKIP
     """
-    suite = load_suite(name)
+    loaded = load_suite(suite)
     if crop:
-        suite = replace(suite, crop=_crop(crop), detect=crop == "mtcnn")
-    label = f"{photos.name if photos else suite.name}, first × second photos"
-    sides = _read_pairs(suite, photos)
+        loaded = replace(loaded, crop=_crop(crop), detect=crop == "mtcnn")
+    out, photos = Path(out), None if photos is None else Path(photos)
+    label = f"{photos.name if photos else loaded.name}, first × second photos"
+    sides = _read_pairs(loaded, photos)
     table, measured = read_json(out) if out.exists() else {}, {}
-    for recognizer_name in recognizers or suite.recognizers:
+    for recognizer_name in recognizers or loaded.recognizers:
         recognizer = load_recognizer(recognizer_name, differentiable=False)
         embedded = [
             Side(embed(recognizer, [photo for _, _, photo in side]).numpy(), [person for person, _, _ in side],
                  [photo_id for _, photo_id, _ in side])
             for side in sides
         ]  # fmt: skip
-        measured[recognizer_name] = calibrate(
+        measured[recognizer_name] = calibration.calibrate(
             recognizer, embedded[0], embedded[-1],
-            pairs=label, crop=suite.crop, date=datetime.now(UTC).date().isoformat(), fars=suite.fars,
+            pairs=label, crop=loaded.crop, date=datetime.now(UTC).date().isoformat(), fars=loaded.fars,
         )  # fmt: skip
         write_json(out, table | measured)
     return measured

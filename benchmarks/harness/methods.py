@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import METHODS
-from benchmarks.suites.suite import Suite, Target
+from benchmarks.harness.devices import pick_device
+from benchmarks.suites.suite import Suite, Target, load_suite
 from facecloak.config import parse_settings, read_yaml
 from facecloak.data import FindFace
 from facecloak.errors import FacecloakError
@@ -33,21 +35,78 @@ class Resolved(NamedTuple):
     settings: Any
 
 
+def list_methods() -> list[str]:
+    """Names of the methods that there are, those of other packages and of `register_method` among them.
+
+    Example:
+        >>> "facecloak" in list_methods()
+        True
+    """
+    return [*METHODS]
+
+
+def register_method(name: str, cls: type[ProtectionMethod]) -> None:
+    """Make a class a method by name, in this process; an installed package does it by the entry point group
+    ``facecloak.methods``, and a command by ``--methods mypackage.mine:Mine``.
+
+    Raises:
+        FacecloakError: the name is another method's or is not a plain one, or the class is not a `ProtectionMethod`.
+
+    Example:
+        >>> from facecloak import ProtectionMethod
+        >>> class Mine(ProtectionMethod):
+        ...     def protect(self, batch): ...
+        >>> register_method("mine", Mine)
+        >>> "mine" in list_methods()
+        True
+    """
+    METHODS.register(name, cls)
+
+
+def method_name(spec: str) -> str:
+    """The name of the method that a ``name:preset`` or ``package.module:Class`` is of."""
+    return _find(spec)[0]
+
+
+def _find(spec: str) -> tuple[str, str]:
+    """Name and preset of ``name``, ``name:preset``, ``package.module:Class`` or ``package.module:Class:preset``."""
+    first, _, rest = spec.partition(":")
+    if "." not in first or first in METHODS:
+        return first, rest
+    attribute, _, preset = rest.partition(":")
+    try:
+        cls = getattr(import_module(first), attribute)
+    except ImportError as error:
+        raise FacecloakError(f"{spec}: cannot import {first} ({error}). Is it on $PYTHONPATH, or installed?") from None
+    except AttributeError:
+        raise FacecloakError(f"{spec}: {first} has no {attribute or 'class after the colon'}.") from None
+    METHODS.register(attribute, cls)
+    return attribute, preset
+
+
 def resolve_methods(
-    suite: Suite, names: Sequence[str] | None, overrides: Iterable[str] = (), config: Path | None = None
+    suite: Suite,
+    names: Sequence[str] | None,
+    overrides: Iterable[str] = (),
+    config: Path | Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Resolved]:
-    """Each method with its settings: the suite's, then the preset's, then the config file's, then the overrides.
+    """Each method with its settings: the suite's, then the preset's, then those of ``config``, then the overrides.
 
     The preset's name ends in * if the last two changed anything.
+
+    Args:
+        names: ``name``, ``name:preset``, or ``package.module:Class`` for a method that is registered nowhere.
+        config: method → settings, or a YAML file of that.
     """
-    layers = read_yaml(config) if config else {}
-    specs = [name.partition(":")[::2] for name in names or suite.methods]
+    layers = read_yaml(config) if isinstance(config, Path) else dict(config or {})
+    specs = [_find(name) for name in names or suite.methods]
     asked = {name for name, _ in specs}
     for method, values in layers.items():
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
-        if not isinstance(values, dict):
-            raise FacecloakError(f"{config}: {method} must be a mapping of settings to values.")
+        if not isinstance(values, Mapping):
+            where = f"{config}: " if isinstance(config, Path) else ""
+            raise FacecloakError(f"{where}{method} must be a mapping of settings to values.")
     typed: dict[str, list[str]] = {}
     for override in overrides:
         method, _, assignment = override.partition(".")
@@ -94,3 +153,70 @@ def load_objective(
     """
     targets = suite.target_set(target) if method.cls.uses_target_set(method.settings) else [target]
     return suite.build_objective(goal, targets, [load(name) for name in surrogates], find_face)
+
+
+def attackable(suite: Suite, black_boxes: Sequence[str]) -> list[str]:
+    """The suite's surrogates for a photo that these recognizers judge.
+
+    Raises:
+        FacecloakError: one of them is not the suite's, or nothing is left to attack.
+    """
+    for black_box in black_boxes:
+        if black_box not in suite.recognizers:
+            raise unknown_name(f"recognizer of suite {suite.name}", black_box, suite.recognizers)
+    names = [name for name in suite.surrogates_for(black_boxes) if name not in black_boxes]
+    if not names:
+        raise FacecloakError(
+            f"black box {', '.join(black_boxes)}: suite {suite.name} has no other recognizer to attack."
+        )
+    return names
+
+
+def load_method(
+    spec: str,
+    suite: str | Suite,
+    *,
+    target: str | None = None,
+    black_box: str | None = None,
+    objective: Goal | None = None,
+    accelerator: str = "auto",
+    **settings: Any,
+) -> ProtectionMethod:
+    """A method that is ready for `ProtectionMethod.predict_step`: its surrogates and its target are loaded.
+
+    Args:
+        spec: name, ``name:preset`` or ``package.module:Class``.
+        suite: whose settings, recognizers and targets are used.
+        target: name; by default the suite's first.
+        black_box: a recognizer that is not attacked, to judge by; None attacks all that the suite does not hold out.
+        objective: impersonation or obfuscation; by default the suite's.
+        accelerator: auto, cpu or gpu.
+        **settings: of the method, over those of suite and preset.
+
+    Raises:
+        FacecloakError: a name, a setting or weights are wrong or missing, or the method must be trained first.
+
+    Example:
+        >>> suite = load_suite("pocket")
+        >>> method = load_method("pgd", suite, target="1", black_box="pocket_dense", iterations=2)
+        >>> made = method.predict_step(suite.batch(target="1", limit=2))
+        >>> made.images.shape, made.errors
+        (torch.Size([2, 3, 128, 128]), [None, None])
+    """
+    suite = load_suite(suite) if isinstance(suite, str) else suite
+    (resolved,) = resolve_methods(suite, [spec], config={method_name(spec): settings} if settings else None)
+    require_untrained(resolved)
+    goal = objective or suite.objective
+    face = suite.load_target(target, goal)
+    surrogates = resolved.cls.pick_surrogates(resolved.settings, attackable(suite, [black_box] if black_box else []))
+    attacked = load_objective(suite, resolved, goal, face, surrogates, suite.find_face()) if surrogates else None
+    return resolved.cls(resolved.settings, attacked).to(pick_device(accelerator))
+
+
+def require_untrained(method: Resolved) -> None:
+    """`FacecloakError` if a method must be trained before it can protect: the benchmark does that."""
+    if method.cls.stages(method.settings):
+        raise FacecloakError(
+            f"{method.name} must be trained for a suite's target first, which only a benchmark does: "
+            f"`facecloak benchmark SUITE --methods {method.name}`."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,18 +15,17 @@ from torch import Tensor
 from benchmarks.console import progress, stage_reporter
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.folders import find_photos
-from benchmarks.harness.methods import resolve_methods
+from benchmarks.harness.methods import attackable, load_objective, method_name, require_untrained, resolve_methods
 from benchmarks.harness.photo_store import PhotoStore, Place
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.data import Batch, Box, FindFace, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import cut_square, paste_square
-from facecloak.io import encode_png, printable, read_image, remove_leftovers, sha256, sha256_json, writable
+from facecloak.io import encode_png, printable, read_image, remove_leftovers, sha256, sha256_json, writable, write_png
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import Goal, Objective
-from facecloak.recognizers import load_recognizer
-from facecloak.registry import unknown_name
+from facecloak.recognizers import weights_file
 
 Faces = Literal["all", "largest"]
 TOO_SMALL = 32  # pixels of a face's shorter side; below, recognizers see hardly more than a blur
@@ -94,10 +93,70 @@ def protect_photos(
     return [_outcome(protector, store, place) for place in bar]
 
 
+@dataclass(frozen=True)
+class ProtectedPhoto:
+    """A protected photo.
+
+    Attributes:
+        image: uint8 H×W×3, of the photo's size, upright.
+        outcome: ``n_faces`` found, ``n_protected``; ``psnr`` in dB (None: identical); ``seconds``; per face ``box`` and
+            cosines to target and original; method, settings, target and surrogates.
+    """
+
+    image: np.ndarray
+    outcome: dict[str, Any]
+
+    def save(self, path: str | Path) -> None:
+        """Write the photo as PNG: any other format would change the protection."""
+        write_png(path, self.image)
+
+
+def protect(
+    photo: str | Path,
+    *,
+    suite: str | Suite = "celeba_hq_pairs",
+    method: str = "facecloak",
+    target: str | None = None,
+    objective: Goal | None = None,
+    black_boxes: Sequence[str] = (),
+    faces: Faces = "all",
+    accelerator: str = "auto",
+    **settings: Any,
+) -> ProtectedPhoto:
+    """Protect every face of a photo of any size.
+
+    Args:
+        photo: image file.
+        suite: where models, target and settings come from.
+        method: name, ``name:preset`` or ``package.module:Class``.
+        target: name; by default the suite's first.
+        objective: impersonation or obfuscation; by default the suite's.
+        black_boxes: recognizers that are not attacked.
+        faces: every face, each towards the same target, or only the largest one.
+        accelerator: auto, cpu or gpu.
+        **settings: of the method, over those of suite and preset.
+
+    Raises:
+        FacecloakError: the photo cannot be read or shows no face, a face could not be protected, or a name, a setting
+            or weights are wrong or missing.
+
+    Example:
+        >>> protect("me.jpg", suite="celeba_hq_pairs", method="pgd").save("me.protected.png")  # doctest: +SKIP
+    """
+    loaded = load_suite(suite) if isinstance(suite, str) else suite
+    protector = _make_protector(
+        loaded, method, config={method_name(method): settings} if settings else None, goal=objective, target=target,
+        black_boxes=black_boxes, faces=faces, accelerator=accelerator,
+    )  # fmt: skip
+    image, made = _protect(protector, Path(photo))
+    return ProtectedPhoto(image, protector.about | made)
+
+
 def _make_protector(
     suite: Suite,
     method_name: str,
-    overrides: Sequence[str],
+    overrides: Sequence[str] = (),
+    config: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     goal: Goal | None,
     target: str | None,
@@ -105,41 +164,23 @@ def _make_protector(
     faces: Faces,
     accelerator: str,
 ) -> Protector:
-    [(name, preset, cls, settings)] = resolve_methods(suite, [method_name], list(overrides))
+    (resolved,) = resolve_methods(suite, [method_name], overrides, config)
+    require_untrained(resolved)
     goal = goal or suite.objective
     face = suite.load_target(target, goal)
-    names = _attackable(suite, black_boxes)
-    if cls.stages(settings):
-        raise FacecloakError(f"{method_name} must be trained for a suite's target first; `protect` cannot do that yet. "
-                             "Use `facecloak benchmark`.")  # fmt: skip
-    surrogates = cls.pick_surrogates(settings, names)
-    recognizers = [load_recognizer(recognizer, differentiable=True) for recognizer in surrogates or names]
-    find_face = suite.find_face()
-    targets = suite.target_set(face) if cls.uses_target_set(settings) else [face]
-    attacked = suite.build_objective(goal, targets, recognizers, find_face)
-    method = cls(settings, attacked if cls.uses_surrogates else None)
-    device = pick_device(accelerator)
-    method.to(device)
-    attacked.to(device)
-    about = {"method": f"{name}:{preset}", "settings": asdict(settings), "objective": goal, "target": face.name,
-             "surrogates": surrogates}  # fmt: skip
-    weights = [recognizer.weights_sha256 for recognizer in recognizers] if surrogates else []
-    hashes = [sha256(each.image) for each in targets] + weights + [cls.weights_sha256(settings)]
+    names = attackable(suite, black_boxes)
+    surrogates = resolved.cls.pick_surrogates(resolved.settings, names)
+    find_face, device = suite.find_face(), pick_device(accelerator)
+    # a method that attacks nobody is compared by all
+    attacked = load_objective(suite, resolved, goal, face, surrogates or names, find_face).to(device)
+    method = resolved.cls(resolved.settings, attacked if surrogates else None).to(device)
+    about = {"method": f"{resolved.name}:{resolved.preset}", "settings": asdict(resolved.settings), "objective": goal,
+             "target": face.name, "surrogates": surrogates}  # fmt: skip
+    targets = suite.target_set(face) if resolved.cls.uses_target_set(resolved.settings) else [face]
+    weights = [sha256(weights_file(name)) for name in surrogates] + [resolved.cls.weights_sha256(resolved.settings)]
+    hashes = [sha256(each.image) for each in targets] + weights
     key = sha256_json([about, hashes, suite.image_size, suite.crop, faces])
     return Protector(method, attacked, FaceDetector(str(device)), find_face, suite.image_size, faces, about, key)
-
-
-def _attackable(suite: Suite, black_boxes: Sequence[str]) -> list[str]:
-    """The suite's surrogates for a photo that these recognizers judge."""
-    for black_box in black_boxes:
-        if black_box not in suite.recognizers:
-            raise unknown_name(f"recognizer of suite {suite.name}", black_box, suite.recognizers)
-    names = [name for name in suite.surrogates_for(black_boxes) if name not in black_boxes]
-    if not names:
-        raise FacecloakError(
-            f"--black-box {','.join(black_boxes)}: suite {suite.name} has no other recognizer to attack."
-        )
-    return names
 
 
 def _outcome(protector: Protector, store: PhotoStore, place: Place) -> dict[str, Any]:

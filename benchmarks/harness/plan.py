@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Request:
         out: folder of the results.
         methods: names, each optionally with a preset (``facecloak:paper``).
         overrides: settings as typed, ``method.field=value``.
-        config: a YAML file of settings by method, between the suite's and the typed ones.
+        config: settings by method, or a YAML file of them, between the suite's and the typed ones.
         black_boxes: judges, each of pictures made by attacking the other recognizers that are not held out.
         white_boxes: judges that stay among the surrogates.
         limit: photos of each group.
@@ -39,7 +39,7 @@ class Request:
     out: Path
     methods: Sequence[str] | None = None
     overrides: Iterable[str] = ()
-    config: Path | None = None
+    config: Path | Mapping[str, Mapping[str, Any]] | None = None
     objective: str | None = None
     targets: Sequence[str] | None = None
     black_boxes: Sequence[str] | None = None

@@ -31,7 +31,7 @@ MEASURED = ("psnr", "ssim", "seconds", "detected", "usable")
 HINT = "`facecloak leaderboard --check` with the same runs says all that is wrong."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """What runs hold, read once.
 
@@ -48,6 +48,12 @@ class Results:
     judgements: dict[str, Judgement]
     n_incomplete: int = 0
     runs: tuple[Path, ...] = ()
+
+    def __repr__(self) -> str:
+        methods = ", ".join(sorted({*self.table["method"]}))
+        return (
+            f"Results: {len(self.judgements)} judgements of {len({*self.protections.values()})} protections, {methods}"
+        )
 
     @cached_property
     def with_published(self) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.suites.spec import NOT_PLAIN, SourcesSpec, TargetsSpec, is_box, is_plain_name
 from facecloak.config import parse_settings, read_yaml, to_yaml
-from facecloak.data import Box, FindFace, Photo, list_images, read_photo, to_tensor
+from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector, whole_pixels
 from facecloak.io import expand, file_name, sha256, sha256_json, write_bytes
@@ -134,6 +134,29 @@ class Suite:
             raise FacecloakError(f"Suite {self.name}, target: {photo.error}.")
         return photo
 
+    def batch(self, target: str | None = None, limit: int | None = None) -> Batch:
+        """Photos of the suite as a method takes them.
+
+        Args:
+            target: those of its group, where the suite has groups; by default all.
+            limit: the first so many of each group.
+
+        Raises:
+            FacecloakError: photos are missing, or none of them can be used.
+
+        Example:
+            >>> load_suite("pocket").batch(target="1", limit=2).images.shape
+            torch.Size([2, 3, 128, 128])
+        """
+        find_face = self.find_face()
+        sources = [source for source in self.load_sources(limit) if target is None or source.group in (None, target)]
+        photos = {source.name: self.read(source.path, find_face) for source in sources}
+        usable = {name: photo for name, photo in photos.items() if not photo.error}
+        if not usable:
+            raise FacecloakError(f"Suite {self.name}: no photo of target {target} can be used.")
+        boxes = torch.tensor([photo.box for photo in usable.values()], dtype=torch.float32)
+        return Batch([*usable], to_tensor(photo.image for photo in usable.values()), boxes)
+
     def read_second(self, find_face: FindFace) -> dict[str, Photo]:
         """The second photos of the whole suite by source name, those with a face: the gallery."""
         paths = {source.name: source.second for source in self.load_sources() if source.second}
@@ -211,23 +234,35 @@ def file_sha256(path: Path | None) -> str | None:
     return sha256(path) if path is not None and path.is_file() else None
 
 
-def suite_names() -> list[str]:
-    """The suites that ship with the package."""
+def list_suites() -> list[str]:
+    """Names of the suites that ship with the package.
+
+    Example:
+        >>> "pocket" in list_suites()
+        True
+    """
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_suite(name: str) -> Suite:
     """Load a suite by its name, or from the path of a YAML file.
 
+    Args:
+        name: see `list_suites`, or a path.
+
     Raises:
         FacecloakError: no such suite, an unknown or missing key, a value that cannot be.
+
+    Example:
+        >>> load_suite("pocket").target_names()
+        ['1', '2', '3', '4']
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not os.path.isfile(path):
         raise (
             FacecloakError(f"{path}: no such file.")
             if path == Path(name)
-            else unknown_name("suite", name, suite_names())
+            else unknown_name("suite", name, list_suites())
         )
     suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
     if os.path.isfile(path.parent / suite.thresholds):  # beside a suite that is kept elsewhere

@@ -7,12 +7,12 @@ import argparse
 from rich.table import Table
 
 from benchmarks.console import wide_console
-from benchmarks.harness.calibrate import calibrate_suite
+from benchmarks.harness.calibrate import calibrate
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure the thresholds and print them; returns 0."""
-    entries = calibrate_suite(
+    entries = calibrate(
         options.suite, options.out, recognizers=options.recognizers, photos=options.photos, crop=options.crop
     )
     entry = next(iter(entries.values()))

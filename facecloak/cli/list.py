@@ -8,8 +8,8 @@ from rich.table import Table
 
 from benchmarks import METHODS
 from benchmarks.console import wide_console
-from benchmarks.suites.suite import load_suite, suite_names
-from facecloak.recognizers import available
+from benchmarks.suites.suite import list_suites, load_suite
+from facecloak.recognizers import list_recognizers
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,11 +23,11 @@ def run(options: argparse.Namespace) -> int:
     recognizers = Table(
         "recognizer", "kind", "", "where it is, or how to get it", title="recognizers", title_justify="left"
     )
-    for entry in available():
+    for entry in list_recognizers():
         state = "[green]present[/]" if entry.present else "[red]missing[/]"
         recognizers.add_row(entry.name, entry.kind, state, entry.where)
     suites = Table("suite", "recognizers", "description", title="suites", title_justify="left")
-    for name in suite_names():
+    for name in list_suites():
         suite = load_suite(name)
         marked = [f"{one} (held out)" if one in suite.held_out else one for one in suite.recognizers]
         suites.add_row(name, ", ".join(marked), suite.description)

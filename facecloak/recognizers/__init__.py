@@ -7,10 +7,10 @@ dropping it and its JSON sidecar into a weight folder.
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.pool import (
     CHECKPOINTS,
-    available,
+    list_recognizers,
     load_recognizer,
     weight_folders,
     weights_file,
 )
 
-__all__ = ["CHECKPOINTS", "Recognizer", "available", "load_recognizer", "weight_folders", "weights_file"]
+__all__ = ["CHECKPOINTS", "Recognizer", "list_recognizers", "load_recognizer", "weight_folders", "weights_file"]

@@ -93,11 +93,20 @@ def weights_file(name: str) -> Path:
     raise FacecloakError(f"Recognizer {name!r} needs {file}: get it from {source}, and put it into {home}.")
 
 
-def load_recognizer(name: str, differentiable: bool, device: str | torch.device = "cpu") -> Recognizer:
+def load_recognizer(name: str, differentiable: bool = False, device: str | torch.device = "cpu") -> Recognizer:
     """Load a recognizer, as a surrogate or as a black box (for a PyTorch checkpoint one and the same).
+
+    Args:
+        name: see `list_recognizers`.
+        differentiable: for an attack.
+        device: where it works.
 
     Raises:
         FacecloakError: an unknown name, or weights that are missing, damaged or not the expected ones.
+
+    Example:
+        >>> load_recognizer("pocket_ir").input_size
+        64
     """
     file = weights_file(name)
     if name not in POOL:
@@ -113,8 +122,13 @@ def load_recognizer(name: str, differentiable: bool, device: str | torch.device 
     return Recognizer(network, name, checkpoint.input_size, found, std=checkpoint.std).to(device)
 
 
-def available() -> list[Entry]:
-    """Every recognizer that can be named, present or not. A broken sidecar is listed with what is wrong."""
+def list_recognizers() -> list[Entry]:
+    """Every recognizer that can be named, present or not. A broken sidecar is listed with what is wrong.
+
+    Example:
+        >>> [entry.name for entry in list_recognizers() if entry.name.startswith("pocket")]
+        ['pocket_ir', 'pocket_irse', 'pocket_mobile', 'pocket_inception', 'pocket_dense']
+    """
     kinds = {**dict.fromkeys(POOL, "checkpoint"), **dict.fromkeys(_sidecar_files(), "onnx")}
     entries = []
     for name, kind in kinds.items():

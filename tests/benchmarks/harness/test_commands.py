@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from skimage.data import astronaut
 
-from benchmarks.suites.suite import load_suite, suite_names
+from benchmarks.suites.suite import list_suites, load_suite
 from facecloak.cli.main import main
 from facecloak.io import write_png
 from tests.facecloak.cloak.pipeline import save_pipeline
@@ -114,11 +114,11 @@ def test_list_shows_methods_recognizers_and_suites(toys, tmp_path, capsys):
     (tmp_path / "toys" / "weights" / "bob.onnx").unlink()
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for word in ("facecloak", "blur", "ir152", "ada", "present", "missing", "pocket_dense (held out)", *suite_names()):
+    for word in ("facecloak", "blur", "ir152", "ada", "present", "missing", "pocket_dense (held out)", *list_suites()):
         assert word in printed
 
 
-@pytest.mark.parametrize("name", suite_names())
+@pytest.mark.parametrize("name", list_suites())
 def test_every_suite_file_is_valid(name):
     assert load_suite(name).name == name
 

@@ -19,13 +19,13 @@ from skimage.data import astronaut
 
 from benchmarks import METHODS
 from benchmarks.harness.methods import resolve_methods
-from benchmarks.suites.suite import FOLDER, load_suite, suite_names
+from benchmarks.suites.suite import FOLDER, list_suites, load_suite
 from facecloak.config import parse_settings, to_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
 from tests.fuzzing import mutate_bytes, mutate_value, mutate_yaml, tracebacks
 
-SUITES = [(FOLDER / f"{name}.yaml").read_bytes() for name in suite_names()]
+SUITES = [(FOLDER / f"{name}.yaml").read_bytes() for name in list_suites()]
 SETTINGS = [yaml.safe_dump({name: asdict(METHODS[name].Settings())}).encode() for name in METHODS]
 
 

@@ -8,7 +8,7 @@ import torch
 
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, sha256
-from facecloak.recognizers import available, load_recognizer, weight_folders, weights_file
+from facecloak.recognizers import list_recognizers, load_recognizer, weight_folders, weights_file
 from facecloak.recognizers.mobile_face import mobile_face
 from facecloak.recognizers.pool import POOL
 
@@ -143,7 +143,7 @@ def test_the_list(make_onnx, weights, file):
     make_onnx("absent", 127.5, 127.5)
     (weights / "absent.onnx").unlink()
     (weights / "broken.json").write_text("{")
-    entries = {entry.name: entry for entry in available()}
+    entries = {entry.name: entry for entry in list_recognizers()}
     assert set(entries) == {*POOL, "present", "absent", "broken"}
     assert entries["mobile_face"][1:] == ("checkpoint", True, str(file))
     assert entries["present"][1:] == ("onnx", True, str(weights / "present.onnx"))

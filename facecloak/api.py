@@ -1,0 +1,157 @@
+"""What `import facecloak` offers beyond single rooms: runs that are made, judged and evaluated, each as `Results`.
+
+The commands do the same and print; here nothing is printed, and no signal handler, log level or warning filter is left
+changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.console import RunProgress, quietly
+from benchmarks.harness.evaluate import evaluate_folders
+from benchmarks.harness.plan import Request, make_plan
+from benchmarks.harness.rejudge import judge_run
+from benchmarks.harness.runner import Runner
+from benchmarks.leaderboard.results import Results, load_results
+from benchmarks.suites.suite import Suite, load_suite
+from facecloak.objectives import Goal
+
+
+@quietly()
+def benchmark(
+    suite: str | Suite,
+    *,
+    out: str | Path,
+    methods: Sequence[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    objective: Goal | None = None,
+    targets: Sequence[str] | None = None,
+    black_boxes: Sequence[str] | None = None,
+    white_boxes: Sequence[str] | None = None,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    accelerator: str = "auto",
+    overwrite: bool = False,
+    progress: bool = False,
+    on_judged: Iterable[Callable[[Path], None]] = (),
+) -> Results:
+    """Protect a suite's photos with methods, judge them, and return the results; what is None comes from the suite.
+
+    What is finished in ``out`` is kept, so that the same call goes on after an interrupt. Several processes or machines
+    are started from the command line (``facecloak benchmark --devices 2``).
+
+    Args:
+        suite: name, path of a YAML file, or `load_suite`'s.
+        out: folder of the run.
+        methods: names, each optionally with a preset (``facecloak:paper``).
+        settings: method → its settings, over those of suite and preset: ``{"facecloak": {"lambda_attn": 2.0}}``.
+        objective: impersonation or obfuscation.
+        black_boxes: judges, each of pictures made by attacking the other recognizers.
+        white_boxes: judges that are attacked too; marked in the rows.
+        limit: photos of each group.
+        batch_size: photos that are protected at once.
+        accelerator: auto, cpu or gpu.
+        overwrite: make everything again.
+        progress: show a bar and a line per method.
+        on_judged: called with the folder of each judgement that is made.
+
+    Raises:
+        FacecloakError: whatever cannot work, before any photo is touched.
+
+    Example:
+        >>> import tempfile
+        >>> results = benchmark("pocket", methods=["none", "blur"], targets=["1"], limit=1, out=tempfile.mkdtemp())
+        >>> results.summary(far=0.01)["method"].tolist()
+        ['blur:default', 'none:default']
+    """
+    loaded = load_suite(suite) if isinstance(suite, str) else suite
+    plan = make_plan(loaded, Request(
+        out=Path(out), methods=methods, config=settings, objective=objective, targets=targets, black_boxes=black_boxes,
+        white_boxes=white_boxes, limit=limit, batch_size=batch_size, accelerator=accelerator, overwrite=overwrite,
+    ))  # fmt: skip
+    Runner(plan, RunProgress(shown=progress)).run(on_judged)
+    return load_results(out)
+
+
+@quietly()
+def judge(
+    run: str | Path,
+    recognizers: Sequence[str],
+    *,
+    thresholds: str | Path | None = None,
+    white_box: bool = False,
+    accelerator: str = "auto",
+    progress: bool = False,
+    on_judged: Iterable[Callable[[Path], None]] = (),
+) -> Results:
+    """Let more recognizers judge the finished pictures of a run; nothing is protected again.
+
+    Args:
+        run: folder of a run.
+        recognizers: names of any recognizers.
+        thresholds: file of `calibrate`, instead of the suite's.
+        white_box: judge also pictures that were made by attacking the recognizer.
+        accelerator: auto, cpu or gpu.
+        progress: show a bar.
+        on_judged: called with the folder of each judgement that is made.
+
+    Raises:
+        FacecloakError: a recognizer or its thresholds are missing, or the suite's photos have changed.
+
+    Example:
+        >>> judge("runs/pocket", ["mine"], thresholds="mine.json").summary()  # doctest: +SKIP
+    """
+    judge_run(
+        Path(run), recognizers, thresholds=None if thresholds is None else Path(thresholds), white_box=white_box,
+        accelerator=accelerator, progress=RunProgress(shown=progress), on_judged=on_judged,
+    )  # fmt: skip
+    return load_results(run)
+
+
+@quietly()
+def evaluate(
+    originals: str | Path,
+    protected: str | Path,
+    *,
+    out: str | Path,
+    others: str | Path | None = None,
+    suffix: str | None = None,
+    suite: str = "celeba_hq_pairs",
+    name: str = "external",
+    target: str | None = None,
+    black_boxes: Sequence[str] | None = None,
+    objective: Goal | None = None,
+    accelerator: str = "auto",
+    progress: bool = False,
+    on_judged: Iterable[Callable[[Path], None]] = (),
+) -> Results:
+    """Score protected photos that any tool made, as a run like any other.
+
+    Args:
+        originals, protected, others: folders of unprotected photos, of protected ones, of another photo of each person.
+        out: folder of the run.
+        suffix: what the names of protected photos have more than those of the originals.
+        suite: whose recognizers, target and thresholds are used.
+        name: what the tool is called in tables.
+        target: by default the suite's first.
+        black_boxes: judges, by default all of the suite.
+        objective: impersonation or obfuscation; by default the suite's.
+        accelerator: auto, cpu or gpu.
+        progress: show a bar.
+        on_judged: called with the folder of each judgement.
+
+    Raises:
+        FacecloakError: folders, suite, target or recognizers are wrong, or no photo can be used.
+
+    Example:
+        >>> evaluate("photos", "cloaked", suite="pocket", name="mytool", out="runs/mytool").table  # doctest: +SKIP
+    """
+    evaluate_folders(
+        originals=Path(originals), protected=Path(protected), others=None if others is None else Path(others),
+        suffix=suffix, out=Path(out), suite=suite, name=name, target=target, black_boxes=black_boxes,
+        objective=objective, accelerator=accelerator, progress=RunProgress(shown=progress), on_judged=on_judged,
+    )  # fmt: skip
+    return load_results(out)

@@ -1,0 +1,28 @@
+"""The examples in docstrings do what they say."""
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from benchmarks import METHODS
+
+ROOT = Path(__file__).parents[1]
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("facecloak", "baselines", "benchmarks")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if ">>> " in path.read_text()
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_are_true(name):
+    failed, tried = doctest.testmod(import_module(name))
+    METHODS._loaded.clear()  # what an example has registered
+    assert tried and not failed
+
+
+def test_there_are_examples():
+    assert {"facecloak.api", "benchmarks.harness.methods", "benchmarks.suites.suite"} <= set(MODULES)
