@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facecloak.data import Batch
+from facecloak.errors import FacecloakError
 from facecloak.objectives import Objective
 
 
@@ -122,7 +123,11 @@ class ProtectionMethod(pl.LightningModule):
 
     @final
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Protected:
-        """Run `protect` with gradients enabled and time it."""
+        """Run `protect` with gradients enabled and time it.
+
+        Raises:
+            FacecloakError: `protect` returned images of another shape, or not one error (or None) per image.
+        """
         start = time.perf_counter()
         with torch.inference_mode(False), torch.enable_grad():
             if batch.images.is_inference():  # such a tensor can take no part in a gradient
@@ -130,10 +135,11 @@ class ProtectionMethod(pl.LightningModule):
             protected = self.protect(batch)
         if batch.images.is_cuda:
             torch.accelerator.synchronize(batch.images.device)
+        name, n = type(self).__name__, len(batch.ids)
         if protected.images.shape != batch.images.shape:
-            raise ValueError(
-                f"{type(self).__name__} returned {tuple(protected.images.shape)} for {tuple(batch.images.shape)}"
-            )
+            raise FacecloakError(f"{name} returned {tuple(protected.images.shape)} for {tuple(batch.images.shape)}.")
+        if len(protected.errors) != n:
+            raise FacecloakError(f"{name} returned {len(protected.errors)} errors for {n} images.")
         for index, image in enumerate(protected.images):
             if protected.errors[index] is None and not torch.isfinite(image).all():
                 protected.errors[index] = "the protected image has NaN or infinite pixels"

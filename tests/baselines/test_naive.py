@@ -163,7 +163,7 @@ def test_pixels_that_are_no_numbers_are_an_error_of_their_image_only(value):
 
 @pytest.mark.parametrize("change", [lambda images: images[:2], lambda images: images[..., :35]])
 def test_a_result_of_another_shape_is_refused(change):
-    with pytest.raises(ValueError, match="Toy returned"):
+    with pytest.raises(FacecloakError, match="Toy returned"):
         Toy(change).predict_step(make_batch())
 
 

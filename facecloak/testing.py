@@ -1,0 +1,119 @@
+"""What anybody's method is held to: the contract of `ProtectionMethod`, on photos that ship with the package."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.harness.methods import Resolved, attackable, load_objective, require_untrained
+from benchmarks.suites.suite import Suite, load_suite
+from facecloak.config import parse_settings
+from facecloak.data import Batch
+from facecloak.errors import FacecloakError
+from facecloak.method import Protected, ProtectionMethod
+
+STEP = 1 / 127.5  # a grey level
+SHARE = 0.02  # of pixels that may differ by more: rounding turns the sign of a gradient next to 0
+BLACK_BOX = "pocket_dense"
+
+
+def check_method(
+    cls: type[ProtectionMethod], settings: Mapping[str, Any] | None = None, *, suite: str | Suite = "pocket"
+) -> None:
+    """Hold a method to its contract on four photos of a suite.
+
+    Settings are a frozen dataclass, and presets fit it; the input stays as it is; the result has its shape, is finite
+    and in [-1, 1]; the same call gives the same; an image in a batch comes to the same as alone; a NaN image is an
+    error of its own and changes no other; no gradient is left behind, in the surrogates or on the result.
+
+    Args:
+        cls: the method's class.
+        settings: values over the defaults, such as fewer iterations.
+        suite: name or path of a suite with four photos at least.
+
+    Raises:
+        FacecloakError: what is broken, in one line.
+
+    Example:
+        >>> from baselines.naive import Blur
+        >>> check_method(Blur)
+    """
+    if not (isinstance(cls, type) and issubclass(cls, ProtectionMethod)):
+        raise FacecloakError(f"{cls!r:.80} is not a ProtectionMethod.")
+    name = cls.__name__
+    _require(dataclasses.is_dataclass(cls.Settings), f"{name}.Settings is not a dataclass")
+    _require(cls.Settings.__dataclass_params__.frozen, f"{name}.Settings is not frozen: @dataclass(frozen=True)")
+    for preset, values in cls.presets.items():
+        parse_settings(cls.Settings, values, [], f"{name}, preset {preset}")
+    loaded = load_suite(suite) if isinstance(suite, str) else suite
+    parsed = parse_settings(cls.Settings, {**next(iter(cls.presets.values())), **(settings or {})}, [], name)
+    method, whole = _load(Resolved(name, "default", cls, parsed), loaded), _four(loaded)
+    made = _protect(method, whole)
+    _require(_same(made.images, _protect(method, whole).images), f"{name}: the same call twice gives different images")
+    _check_left_behind(method, made, name)
+    alone = torch.cat([_protect(method, _pick(whole, [place])).images for place in range(4)])
+    _require(_same(alone, made.images), f"{name}: an image comes to something else in a batch of 4 than alone")
+    broken = whole.images.clone()
+    broken[1] = torch.nan
+    found = _protect(method, Batch(whole.ids, broken, whole.boxes), finite=False)
+    _require(found.errors[1] is not None, f"{name}: an image of NaN is no error")
+    others = [0, 2, 3]
+    _require(all(found.errors[place] is None for place in others), f"{name}: an image of NaN is an error of others too")
+    _require(_same(found.images[others], made.images[others]), f"{name}: an image of NaN changes the others")
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise FacecloakError(f"{problem}.")
+
+
+def _load(resolved: Resolved, suite: Suite) -> ProtectionMethod:
+    require_untrained(resolved)
+    black_box = [BLACK_BOX] if BLACK_BOX in suite.recognizers else suite.recognizers[:1]
+    surrogates = resolved.cls.pick_surrogates(resolved.settings, attackable(suite, black_box))
+    target, find_face = suite.load_target(None, suite.objective), suite.find_face()
+    objective = load_objective(suite, resolved, suite.objective, target, surrogates, find_face) if surrogates else None
+    return resolved.cls(resolved.settings, objective)
+
+
+def _four(suite: Suite) -> Batch:
+    photos = suite.batch()
+    _require(len(photos.ids) >= 4, f"suite {suite.name} has less than 4 photos")
+    return _pick(photos, [0, 1, 2, 3])
+
+
+def _pick(batch: Batch, places: list[int]) -> Batch:
+    return Batch([batch.ids[place] for place in places], batch.images[places].clone(), batch.boxes[places].clone())
+
+
+def _protect(method: ProtectionMethod, batch: Batch, finite: bool = True) -> Protected:
+    """A batch's result, which must have the right form."""
+    name, images, boxes = type(method).__name__, batch.images.clone(), batch.boxes.clone()
+    made = method.predict_step(batch)
+    untouched = torch.equal(batch.images.nan_to_num(9), images.nan_to_num(9)) and torch.equal(batch.boxes, boxes)
+    _require(untouched, f"{name} changes the images or boxes that it is given")
+    _require(
+        len(made.errors) == len(batch.ids), f"{name} returned {len(made.errors)} errors for {len(batch.ids)} images"
+    )
+    sound = [image for image, error in zip(made.images, made.errors, strict=True) if error is None]
+    if finite:
+        said = next((error for error in made.errors if error is not None), None)
+        _require(said is None, f"{name} could not protect a photo: {said}")
+    for image in sound:
+        low, high = float(image.detach().min()), float(image.detach().max())
+        _require(low >= -1 and high <= 1, f"{name} returned pixels from {low:.3g} to {high:.3g}, not in -1 to 1")
+    return made
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    return float(((left - right).abs() > STEP).float().mean()) <= SHARE
+
+
+def _check_left_behind(method: ProtectionMethod, made: Protected, name: str) -> None:
+    _require(not made.images.requires_grad, f"{name} returned images that keep a gradient's graph: detach them")
+    kept = next((key for key, each in method.named_parameters() if each.grad is not None), None)
+    _require(kept is None, f"{name} leaves a gradient behind in {kept}")
