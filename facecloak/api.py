@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.console import RunProgress, quietly
 from benchmarks.harness.evaluate import evaluate_folders
-from benchmarks.harness.plan import Request, make_plan
+from benchmarks.harness.plan import Mode, Request, make_plan
 from benchmarks.harness.rejudge import judge_run
 from benchmarks.harness.runner import Runner
 from benchmarks.leaderboard.results import Results, load_results
@@ -34,7 +34,7 @@ def benchmark(
     limit: int | None = None,
     batch_size: int | None = None,
     accelerator: str = "auto",
-    overwrite: bool = False,
+    mode: Mode = "only-missing",
     progress: bool = False,
     on_judged: Iterable[Callable[[Path], None]] = (),
 ) -> Results:
@@ -54,7 +54,7 @@ def benchmark(
         limit: photos of each group.
         batch_size: photos that are protected at once.
         accelerator: auto, cpu or gpu.
-        overwrite: make everything again.
+        mode: only-missing; failed, to try again what failed; or overwrite.
         progress: show a bar and a line per method.
         on_judged: called with the folder of each judgement that is made.
 
@@ -70,7 +70,7 @@ def benchmark(
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     plan = make_plan(loaded, Request(
         out=Path(out), methods=methods, config=settings, objective=objective, targets=targets, black_boxes=black_boxes,
-        white_boxes=white_boxes, limit=limit, batch_size=batch_size, accelerator=accelerator, overwrite=overwrite,
+        white_boxes=white_boxes, limit=limit, batch_size=batch_size, accelerator=accelerator, mode=mode,
     ))  # fmt: skip
     Runner(plan, RunProgress(shown=progress)).run(on_judged)
     return load_results(out)

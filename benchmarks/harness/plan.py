@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.harness.devices import gpu_count, pick_device
 from benchmarks.harness.methods import Resolved, resolve_methods
@@ -17,6 +17,8 @@ from facecloak.io import sha256, writable
 from facecloak.method import ProtectionMethod
 from facecloak.recognizers import weights_file
 from facecloak.registry import unknown_name
+
+Mode = Literal["only-missing", "failed", "overwrite"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Request:
         limit: photos of each group.
         devices: processes or GPUs of each of ``num_nodes`` machines.
         accelerator: auto, cpu or gpu.
-        overwrite: make everything again, also what is finished.
+        mode: what is made: ``only-missing``, ``failed`` (those that failed too), or ``overwrite`` (everything again).
     """
 
     out: Path
@@ -49,7 +51,7 @@ class Request:
     devices: int = 1
     num_nodes: int = 1
     accelerator: str = "auto"
-    overwrite: bool = False
+    mode: Mode = "only-missing"
 
 
 @dataclass(frozen=True)

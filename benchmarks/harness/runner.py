@@ -25,6 +25,7 @@ from benchmarks.results.scoring import summary
 from benchmarks.results.store import (
     find_judgements,
     forget,
+    forget_failed,
     forget_judgements,
     judgement_folder,
     protections_folder,
@@ -110,9 +111,9 @@ class Runner:
         plan = self.plan
         remove_leftovers(plan.out)
         keep_suite(self.suite, plan.out)
-        if plan.request.overwrite:  # all at once: a run that is killed is resumed without overwriting again
-            for protection in plan.protections:
-                start_over(protection.folder(plan.out))
+        again = {"overwrite": start_over, "failed": forget_failed}.get(plan.request.mode)
+        for protection in plan.protections if again else []:
+            again(protection.folder(plan.out))  # all at once: a run that is killed is resumed without --mode
         trained = [each for each in plan.protections if plan.methods[each.method].stages(each.settings)]
         announce(
             [each for each in trained if self._pending(each)], plan.out, plan.request.accelerator, self._load_method,

@@ -113,6 +113,15 @@ def start_over(protection: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def forget_failed(protection: Path) -> None:
+    """Make the images that failed count as not begun; the judgements of a protection that has one count as not made."""
+    for path in (protection / "outcomes").glob("*.json"):
+        outcome = read_json(path)
+        if not isinstance(outcome, dict) or outcome.get("error") is not None:
+            forget_judgements(protection)
+            path.unlink(missing_ok=True)
+
+
 def forget_judgements(protection: Path) -> None:
     """Make every judgement and measurement of a protection's pictures count as not made: the pictures change."""
     for path in [protection / "measured.json", *protection.glob("judgements/*/*/judgement.json")]:

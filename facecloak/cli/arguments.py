@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+
+import shtab
 
 from facecloak import __version__
 
-EPILOG = """examples:
-  facecloak demo
-  facecloak benchmark pocket
-  facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2
-  facecloak protect portrait.jpg --out protected
-  facecloak evaluate --originals photos --protected protected
-  facecloak leaderboard runs/pocket runs/others
-  facecloak list
-
-Settings of a method are given as --method.field=value; a wrong field is answered with the known ones.
-"""
+EXAMPLES = {
+    "demo": ["facecloak demo", "facecloak demo --suite celeba_hq_pairs --out runs/real"],
+    "benchmark": [
+        "facecloak benchmark pocket",
+        "facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2",
+    ],
+    "judge": [
+        "facecloak judge runs/pocket --recognizers pocket_ir --white-box",
+        "facecloak judge runs/pocket --recognizers mine --thresholds mine.json",
+    ],
+    "protect": [
+        "facecloak protect portrait.jpg --out protected",
+        "facecloak protect album --out protected --method pgd --faces largest",
+    ],
+    "evaluate": [
+        "facecloak evaluate --originals photos --protected cloaked --suite celeba_hq_pairs",
+        "facecloak evaluate --originals photos --protected cloaked --suffix _cloaked --as mytool --out runs/mytool",
+    ],
+    "calibrate": [
+        "facecloak calibrate celeba_hq_pairs --out thresholds.json",
+        "facecloak calibrate celeba_hq_pairs --recognizers mine --photos people --out mine.json",
+    ],
+    "sweep": [
+        "facecloak sweep sweeps/lambda_adv.yaml --count 12 --jobs 2",
+        "facecloak sweep sweeps/tip_im.yaml --backend wandb --count 20",
+    ],
+    "leaderboard": [
+        "facecloak leaderboard runs/pocket runs/others --out board",
+        "facecloak leaderboard --check --rejudge runs/pocket",
+    ],
+    "track": ["facecloak track runs/pocket --wandb online", "facecloak track runs --wandb offline --wandb-images"],
+    "validate": ["facecloak validate mine.yaml", "facecloak validate sweeps/lambda_adv.yaml runs/pocket"],
+    "list": ["facecloak list", "facecloak list | grep missing"],
+}
+EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is answered with the \
+known ones.\n"
 
 
 def _names(text: str) -> list[str]:
@@ -39,16 +67,18 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `facecloak`; ``command`` is the name of the one that was typed."""
     parser = argparse.ArgumentParser(
         prog="facecloak", description="Protect face photos from recognition, and measure how well that works.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG.format(_lines(examples[0] for examples in EXAMPLES.values())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    shtab.add_argument_to(parser, "--print-completion", help="print the completion of a shell")
     parser.add_argument("--version", action="version", version=f"facecloak {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="protect one photo, judge it, and draw what changed")
+    demo = _add(commands, "demo", "protect one photo, judge it, and draw what changed")
     demo.add_argument("--suite", default="pocket", help="where photo, models, target and settings come from")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the pictures (default: runs/demo)")
 
-    benchmark = commands.add_parser("benchmark", help="protect a suite's photos with methods, judge them, tabulate")
+    benchmark = _add(commands, "benchmark", "protect a suite's photos with methods, judge them, tabulate")
     benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
     benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
@@ -61,12 +91,13 @@ def make_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--batch-size", type=positive, help="photos protected at once (default: the suite's)")
     benchmark.add_argument("--devices", type=positive, default=1, help="processes or GPUs of a machine (default: 1)")
     benchmark.add_argument("--num-nodes", type=positive, default=1, help="machines, each started by torchrun or SLURM")
-    benchmark.add_argument("--mode", choices=("only-missing", "overwrite"), default="only-missing",
-                           help="keep finished images, or make all again")  # fmt: skip
+    benchmark.add_argument("--mode", choices=("only-missing", "failed", "overwrite"),
+                           default="only-missing", help="keep finished images; try again those that failed; or make "
+                           "all again")  # fmt: skip
     _add_progress(benchmark)
     _add_common(benchmark)
 
-    judge = commands.add_parser("judge", help="let more recognizers judge the finished pictures of a run")
+    judge = _add(commands, "judge", "let more recognizers judge the finished pictures of a run")
     judge.add_argument("run", type=Path, metavar="RUN", help="the --out of a benchmark")
     judge.add_argument("--recognizers", type=_names, required=True, help="names of any recognizers, comma-separated")
     judge.add_argument("--thresholds", type=Path, metavar="FILE", help="from `facecloak calibrate` (default: the "
@@ -75,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
     _add_progress(judge)
 
-    protect = commands.add_parser("protect", help="protect photos of any size")
+    protect = _add(commands, "protect", "protect photos of any size")
     protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file, or folder of photos at any depth")
     protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
     protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
@@ -85,7 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
     protect.add_argument("--black-box", type=_names, help="recognizers not to attack, to judge by (default: none)")
     _add_common(protect)
 
-    evaluate = commands.add_parser("evaluate", help="score protected photos that any tool made")
+    evaluate = _add(commands, "evaluate", "score protected photos that any tool made")
     evaluate.add_argument("--originals", type=Path, required=True, help="folder of the unprotected photos")
     evaluate.add_argument("--protected", type=Path, required=True, help="folder of the same names, protected")
     evaluate.add_argument("--suffix", help="what protected names have more, as _cloaked (default: what all of them "
@@ -104,7 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
                           "to Weights & Biases (default: disabled)")  # fmt: skip
     evaluate.add_argument("--wandb-images", action="store_true", help="send pictures, which show faces, too")
 
-    calibrate = commands.add_parser("calibrate", help="compute verification thresholds from impostor pairs")
+    calibrate = _add(commands, "calibrate", "compute verification thresholds from impostor pairs")
     calibrate.add_argument("suite", help="whose crop, photos and recognizers")
     calibrate.add_argument("--recognizers", type=_names, help="names (default: the suite's)")
     calibrate.add_argument("--photos", type=Path, help="folder with a folder of photos per person (default: the "
@@ -112,7 +143,7 @@ def make_parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos framed otherwise than the suite's")
     calibrate.add_argument("--out", type=Path, required=True, help="JSON file; entries of other recognizers are kept")
 
-    sweep = commands.add_parser("sweep", help="search settings, as a W&B sweep file says")
+    sweep = _add(commands, "sweep", "search settings, as a W&B sweep file says")
     sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
     sweep.add_argument(
         "--count",
@@ -128,7 +159,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--storage", help="local: URL of a database that several machines share (default: a file in --out)"
     )
 
-    leaderboard = commands.add_parser("leaderboard", help="tables of runs, of any number of machines; check results")
+    leaderboard = _add(commands, "leaderboard", "tables of runs, of any number of machines; check results")
     leaderboard.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder "
                              "of such folders at any depth")  # fmt: skip
     leaderboard.add_argument("--out", type=Path, default=Path("board"), help="folder of the tables (default: board)")
@@ -136,13 +167,30 @@ def make_parser() -> argparse.ArgumentParser:
     leaderboard.add_argument("--rejudge", action="store_true", help="with --check: compute every cosine again from the "
                              "pictures")  # fmt: skip
 
-    track = commands.add_parser("track", help="send to Weights & Biases what it has not got of finished runs")
+    track = _add(commands, "track", "send to Weights & Biases what it has not got of finished runs")
     track.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of "
                        "such folders")  # fmt: skip
     _add_wandb(track, modes=("online", "offline"))
 
-    commands.add_parser("list", help="methods, recognizers (present or missing), suites")
+    validate = _add(commands, "validate", "check a suite, a sweep file or a run, and run nothing")
+    validate.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="SUITE.yaml, SWEEP.yaml, or a run's folder"
+    )
+
+    _add(commands, "list", "methods, recognizers (present or missing), suites")
     return parser
+
+
+def _add(commands: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:
+    examples = f"examples:\n{_lines(EXAMPLES[name])}"
+    return commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+
+
+def _lines(examples: Iterable[str]) -> str:
+    return "\n".join(f"  {example}" for example in examples)
 
 
 def _add_progress(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         out=options.out or Path("runs") / suite.name, methods=options.methods, overrides=options.overrides,
         config=options.config, objective=options.objective, targets=targets, black_boxes=options.black_box,
         white_boxes=options.white_box, limit=options.limit, batch_size=options.batch_size, devices=options.devices,
-        num_nodes=options.num_nodes, accelerator=options.accelerator, overwrite=options.mode == "overwrite",
+        num_nodes=options.num_nodes, accelerator=options.accelerator, mode=options.mode,
     ))  # fmt: skip
     tables = LiveTables(plan.out)
     with ending_together(), Tracker(plan.out, options.wandb, options.wandb_images) as tracker:

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 
+from baselines.naive import Blur
 from benchmarks.harness.runner import Runner
 from benchmarks.results.schema import COLUMNS
 from benchmarks.results.store import forget_judgements
 from facecloak.cli.main import main
 from facecloak.faces import AlignedCrop
 from facecloak.io import read_image, sha256, write_png
+from facecloak.method import Protected
 from tests.facecloak.cloak.pipeline import save_pipeline
 from tests.toys import write_photo, write_suite
 
@@ -101,6 +103,25 @@ def test_overwrite_makes_everything_again(toys, tmp_path):
     main([*arguments, "--mode", "overwrite"])
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*.png")}
     assert before.keys() == after.keys() and not before.items() & after.items()
+
+
+def test_what_failed_is_tried_again_and_nothing_else(toys, tmp_path, monkeypatch):
+    arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(tmp_path / "out")]
+    protect = Blur.protect
+
+    def fail(self, batch):
+        made = protect(self, batch)
+        return Protected(made.images, ["no luck" if name == "p1" else None for name in batch.ids])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Blur, "protect", fail)
+        assert main(arguments) == 1
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/protections/*/images/*.png")}
+    assert main(arguments) == 1  # kept as they are
+    assert main([*arguments, "--mode", "failed"]) == 0
+    now = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/protections/*/images/*.png")}
+    assert stamps.items() <= now.items() and {path.stem for path in set(now) - set(stamps)} == {"p1"}
+    assert main(["leaderboard", "--check", str(tmp_path / "out")]) == 0
 
 
 def test_an_overwrite_that_is_interrupted_goes_on_without_old_images(toys, tmp_path, monkeypatch):

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from facecloak.cli import main as main_module
+from facecloak.cli.arguments import EXAMPLES, make_parser
 from facecloak.cli.guard import guarded
 from facecloak.cli.main import ENDS, main
 from facecloak.errors import FacecloakError
@@ -17,6 +19,7 @@ from tests.forked import Forked
 PRINTS = """
 import sys
 from rich.console import Console
+from facecloak.cli.arguments import EXAMPLES, make_parser
 from facecloak.cli.guard import guarded
 def run():
     print("x" * 100_000)
@@ -124,3 +127,20 @@ def test_a_users_error_is_one_line(capsys):
 
     assert guarded(fail) == 2
     assert capsys.readouterr().err == "error: a.png: no such file.\n"
+
+
+@pytest.mark.parametrize("example", [example for examples in EXAMPLES.values() for example in examples])
+def test_the_examples_of_help_can_be_typed(example):
+    arguments = example.partition(" | ")[0].split()[1:]
+    options, rest = make_parser().parse_known_args(arguments)
+    assert all(argument.startswith("--facecloak.") for argument in rest) and hasattr(options, "command")
+
+
+def test_every_command_has_two_examples_and_a_completion(capsys):
+    commands = {path.stem for path in Path(main_module.__file__).parent.glob("*.py")}
+    commands -= {"__init__", "__main__", "main", "arguments", "guard"}
+    assert set(EXAMPLES) == commands and all(len(examples) == 2 for examples in EXAMPLES.values())
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    said = capsys.readouterr().out
+    assert all(command in said for command in commands) and "complete -" in said
