@@ -1,15 +1,72 @@
-"""README's Python runs as it stands."""
+"""Documents: README's Python runs as it stands, commands can be typed, links lead to files."""
 
 import re
+import shlex
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+import pytest
+
+from facecloak.cli.arguments import make_parser
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    path
+    for folder in ("", "facecloak", "baselines", "benchmarks", "sweeps")
+    for path in ((ROOT / folder).glob("*.md") if not folder else (ROOT / folder).rglob("*.md"))
+)
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+def commands(text: str) -> list[str]:
+    """Every `facecloak …` of code blocks, of tables too, without comments and those with placeholders."""
+    blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    found = [part for line in lines for part in line.split("#")[0].split("&&")]
+    found += re.findall(r"(?m)^\| `(facecloak [^`]+)`", text)  # in a running text they are names
+    plain = (" ".join(each.split()) for each in found)
+    return [each for each in plain if each.startswith("facecloak ") and not re.search(r"[A-Z]{4,}|…|\.\.\.|\$\(", each)]
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["made"].errors == [None, None] and names["results"].check() == []
     assert (tmp_path / "board" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_of_a_document_can_be_typed(name):
+    for command in commands((ROOT / name).read_text()):
+        options, rest = make_parser().parse_known_args(shlex.split(command.split(" | ")[0])[1:])
+        assert options.command and all(re.match(r"--\w+\.\w+=", argument) for argument in rest), command
+
+
+def test_there_are_commands():
+    found = [command for path in DOCUMENTS for command in commands(path.read_text())]
+    assert len(found) > 40 and len(DOCUMENTS) >= 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_leads_to_a_file(name):
+    path = ROOT / name
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 170
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 100
+
+
+def test_every_module_that_a_document_names_is_there():
+    for path in DOCUMENTS:
+        for name in re.findall(r"python -m ([\w.]+)", path.read_text()):
+            parts = name.split(".")
+            there = (ROOT / Path(*parts)).with_suffix(".py").is_file() or (
+                ROOT / Path(*parts) / "__init__.py"
+            ).is_file()
+            assert there or parts[0] in ("torch", "pytest"), f"{path}: {name}"
+        for file in re.findall(r"`((?:facecloak|baselines|benchmarks|tests|sweeps)/[\w/.]+\.\w+)`", path.read_text()):
+            assert (ROOT / file).is_file() or "/mine." in file, f"{path}: {file}"
