@@ -123,15 +123,17 @@ class ProtectionMethod(pl.LightningModule):
 
     @final
     def predict_step(self, batch: Batch, batch_idx: int = 0) -> Protected:
-        """Run `protect` with gradients enabled and time it.
+        """Run `protect` on the method's device, with gradients enabled, and time it.
 
         Raises:
             FacecloakError: `protect` returned images of another shape, or not one error (or None) per image.
         """
         start = time.perf_counter()
         with torch.inference_mode(False), torch.enable_grad():
-            if batch.images.is_inference():  # such a tensor can take no part in a gradient
-                batch = Batch(batch.ids, batch.images.clone(), batch.boxes.clone())
+            images, boxes = batch.images.to(self.device), batch.boxes.to(self.device)
+            if images.is_inference():  # such a tensor can take no part in a gradient
+                images, boxes = images.clone(), boxes.clone()
+            batch = Batch(batch.ids, images, boxes)
             protected = self.protect(batch)
         if batch.images.is_cuda:
             torch.accelerator.synchronize(batch.images.device)

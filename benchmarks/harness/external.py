@@ -151,7 +151,8 @@ def _keep(photo: Photo, file: Path, path: Path) -> None:
 def _write_picture(folder: Path, pair: Pair, source_sha256: str | None, frames: _Frames) -> None:
     original, _ = frames.original(pair)
     if original.error:
-        return  # unusable, as the judge will find
+        forget(folder, [pair.name])  # unusable, as the judge will find
+        return
     error, png = unusable(pair), None
     if error is None:
         png = encode_png(frames.protected(pair).image)

@@ -64,7 +64,7 @@ def test_protect_does_not_attack_it(suite, tmp_path, asked, attacked):
     arguments = [str(tmp_path / "portrait.png"), "--suite", str(suite), "--out", str(tmp_path / "made")]
     assert main(["protect", *arguments, *asked]) == 0
     (outcome,) = json.loads((tmp_path / "made" / "protect.json").read_text())["photos"]
-    assert outcome["surrogates"] == attacked == list(outcome["cosine_to_target_after"])
+    assert outcome["surrogates"] == attacked == list(outcome["faces"][0]["cosine_to_target_after"])
 
 
 def test_protect_needs_somebody_to_attack(suite, tmp_path, capsys):

@@ -116,8 +116,8 @@ def test_protect_attacks_the_single_surrogate_and_may_choose_the_target(toys, tm
         out = tmp_path / targets
         assert main([*arguments, f"--tip_im.targets={targets}", "--tip_im.epsilon=40", "--out", str(out)]) == 0
         (outcome,) = json.loads((out / "protect.json").read_text())["photos"]
-        assert outcome["surrogates"] == ["ada"] == list(outcome["cosine_to_target_after"])
-        assert outcome["cosine_to_original_after"]["ada"] < 0.9
+        assert outcome["surrogates"] == ["ada"] == list(outcome["faces"][0]["cosine_to_target_after"])
+        assert outcome["faces"][0]["cosine_to_original_after"]["ada"] < 0.9
         pictures[targets] = read_image(out / "portrait.png")
     assert not np.array_equal(pictures["single"], pictures["set"])
 

@@ -18,7 +18,7 @@ from tests.benchmarks.tracking.wandb_server import Server
 from tests.benchmarks.tracking.written import write_method
 
 SETTINGS = {"folder": "/home/jane/models"}
-LONG = 6_000  # iterations: some time after the first report
+LONG = 3_000  # iterations: some time after the first report
 FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
 
