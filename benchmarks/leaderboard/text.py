@@ -103,12 +103,12 @@ def write_leaderboard(out: Path, folders: list[Path]) -> None:
     Without intervals, which would need the records of every image: a run writes its tables again and again.
     """
     table = long_table(folders)
-    pages = []
-    for _, part in table.groupby(TASK, sort=True):
+    pages, parts = [], [part for _, part in table.groupby(TASK, sort=True)]
+    for part in parts:
         wide = wide_table(part)
         pages.append(f"{title(part, wide['far'].iloc[0])}\n\n{markdown_table(*lines_of(columns(wide)))}")
     write_bytes(out / "leaderboard.csv", to_csv(table))
-    write_bytes(out / "leaderboard_wide.csv", wide_csv(wide_table(table)))
+    write_bytes(out / "leaderboard_wide.csv", wide_csv(wide if len(parts) == 1 else wide_table(table)))
     write_bytes(out / "leaderboard.md", "\n".join(pages).encode())
 
 
