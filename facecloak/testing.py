@@ -1,4 +1,4 @@
-"""What anybody's method is held to: the contract of `ProtectionMethod`, on photos that ship with the package."""
+"""What anybody's method or recognizer is held to, on photos that ship with the package."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from torch import Tensor
 from benchmarks.harness.methods import Resolved, attackable, load_objective, require_untrained
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.config import parse_settings
-from facecloak.data import Batch
+from facecloak.data import Batch, to_tensor
 from facecloak.errors import FacecloakError
+from facecloak.faces import crop
 from facecloak.method import Protected, ProtectionMethod
+from facecloak.recognizers import Recognizer, load_recognizer
 
 STEP = 1 / 127.5  # a grey level
 SHARE = 0.02  # of pixels that may differ by more: rounding turns the sign of a gradient next to 0
@@ -64,6 +66,70 @@ def check_method(
     others = [0, 2, 3]
     _require(all(found.errors[place] is None for place in others), f"{name}: an image of NaN is an error of others too")
     _require(_same(found.images[others], made.images[others]), f"{name}: an image of NaN changes the others")
+
+
+def check_recognizer(recognizer: str | Recognizer, *, suite: str | Suite = "pocket") -> None:
+    """Hold a recognizer to its contract on four photos of a suite.
+
+    Embeddings are finite rows of length 1; the same call gives the same; a face in a batch comes to the same as alone;
+    two photos of a person are more alike than photos of different people; the weights stay as they are and take no
+    gradient; a surrogate gives one to the faces.
+
+    Args:
+        recognizer: name, of a surrogate, or a loaded one.
+        suite: name or path of a suite whose photos have second ones.
+
+    Raises:
+        FacecloakError: what is broken, in one line.
+
+    Example:
+        >>> check_recognizer("pocket_ir")
+    """
+    if isinstance(recognizer, str):
+        recognizer = load_recognizer(recognizer, differentiable=True)
+    _require(isinstance(recognizer, Recognizer), f"{recognizer!r:.80} is not a Recognizer")
+    name, loaded = recognizer.name, load_suite(suite) if isinstance(suite, str) else suite
+    faces, seconds = _pairs(loaded, recognizer.input_size)
+    with torch.no_grad():
+        found, again = recognizer(faces), recognizer(faces)
+        alone = torch.cat([recognizer(face[None]) for face in faces])
+        other = recognizer(seconds)
+    _require(found.ndim == 2 and len(found) == len(faces), f"{name} gives {tuple(found.shape)} for {len(faces)} faces")
+    _require(bool(torch.isfinite(found).all()), f"{name} gives numbers that are not finite")
+    _require(bool((found.norm(dim=1) - 1).abs().max() < 1e-4), f"{name} gives rows whose length is not 1")
+    _require(torch.equal(found, again), f"{name}: the same call twice gives different embeddings")
+    _require(bool((found - alone).abs().max() < 1e-4), f"{name}: a face comes to something else in a batch than alone")
+    similar = found @ other.T
+    own, strangers = similar.diagonal().mean(), (similar.sum() - similar.trace()) / (similar.numel() - len(similar))
+    _require(
+        bool(own > strangers),
+        f"{name}: photos of one person are not more alike ({own:.2f}) than those of different ones ({strangers:.2f})",
+    )
+    trained = next((key for key, each in recognizer.named_parameters() if each.requires_grad), None)
+    _require(trained is None, f"{name}: {trained} takes a gradient, so that an attack could change it")
+    if recognizer.differentiable:
+        wanted = faces.clone().requires_grad_()
+        with torch.enable_grad():
+            embedded = recognizer(wanted)
+        gradient = torch.autograd.grad(embedded.sum(), wanted)[0] if embedded.requires_grad else torch.zeros(1)
+        _require(bool(gradient.abs().sum() > 0), f"{name}: a surrogate gives no gradient")
+
+
+def _pairs(suite: Suite, size: int) -> tuple[Tensor, Tensor]:
+    """Face crops of four people, and of their second photos."""
+    find_face, pairs = suite.find_face(), []
+    for source in suite.load_sources():
+        photos = [suite.read(path, find_face) for path in (source.path, source.second) if path]
+        if len(photos) == 2 and not any(photo.error for photo in photos):
+            pairs.append(photos)
+    _require(len(pairs) >= 4, f"suite {suite.name} has less than 4 people with two photos")
+    step = len(pairs) // 4  # from different groups, whose people do not look alike
+    sides = zip(*pairs[: 4 * step : step], strict=True)
+    first, second = (
+        crop(to_tensor(photo.image for photo in side), torch.tensor([photo.box for photo in side]), size)
+        for side in sides
+    )
+    return first, second
 
 
 def _require(holds: bool, problem: str) -> None:

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from benchmarks import METHODS
+from benchmarks.suites.suite import load_suite
 from facecloak.errors import FacecloakError
 from facecloak.method import NoSettings, Protected, ProtectionMethod
-from facecloak.testing import check_method
+from facecloak.recognizers import Recognizer
+from facecloak.testing import check_method, check_recognizer
 
 FEW = {
     "facecloak": {"backbone": "$FACECLOAK_POCKET/diffusion", "iterations": 1, "embedding_iterations": 1, "steps": 4,
@@ -118,3 +120,53 @@ def test_each_way_to_break_it_is_named(cls, said):
 
 def test_a_method_that_does_nothing_keeps_it():
     check_method(Method)
+
+
+@pytest.mark.parametrize("name", load_suite("pocket").recognizers)
+def test_our_recognizers_keep_their_contract(name):
+    check_recognizer(name)
+
+
+class Numbers(torch.nn.Module):
+    """A network that averages colours, with a fault."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault, self.weight = fault, torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, faces):
+        found = torch.nn.functional.avg_pool2d(faces, faces.shape[-1] // 8).flatten(1) * self.weight
+        if self.fault == "nan":
+            return found * torch.nan
+        if self.fault == "batch":
+            return found - found.mean(0)
+        if self.fault == "random":
+            return found + torch.rand_like(found)
+        if self.fault == "shape":
+            return found[:2]
+        if self.fault == "same":
+            return torch.ones_like(found) * self.weight
+        return found.detach() if self.fault == "detached" else found
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("nan", "not finite"),
+        ("batch", "in a batch than alone"),
+        ("random", "the same call twice"),
+        ("shape", r"gives \(2, "),
+        ("same", "not more alike"),
+        ("detached", "gives no gradient"),
+    ],
+)
+def test_each_fault_of_a_recognizer_is_named(fault, said):
+    with pytest.raises(FacecloakError, match=said):
+        check_recognizer(Recognizer(Numbers(fault), "numbers", 64, None))
+
+
+def test_a_network_that_is_trained_along_is_named():
+    recognizer = Recognizer(Numbers(""), "numbers", 64, None)
+    recognizer.network.weight.requires_grad_(True)
+    with pytest.raises(FacecloakError, match="weight takes a gradient"):
+        check_recognizer(recognizer)
