@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
@@ -26,6 +26,8 @@ from facecloak.errors import FacecloakError
 if TYPE_CHECKING:
     import pandas as pd
 
+Format = Literal["png", "jpeg"]  # of a protected photo
+FORMAT_SUFFIXES: dict[Format, tuple[str, ...]] = {"png": (".png",), "jpeg": (".jpg", ".jpeg")}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 IMAGE_SUFFIXES += (".avif",) if features.check("avif") else ()
 # EXIF orientation → what makes the photo upright; not ImageOps.exif_transpose, which fails on odd tags beside it
@@ -228,6 +230,21 @@ def encode_png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def encode_photo(image: np.ndarray, kind: Format) -> tuple[bytes, np.ndarray]:
+    """A photo as a file without any metadata, and the pixels that the file holds.
+
+    Args:
+        image: uint8 H×W×3.
+        kind: png, exact; or jpeg, of quality 95 with full colour resolution, which changes pixels a little.
+    """
+    if kind == "png":
+        return encode_png(image), image
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=95, subsampling="4:4:4", optimize=True)
+    with Image.open(buffer) as saved:
+        return buffer.getvalue(), np.asarray(saved.convert("RGB"))
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -157,8 +157,8 @@ def find_photos(paths: Iterable[Path], is_result: Callable[[Path], bool]) -> lis
     return list(found.values())
 
 
-def result_names(photo: Path) -> Iterator[str]:
+def result_names(photo: Path, suffix: str) -> Iterator[str]:
     """What the result of a photo may be called, the best name first: photo.png, photo.avif.png, photo.2.png and on."""
-    names = (f"{photo.stem}.png", f"{photo.name}.png")
+    names = (f"{photo.stem}{suffix}", f"{photo.name}{suffix}")
     yield from (name for name in names if len(os.fsencode(name)) <= LONGEST)
-    yield from (f"{photo.stem[:40]}.{number}.png" for number in count(2))
+    yield from (f"{photo.stem[:40]}.{number}{suffix}" for number in count(2))

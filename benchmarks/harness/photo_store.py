@@ -32,18 +32,22 @@ class PhotoStore:
         self.out, self.file = out, out / "protect.json"
         self.outcomes = _read_outcomes(self.file)
 
-    def assign(self, photos: Sequence[tuple[Path, Path]]) -> list[Place]:
+    def assign(self, photos: Sequence[tuple[Path, Path]], suffix: str) -> list[Place]:
         """Where the result of each photo goes: never over another photo's result.
+
+        Args:
+            photos: files, and the folders below ``out`` that their results go to.
+            suffix: of the results' names.
 
         Raises:
             FacecloakError: a file that is not a result is there.
         """
         taken: set[str] = set()
-        return [self._place(photo, folder, taken) for photo, folder in photos]
+        return [self._place(photo, folder, suffix, taken) for photo, folder in photos]
 
-    def _place(self, photo: Path, folder: Path, taken: set[str]) -> Place:
+    def _place(self, photo: Path, folder: Path, suffix: str, taken: set[str]) -> Place:
         source = _sha256_or_none(photo)
-        for name in result_names(photo):
+        for name in result_names(photo, suffix):
             result = self.out / folder / name
             own = self.outcome(result)
             if str(result).casefold() in taken or (own and source and own["source_sha256"] != source):
@@ -68,16 +72,16 @@ class PhotoStore:
         inside = os.path.relpath(photo, self.out)
         return not inside.startswith(os.pardir) and self.outcome(self.out / inside) is not None
 
-    def save(self, place: Place, outcome: dict[str, Any], png: bytes | None) -> None:
+    def save(self, place: Place, outcome: dict[str, Any], file: bytes | None) -> None:
         """Record an outcome, and write its picture after that: a killed process leaves no file that nobody knows."""
         if self.outcome(place.result):
             place.result.unlink()
         self.outcomes.pop(printable(place.photo), None)
         self.outcomes.pop(self.name(place.result), None)
-        self.outcomes[self.name(place.result) if png else printable(place.photo)] = outcome
+        self.outcomes[self.name(place.result) if file else printable(place.photo)] = outcome
         write_json(self.file, {"photos": [*self.outcomes.values()]})
-        if png:
-            write_bytes(place.result, png)
+        if file:
+            write_bytes(place.result, file)
 
     def name(self, result: Path) -> str:
         return printable(result.relative_to(self.out).as_posix())

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from benchmarks.console import progress, stage_reporter
@@ -22,7 +23,18 @@ from facecloak.data import Batch, Box, FindFace, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import cut_square, paste_square
-from facecloak.io import encode_png, printable, read_image, remove_leftovers, sha256, sha256_json, writable, write_png
+from facecloak.io import (
+    FORMAT_SUFFIXES,
+    Format,
+    encode_photo,
+    printable,
+    read_image,
+    remove_leftovers,
+    sha256,
+    sha256_json,
+    writable,
+    write_bytes,
+)
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import weights_file
@@ -46,6 +58,7 @@ class Protector:
     find_face: FindFace
     size: int
     faces: Faces
+    format: Format
     about: dict[str, Any]
     key: str
 
@@ -61,9 +74,12 @@ def protect_photos(
     target: str | None = None,
     black_boxes: Sequence[str] = (),
     faces: Faces = "all",
+    format: Format = "png",
     accelerator: str = "auto",
 ) -> list[dict[str, Any]]:
     """Protect photos, and all photos of folders, and write ``out/NAME.png`` and ``out/protect.json``.
+
+    The results hold pixels only: no GPS position, no thumbnail and no other metadata of a photo.
 
     A photo that was protected with the same settings before is not protected again, wherever it and ``out`` are now:
     results are known by their content. The tree of a folder is kept in ``out``.
@@ -73,24 +89,32 @@ def protect_photos(
         overrides: settings of the method, as ``method.field=value``.
         black_boxes: recognizers that are not attacked.
         faces: every face of a photo, each towards the same target, or only the largest one.
+        format: png, exact; or jpeg, and what is recorded is measured on the JPEG.
 
     Returns:
         the outcome of every photo. ``error`` says why there is no result, ``done_before`` that it was there already.
 
     Raises:
-        FacecloakError: a setting is wrong, or a file that is not a result would be overwritten.
+        FacecloakError: a setting is wrong, a file that is not a result would be overwritten, or another process is
+            writing there.
     """
     writable(out)
-    remove_leftovers(out)
-    store = PhotoStore(out)
-    places = store.assign(find_photos(photos, store.is_result))
-    protector = _make_protector(
-        load_suite(suite), method, overrides, goal=objective, target=target, black_boxes=black_boxes, faces=faces,
-        accelerator=accelerator,
-    )  # fmt: skip
-    bar = progress(places, unit="photo")
-    protector.method.on_progress = stage_reporter(bar)
-    return [_outcome(protector, store, place) for place in bar]
+    try:
+        with FileLock(out / ".protect.lock", timeout=0):
+            remove_leftovers(out)
+            store = PhotoStore(out)
+            places = store.assign(find_photos(photos, store.is_result), FORMAT_SUFFIXES[format][0])
+            protector = _make_protector(
+                load_suite(suite), method, overrides, goal=objective, target=target, black_boxes=black_boxes,
+                faces=faces, format=format, accelerator=accelerator,
+            )  # fmt: skip
+            bar = progress(places, unit="photo")
+            protector.method.on_progress = stage_reporter(bar)
+            return [_outcome(protector, store, place) for place in bar]
+    except Timeout:
+        raise FacecloakError(
+            f"Another `facecloak protect` is writing to {printable(out)}: wait until it ends, or choose another --out."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -99,16 +123,29 @@ class ProtectedPhoto:
 
     Attributes:
         image: uint8 H×W×3, of the photo's size, upright.
+        file: the image as a file of ``format``, without metadata.
         outcome: ``n_faces`` found, ``n_protected``; ``psnr`` in dB (None: identical); ``seconds``; per face ``box`` and
             cosines to target and original; method, settings, target and surrogates.
     """
 
     image: np.ndarray
+    file: bytes
+    format: Format
     outcome: dict[str, Any]
 
     def save(self, path: str | Path) -> None:
-        """Write the photo as PNG: any other format would change the protection."""
-        write_png(path, self.image)
+        """Write the photo.
+
+        Raises:
+            FacecloakError: the path's ending is that of another format, which would change the protection.
+        """
+        suffixes = FORMAT_SUFFIXES[self.format]
+        if Path(path).suffix.lower() not in suffixes:
+            raise FacecloakError(
+                f"{path}: the photo is protected as {self.format}, so that its name must end in {suffixes[0]}; "
+                "another format is chosen by protect(…, format=…)."
+            )
+        write_bytes(path, self.file)
 
 
 def protect(
@@ -120,6 +157,7 @@ def protect(
     objective: Goal | None = None,
     black_boxes: Sequence[str] = (),
     faces: Faces = "all",
+    format: Format = "png",
     accelerator: str = "auto",
     **settings: Any,
 ) -> ProtectedPhoto:
@@ -133,6 +171,7 @@ def protect(
         objective: impersonation or obfuscation; by default the suite's.
         black_boxes: recognizers that are not attacked.
         faces: every face, each towards the same target, or only the largest one.
+        format: png, exact; or jpeg, and the outcome is that of the JPEG.
         accelerator: auto, cpu or gpu.
         **settings: of the method, over those of suite and preset.
 
@@ -146,10 +185,10 @@ def protect(
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     protector = _make_protector(
         loaded, method, config={method_name(method): settings} if settings else None, goal=objective, target=target,
-        black_boxes=black_boxes, faces=faces, accelerator=accelerator,
+        black_boxes=black_boxes, faces=faces, format=format, accelerator=accelerator,
     )  # fmt: skip
-    image, made = _protect(protector, Path(photo))
-    return ProtectedPhoto(image, protector.about | made)
+    file, image, made = _protect(protector, Path(photo))
+    return ProtectedPhoto(image, file, format, protector.about | made)
 
 
 def _make_protector(
@@ -162,6 +201,7 @@ def _make_protector(
     target: str | None,
     black_boxes: Sequence[str],
     faces: Faces,
+    format: Format,
     accelerator: str,
 ) -> Protector:
     (resolved,) = resolve_methods(suite, [method_name], overrides, config)
@@ -179,8 +219,9 @@ def _make_protector(
     targets = suite.target_set(face) if resolved.cls.uses_target_set(resolved.settings) else [face]
     weights = [sha256(weights_file(name)) for name in surrogates] + [resolved.cls.weights_sha256(resolved.settings)]
     hashes = [sha256(each.image) for each in targets] + weights
-    key = sha256_json([about, hashes, suite.image_size, suite.crop, faces])
-    return Protector(method, attacked, FaceDetector(str(device)), find_face, suite.image_size, faces, about, key)
+    key = sha256_json([about, hashes, suite.image_size, suite.crop, faces, format])
+    detector = FaceDetector(str(device))
+    return Protector(method, attacked, detector, find_face, suite.image_size, faces, format, about, key)
 
 
 def _outcome(protector: Protector, store: PhotoStore, place: Place) -> dict[str, Any]:
@@ -191,16 +232,15 @@ def _outcome(protector: Protector, store: PhotoStore, place: Place) -> dict[str,
         return before | {"photo": shared["photo"], "done_before": True}
     shared |= protector.about
     try:
-        photo, made = _protect(protector, place.photo)
+        file, _, made = _protect(protector, place.photo)
     except (FacecloakError, RuntimeError, MemoryError, ValueError, OSError) as error:
         outcome = shared | {"error": _reason(place.photo, error)}
         store.save(place, outcome, None)
         return outcome | {"done_before": False}
-    png = encode_png(photo)
     outcome = shared | made | {
-        "error": None, "result": store.name(place.result), "result_sha256": hashlib.sha256(png).hexdigest(),
+        "error": None, "result": store.name(place.result), "result_sha256": hashlib.sha256(file).hexdigest(),
     }  # fmt: skip
-    store.save(place, outcome, png)
+    store.save(place, outcome, file)
     return outcome | {"done_before": False}
 
 
@@ -214,8 +254,8 @@ def _reason(photo: Path, error: Exception) -> str:
 
 
 @torch.no_grad()
-def _protect(protector: Protector, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The photo with its faces protected one after the other, and what is recorded of it.
+def _protect(protector: Protector, path: Path) -> tuple[bytes, np.ndarray, dict[str, Any]]:
+    """The photo with its faces protected one after the other, as a file and its pixels, and what is recorded of it.
 
     Raises:
         FacecloakError: there is no face, or one of them cannot be protected: half a group is not a protected photo.
@@ -233,16 +273,21 @@ def _protect(protector: Protector, path: Path) -> tuple[np.ndarray, dict[str, An
             raise FacecloakError(f"{path}: {error}, not protected{_progress(index, boxes)}.") from None
         seconds += took
         crops.append(crop)
+    file, result = encode_photo(result, protector.format)
     error = np.mean((result.astype(np.float64) - photo) ** 2)
-    return result, {
-        "size": [photo.shape[1], photo.shape[0]],
-        "n_faces": len(found),
-        "n_protected": len(boxes),
-        "n_too_small": sum(not _is_large(box) for box in found[1:]) if protector.faces == "all" else 0,
-        "faces": [_compare(protector, photo, result, box, crop) for box, crop in zip(boxes, crops, strict=True)],
-        "seconds": seconds,
-        "psnr": float(10 * np.log10(255**2 / error)) if error else None,
-    }
+    return (
+        file,
+        result,
+        {
+            "size": [photo.shape[1], photo.shape[0]],
+            "n_faces": len(found),
+            "n_protected": len(boxes),
+            "n_too_small": sum(not _is_large(box) for box in found[1:]) if protector.faces == "all" else 0,
+            "faces": [_compare(protector, photo, result, box, crop) for box, crop in zip(boxes, crops, strict=True)],
+            "seconds": seconds,
+            "psnr": float(10 * np.log10(255**2 / error)) if error else None,
+        },
+    )
 
 
 def _progress(done: int, boxes: list[Box]) -> str:

@@ -22,7 +22,7 @@ EXAMPLES = {
     ],
     "protect": [
         "facecloak protect portrait.jpg --out protected",
-        "facecloak protect album --out protected --method pgd --faces largest",
+        "facecloak protect album --out protected --method pgd --faces largest --format jpeg",
     ],
     "evaluate": [
         "facecloak evaluate --originals photos --protected cloaked --suite celeba_hq_pairs",
@@ -113,6 +113,8 @@ def make_parser() -> argparse.ArgumentParser:
     protect.add_argument("--suite", default="celeba_hq_pairs", help="where models, target and settings come from")
     protect.add_argument("--target", help="name of the target (default: the suite's first)")
     protect.add_argument("--faces", choices=("all", "largest"), default="all", help="of each photo (default: all)")
+    protect.add_argument("--format", choices=("png", "jpeg"), default="png", help="of the results: exact, or smaller "
+                         "and changed a little (default: png)")  # fmt: skip
     protect.add_argument("--black-box", type=_names, help="recognizers not to attack, to judge by (default: none)")
     _add_common(protect)
 

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     outcomes = protect_photos(
         options.photos, options.out, suite=options.suite, method=options.method, overrides=options.overrides,
         objective=options.objective, target=options.target, black_boxes=options.black_box or (), faces=options.faces,
-        accelerator=options.accelerator,
+        format=options.format, accelerator=options.accelerator,
     )  # fmt: skip
     _print(outcomes, options.out)
     return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
@@ -43,6 +43,8 @@ def _print(outcomes: list[dict[str, Any]], out: Path) -> None:
             print(outcome["error"], file=sys.stderr)
     if any(outcome["surrogates"] for outcome in outcomes):
         console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")
+    if any(outcome["error"] is None for outcome in outcomes):
+        console.print("The protected photos hold pixels only: no GPS position, thumbnail or other metadata.")
     if any(outcome.get("n_too_small") for outcome in outcomes):
         console.print(f"Faces of less than {TOO_SMALL} pixels are too small to be recognised, and stay as they are.")
 

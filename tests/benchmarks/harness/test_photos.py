@@ -8,13 +8,16 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image, ImageCms
 from skimage.data import astronaut
 
+import facecloak
 from baselines.naive import Blur
 from benchmarks.harness import photo_store
 from benchmarks.harness.photos import protect_photos
 from facecloak.cli.main import main
+from facecloak.errors import FacecloakError
 from facecloak.io import read_image, write_png
 from tests.toys import write_photo
 
@@ -236,3 +239,48 @@ def test_colours_of_a_profile_become_those_of_srgb(tmp_path):
     assert np.abs(read_image(tmp_path / "swapped.png")[0, 0].astype(int) - (40, 200, 90)).max() <= 2
     for name in ("plain.png", "broken.png"):
         assert tuple(read_image(tmp_path / name)[0, 0]) == (200, 40, 90)
+
+
+def write_jpeg(path):
+    """A phone's JPEG: turned by EXIF, with a place, a thumbnail and a comment."""
+    tags = Image.Exif()
+    tags[0x0112] = 6  # to be turned by 90 degrees
+    tags.get_ifd(0x8825)[1] = "N"
+    tags.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
+    lying = Image.fromarray(astronaut()[:400]).transpose(Image.Transpose.ROTATE_90)
+    lying.save(path, exif=tags.tobytes(), quality=98, comment=b"at home")
+    return path
+
+
+def test_a_jpeg_stays_a_jpeg_if_asked_upright_and_without_place_or_other_metadata(toys, tmp_path, capsys):
+    photo = write_jpeg(tmp_path / "phone.jpg")
+    assert b"Exif" in photo.read_bytes() and b"at home" in photo.read_bytes()
+    assert protect(toys, tmp_path / "out", photo, options=("--format", "jpeg")) == 0
+    assert "no GPS position" in capsys.readouterr().out
+    with Image.open(tmp_path / "out" / "phone.jpg") as result:
+        assert (result.format, result.size) == ("JPEG", (512, 400))
+        assert not result.getexif() and result.info.keys() <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+        pixels = np.asarray(result.convert("RGB")).astype(float)
+    (made,) = outcomes(tmp_path / "out")
+    error = np.mean((pixels - read_image(photo)) ** 2)
+    assert made["psnr"] == pytest.approx(10 * np.log10(255**2 / error))
+    assert protect(toys, tmp_path / "out", photo) == 0  # the PNG beside it
+    assert sorted(path.name for path in (tmp_path / "out").glob("p*.*g")) == ["phone.jpg", "phone.png"]
+    exact = next(each for each in outcomes(tmp_path / "out") if each["result"] == "phone.png")
+    assert exact["psnr"] != made["psnr"] and np.mean((pixels - read_image(tmp_path / "out" / "phone.png")) ** 2) < 20
+
+
+def test_a_photo_is_saved_only_as_what_it_was_measured_as(toys, tmp_path, portrait):
+    made = facecloak.protect(portrait, suite=str(toys), method="blur", format="jpeg")
+    with pytest.raises(FacecloakError, match=r"protected as jpeg, so that its name must end in \.jpg"):
+        made.save(tmp_path / "me.png")
+    made.save(tmp_path / "me.jpg")
+    assert np.array_equal(read_image(tmp_path / "me.jpg"), made.image)
+
+
+def test_two_commands_do_not_write_into_one_folder(toys, tmp_path, portrait, capsys):
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".protect.lock"):
+        assert protect(toys, tmp_path / "out", portrait) == 2
+    assert "Another `facecloak protect` is writing to" in capsys.readouterr().err
+    assert protect(toys, tmp_path / "out", portrait) == 0
