@@ -15,7 +15,8 @@ from benchmarks.check.rows import form_problems, rows_problems
 from benchmarks.results.forms import protection_problems
 from benchmarks.results.records import check_records
 from benchmarks.results.schema import Problem
-from benchmarks.results.store import Judgement, find_protections, judgements_of, read_judgement
+from benchmarks.results.store import Judgement, find_protections, judgements_of, read_judgement, run_of
+from benchmarks.results.submission import read_submission
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json
 
@@ -80,9 +81,26 @@ def findings(
             yield from _protection_findings(protection, checked)
         except UNREADABLE as error:  # the others are checked all the same
             yield Finding(protection, None, f"cannot be checked: {error}")
+    yield from _submission_findings(checked.sound)
     for rule in (doubled, differing, far_problems):
         yield from (Finding(*each) for each in rule(checked.sound))
     yield from (Finding(*each) for each in photo_problems(checked.sound, checked.photos))
+
+
+def _submission_findings(judgements: Iterable[Judgement]) -> Iterator[Finding]:
+    """What is wrong with the ``submission.json`` of the runs that have one."""
+    methods: dict[Path, set[str]] = {}
+    for judgement in judgements:
+        methods.setdefault(run_of(judgement.folder), set()).add(judgement.protection["method"])
+    for run, names in sorted(methods.items()):
+        try:
+            submission = read_submission(run)
+        except FacecloakError as error:
+            yield Finding(run, None, str(error).removeprefix(f"{run}/"))
+            continue
+        if submission and names != {submission.method}:
+            held = ", ".join(sorted(names))
+            yield Finding(run, None, f"submission.json: method is {submission.method!r}, the run holds {held}")
 
 
 def _protection_findings(protection: Path, checked: Checked) -> Iterator[Finding]:

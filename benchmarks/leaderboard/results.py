@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from benchmarks.leaderboard.averages import average_methods, name_methods, wide_
 from benchmarks.leaderboard.reported import read_reported, reported_rows
 from benchmarks.leaderboard.text import latex, markdown, wide_csv
 from benchmarks.results.records import SIDES, Records, read_one
-from benchmarks.results.store import Judgement, find_judgements, protection_of, read_judgement, run_id
+from benchmarks.results.store import Judgement, find_judgements, protection_of, read_judgement, run_id, run_of
+from benchmarks.results.submission import Submission, read_submission
 from benchmarks.results.table import headline_far, tabulate
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
@@ -41,6 +42,7 @@ class Results:
         judgements: run_id → complete judgement.
         n_incomplete: judgements that are not complete, and are left out.
         runs: the folders that were read.
+        submissions: what the people who submitted runs say about them, by method.
     """
 
     table: pd.DataFrame
@@ -48,6 +50,7 @@ class Results:
     judgements: dict[str, Judgement]
     n_incomplete: int = 0
     runs: tuple[Path, ...] = ()
+    submissions: tuple[Submission, ...] = ()
 
     def __repr__(self) -> str:
         methods = ", ".join(sorted({*self.table["method"]}))
@@ -157,7 +160,7 @@ class Results:
         wide = wide_table(self.with_published, self.records)
         write_bytes(out / "long.csv", to_csv(self.with_published))
         write_bytes(out / "wide.csv", wide_csv(wide))
-        write_bytes(out / "leaderboard.md", markdown(self.table, wide, self.published).encode())
+        write_bytes(out / "leaderboard.md", markdown(self.table, wide, self.published, self.submissions).encode())
         write_bytes(out / "leaderboard.tex", latex(self.table, wide, self.published).encode())
         write_plots(self, out)
         write_page(self, out)
@@ -183,7 +186,9 @@ def load_results(*runs: str | Path) -> Results:
     for folder, far, problem in doubled(found.values()):
         raise FacecloakError(f"{folder}, FAR {far:g}: {problem}. Leave one of them out.")
     judgements = {run_id(folder): judgement for folder, judgement in found.items()}
-    return Results(tabulate(found.values()), read_reported(), judgements, len(folders) - len(found), paths)
+    said = {each for run in {run_of(folder) for folder in found} if (each := read_submission(run))}
+    submissions = tuple(sorted(said, key=astuple))
+    return Results(tabulate(found.values()), read_reported(), judgements, len(folders) - len(found), paths, submissions)
 
 
 def _problems(judgement: Judgement) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from rich.table import Table
 from benchmarks.console import markdown_table
 from benchmarks.leaderboard.averages import RATES, wide_table
 from benchmarks.leaderboard.reported import BOTH
+from benchmarks.results.submission import Submission
 from benchmarks.results.table import BOARD, TASK, long_table, method_names
 from facecloak.io import to_csv, write_bytes
 
@@ -147,8 +150,10 @@ SPECIAL = {"\\": r"\textbackslash{}", "–": "--", "~": r"\textasciitilde{}", "^
 SPECIAL |= {mark: f"\\{mark}" for mark in "_%&#${}"}
 
 
-def markdown(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame) -> str:
-    """A section for each suite, objective and kind of box, then those of the published numbers.
+def markdown(
+    measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame, submissions: Sequence[Submission] = ()
+) -> str:
+    """A section for each suite, objective and kind of box, then those of the published numbers and of submissions.
 
     Measured lines are sorted by average PSR, the highest first, those without one last.
 
@@ -156,6 +161,7 @@ def markdown(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame
         measured: a long table.
         wide: `wide_table` of measured and published rows.
         published: `read_reported`'s.
+        submissions: of the runs that were submitted.
     """
     sections = ["# Leaderboard\n"]
     for kind, part in measured.groupby(BOARD, sort=True):
@@ -168,7 +174,14 @@ def markdown(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame
         found = [column for column in _columns(_lines(wide, kind, "reported")) if {*column.texts} != {"–"}]
         notes = [REPORTED, *_papers(part)]
         sections += [head, markdown_table(*lines_of(found)), "\n".join(f"- {note}" for note in notes) + "\n"]
+    if submissions:
+        heads, lines = [*asdict(submissions[0])], [[_plainly(value) for value in astuple(each)] for each in submissions]
+        sections += ["## Submissions, as their authors describe them\n", markdown_table(heads, lines)]
     return "\n".join(sections)
+
+
+def _plainly(value: str | bool) -> str:
+    return value.replace("|", r"\|") if isinstance(value, str) else ("yes" if value else "no")
 
 
 def latex(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame) -> str:

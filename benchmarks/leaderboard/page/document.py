@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def write_page(results: Results, out: Path) -> None:
     """
     data = {
         "boards": describe_boards(results.named, results.averages),
+        "submissions": [asdict(submission) for submission in results.submissions],
         "cells": describe_judgements(results.named, results.judgements),
         "samples": describe_samples(results.named, results.protections, results.records),
         "plots": [

@@ -74,6 +74,13 @@ function showPlots() {
   byId("plots").querySelector(".plots").replaceChildren(...own.map(plotView));
 }
 
+function showSubmissions() {
+  byId("submissions").hidden = !data.submissions.length;
+  byId("submissions").querySelector("ul").replaceChildren(...data.submissions.map((each) => make("li", {},
+    make("b", {}, each.method), ` by ${each.authors}. Paper: ${each.paper}. Code: ${each.code}, commit ${each.commit}. `
+    + `Tuned on: ${each.tuned_on}. Saw photos of the suite before: ${each.saw_suite ? "yes" : "no"}.`)));
+}
+
 function plotView(plot) {
   const alt = `${plot.alt}: ${board.suite}, ${board.objective}. The numbers are in the tables.`;
   const button = make("button", { type: "button", title: "Larger or smaller" }, make("img", { src: plot.source, alt }));
@@ -116,6 +123,7 @@ byId("far").addEventListener("change", (event) => { view.far = Number(event.targ
 byId("find").addEventListener("input", (event) => { view.find = event.target.value; draw(); });
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 summarise();
+showSubmissions();
 const measured = data.boards.findIndex((each) => each.lines.length);
 byId("suite").value = String(Math.max(0, measured));
 if (data.boards.length) chooseBoard(Math.max(0, measured));
