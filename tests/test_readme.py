@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.studies.tables import BLOCK, RESULTS, render, with_tables
 from facecloak.cli.arguments import make_parser
+from facecloak.errors import FacecloakError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -53,6 +55,36 @@ def test_every_link_leads_to_a_file(name):
     path = ROOT / name
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_marked_table_is_what_its_file_says(name):
+    text = (ROOT / name).read_text()
+    assert with_tables(text) == text, "python -m benchmarks.studies.tables writes the tables again"
+
+
+def test_every_table_of_numbers_is_marked_and_every_file_is_shown():
+    """A table whose cells are mostly numbers is one that somebody measured."""
+    shown = set()
+    for path in DOCUMENTS:
+        text = path.read_text()
+        shown |= {found[2].split(";")[0] for found in BLOCK.finditer(text)}
+        for table in re.findall(r"(?:^\|.*\n)+", BLOCK.sub("", text), flags=re.M):
+            cells = [cell.strip() for line in table.splitlines()[2:] for cell in line.strip("|").split("|")[1:]]
+            numbers = [cell for cell in cells if re.match(r"[+-]?\d", cell)]
+            assert len(numbers) <= len(cells) / 2, f"{path}: no mark around {table[:80]!r}"
+    assert shown == {path.name for path in RESULTS.glob("*.csv")}
+
+
+def test_a_table_takes_columns_and_rows_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.studies.tables.RESULTS", tmp_path)
+    (tmp_path / "a.csv").write_text("method,x,y\nfirst,1,2\nsecond,3,4\n")
+    assert (
+        render("a.csv; columns: method, y = why; rows: second") == "| method | why |\n| --- | --- |\n| second | 4 |\n"
+    )
+    for mark, said in (("a.csv; rows: third", "row 'third' is not there"), ("b.csv", "no such file")):
+        with pytest.raises(FacecloakError, match=said):
+            render(mark)
 
 
 def test_the_front_page_is_short():

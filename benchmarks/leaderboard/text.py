@@ -19,7 +19,7 @@ from benchmarks.results.submission import Submission
 from benchmarks.results.table import BOARD, TASK, long_table, method_names
 from facecloak.io import to_csv, write_bytes
 
-HEADS = dict(zip(RATES, ("average", "(clean)", "dodging", "(clean)"), strict=True))
+HEADS = dict(zip(RATES, ("average PSR", "PSR clean", "dodging", "dodging clean"), strict=True))
 
 
 class Column(NamedTuple):

@@ -63,6 +63,10 @@ class Backbone(nn.Module):
                 if tiny_decoder:
                     folder = model_source(tiny_decoder, "tiny_decoder")
                     tiny = AutoencoderTiny.from_pretrained(folder, use_safetensors=True)
+                pipeline.unet.to(DTYPES[precision])
+                for part in (pipeline.vae.decoder, getattr(pipeline.vae, "post_quant_conv", None), tiny):
+                    if part is not None:
+                        part.to(DTYPES[decoder_precision])
         except (OSError, ValueError, KeyError) as error:
             raise FacecloakError(
                 f"The diffusion model {name!r} could not be loaded ({' '.join(str(error).split())[:200]}). "
@@ -75,12 +79,7 @@ class Backbone(nn.Module):
         with torch.no_grad():
             null_embedding = pipeline.text_encoder(tokens.input_ids)[0]
         scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False, set_alpha_to_one=False)
-        backbone = cls(pipeline.unet, pipeline.vae, scheduler, null_embedding, tiny)
-        backbone.unet.to(DTYPES[precision])
-        for part in (backbone.vae.decoder, getattr(backbone.vae, "post_quant_conv", None), tiny):
-            if part is not None:
-                part.to(DTYPES[decoder_precision])
-        return backbone
+        return cls(pipeline.unet, pipeline.vae, scheduler, null_embedding, tiny)
 
     def null_embedding(self, batch: int) -> Tensor:
         """The empty prompt's embedding, B×L×d."""
