@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from benchmarks.results.store import (
     read_judgement,
     read_protection,
 )
-from benchmarks.suites.suite import Suite, kept_suite
+from benchmarks.suites.suite import Source, Suite, kept_suite, manifest_sha256
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
 from facecloak.recognizers import weights_file
@@ -132,13 +132,26 @@ def _load(suite: Suite, protections: Iterable[Path], device: Any, progress: RunP
         if judgement and _judge_of(judgement):
             manifests.add(judgement.rows[0].get("manifest_sha256"))
             names |= {record["id"] for record in check_records(folder)[0]}
-    judging = Judging(suite, [each for each in suite.load_sources() if each.name in names], device, progress.reading)
-    if manifests - {judging.manifest}:
-        raise FacecloakError(
-            f"Suite {suite.name}: its photos are not those that this run was made from (they have changed, or some are "
-            "missing), so that its pictures cannot be judged with them."
-        )
-    return judging
+    return Judging(suite, _sources(suite, names, manifests), device, progress.reading)
+
+
+def _sources(suite: Suite, names: Collection[str], manifests: Collection[str]) -> list[Source]:
+    """The photos that protections were made from, with those of the targets that their run left out.
+
+    Args:
+        names: of the protected photos.
+        manifests: hashes of all photos that the run was about.
+    """
+    every = suite.load_sources()
+    own = [each for each in every if each.name in names]
+    limit = max(Counter(each.group for each in own).values(), default=0)
+    for found in (own, suite.load_sources(limit), every):
+        if {manifest_sha256(found)}.issuperset(manifests):
+            return found
+    raise FacecloakError(
+        f"Suite {suite.name}: its photos are not those that this run was made from (they have changed, or some are "
+        "missing), so that its pictures cannot be judged with them."
+    )
 
 
 def rejudge(

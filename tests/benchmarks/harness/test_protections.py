@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import facecloak
 from benchmarks.check.findings import findings
 from benchmarks.harness import rejudge as rejudge_module
 from benchmarks.harness.plan import Request, make_plan
@@ -125,6 +126,18 @@ def test_a_later_judge_gives_what_it_would_have_given_at_once(toys, tmp_path):
     tables = [long_table(find_judgements([out])) for out in (late, once)]
     cost = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
     pd.testing.assert_frame_equal(*(table.drop(columns=cost) for table in tables))
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_a_run_of_some_targets_is_judged_and_checked_with_the_photos_it_was_about(tmp_path, limit):
+    """A suite's groups are one list of photos, also where a run protects the photos of one target only."""
+    out = tmp_path / "out"
+    before = facecloak.benchmark(
+        "pocket", methods=["blur"], targets=["1"], black_boxes=["pocket_ir"], limit=limit, out=out
+    )
+    assert len(judge_run(out, ["pocket_irse"]).folders) == 1 and not [*rejudge([out], [])]
+    after = facecloak.load_results(out)
+    assert len({*after.table["manifest_sha256"]}) == 1 == len({*before.table["manifest_sha256"]})
 
 
 def test_an_attacked_recognizer_judges_only_when_asked_for(toys, tmp_path):

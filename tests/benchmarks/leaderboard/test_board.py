@@ -152,7 +152,7 @@ def test_latex_is_escaped_bold_where_best_and_keeps_published_numbers_apart(tmp_
     place = [head.strip() for head in text.split("\\toprule\n")[1].split(r"\\")[0].split("&")]
     lines = {line.split(":")[0]: line.removesuffix(r" \\").split(" & ") for line in above.splitlines()}
     for head, column in (("average PSR", "average psr"), ("SSIM", "ssim"), ("PSNR dB", "psnr")):
-        ranked = wide[column] if head == "average PSR" else wide.loc[["mi_fgsm", "blur"], column]  # none changes nothing
+        ranked = wide[column] if head == "average PSR" else wide.loc[["mi_fgsm", "blur"], column]
         best = ranked.idxmax().replace("_", r"\_")
         bold = [name for name, line in lines.items() if line[place.index(head)].startswith(r"\textbf{")]
         assert best in bold and len(bold) < 3, (head, bold)
