@@ -19,6 +19,7 @@ _PUBLIC = {
     "register_method": "benchmarks.harness.methods",
     "load_recognizer": "facecloak.recognizers",
     "list_recognizers": "facecloak.recognizers",
+    "register_recognizer": "facecloak.recognizers",
     "protect": "benchmarks.harness.photos",
     "calibrate": "benchmarks.harness.calibrate",
     "benchmark": "facecloak.api",
@@ -55,6 +56,7 @@ __all__ = [
     "load_suite",
     "protect",
     "register_method",
+    "register_recognizer",
 ]
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
     from facecloak.errors import FacecloakError
     from facecloak.method import Protected, ProtectionMethod
     from facecloak.objectives import Objective
-    from facecloak.recognizers import Recognizer, list_recognizers, load_recognizer
+    from facecloak.recognizers import Recognizer, list_recognizers, load_recognizer, register_recognizer
 
 
 def __getattr__(name: str) -> Any:

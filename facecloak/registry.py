@@ -59,7 +59,7 @@ class Registry(Mapping[str, Any]):
         self._loaded[name] = entry
 
     def _is_right(self, entry: Any) -> bool:
-        return self._base is None or (isinstance(entry, type) and issubclass(entry, _load(self._base)))
+        return self._base is None or (isinstance(entry, type) and issubclass(entry, import_entry(self._base)))
 
     def __getitem__(self, name: str) -> Any:
         """Import and return the entry; `FacecloakError` with a suggestion for an unknown name."""
@@ -67,7 +67,7 @@ class Registry(Mapping[str, Any]):
             return self._loaded[name]
         if name not in self._targets:
             raise unknown_name(self.kind, name, self)
-        entry = _load(self._targets[name])
+        entry = import_entry(self._targets[name])
         if not self._is_right(entry):
             raise TypeError(f"{self.kind} {name!r}: {self._targets[name]} is no {self._base.split(':')[1]}")
         return entry
@@ -82,6 +82,7 @@ class Registry(Mapping[str, Any]):
         return len({**self._targets, **self._loaded})
 
 
-def _load(target: str) -> Any:
+def import_entry(target: str) -> Any:
+    """What ``"package.module:attribute"`` names."""
     module, attribute = target.split(":")
     return getattr(import_module(module), attribute)

@@ -7,10 +7,21 @@ dropping it and its JSON sidecar into a weight folder.
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.pool import (
     CHECKPOINTS,
+    Checkpoint,
     list_recognizers,
     load_recognizer,
+    register_recognizer,
     weight_folders,
     weights_file,
 )
 
-__all__ = ["CHECKPOINTS", "Recognizer", "list_recognizers", "load_recognizer", "weight_folders", "weights_file"]
+__all__ = [
+    "CHECKPOINTS",
+    "Checkpoint",
+    "Recognizer",
+    "list_recognizers",
+    "load_recognizer",
+    "register_recognizer",
+    "weight_folders",
+    "weights_file",
+]

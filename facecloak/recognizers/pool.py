@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +19,21 @@ from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, sha256, shared_dir
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.onnx import load_onnx, read_sidecar
-from facecloak.registry import Registry, unknown_name
+from facecloak.registry import Registry, import_entry, unknown_name
 
 
 class Checkpoint(NamedTuple):
-    """A PyTorch checkpoint or safetensors file; the network takes RGB, (v - 127.5) / `std` for v in 0..255."""
+    """A PyTorch checkpoint or safetensors file; the network takes RGB, (v - 127.5) / `std` for v in 0..255.
 
-    target: str
+    Attributes:
+        network: the function that makes the network (N×3×S×S → N×D), or ``"package.module:function"``.
+        file: name of the weights' file in a weight folder, or its absolute path.
+        source: where the file comes from, for whoever lacks it.
+        input_size: S, in pixels.
+        sha256: of the file, where it is known.
+    """
+
+    network: str | Callable[[], nn.Module]
     file: str
     source: str
     input_size: int
@@ -51,7 +62,7 @@ POOL = {
     f"pocket_{name}": Checkpoint(f"facecloak.pocket.recognizers:{name}", f"pocket_{name}.safetensors", POCKET, 64)
     for name in ("ir", "irse", "mobile", "inception", "dense")
 }
-CHECKPOINTS = Registry("recognizer", {name: checkpoint.target for name, checkpoint in POOL.items()})
+CHECKPOINTS = Registry("recognizer", {name: str(checkpoint.network) for name, checkpoint in POOL.items()})
 
 
 class Entry(NamedTuple):
@@ -61,6 +72,43 @@ class Entry(NamedTuple):
     kind: str
     present: bool
     where: str
+
+
+def register_recognizer(name: str, checkpoint: Checkpoint) -> None:
+    """Make a network with its weights a recognizer by name, in this process.
+
+    An installed package does it by the entry point group ``facecloak.recognizers``, whose entries are `Checkpoint`s.
+
+    Raises:
+        FacecloakError: the name is another recognizer's or is not a plain one, or it is not a checkpoint.
+
+    Example:
+        >>> from facecloak.pocket.recognizers import ir
+        >>> from facecloak.recognizers import Checkpoint
+        >>> register_recognizer("mine", Checkpoint(ir, "/weights/mine.safetensors", "example.org", input_size=64))
+        >>> "mine" in [entry.name for entry in list_recognizers()]
+        True
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        raise FacecloakError(f"recognizer {name!r}: {checkpoint!r:.80} is not a facecloak.recognizers.Checkpoint.")
+    if POOL.get(name) == checkpoint:
+        return
+    if name in POOL:
+        raise FacecloakError(f"There is a recognizer named {name!r} already: {POOL[name].network!r:.80}.")
+    network = import_entry(checkpoint.network) if isinstance(checkpoint.network, str) else checkpoint.network
+    CHECKPOINTS.register(name, network)
+    POOL[name] = checkpoint
+
+
+@cache
+def _register_outside() -> None:
+    """Register the recognizers of other packages, once, and only when recognizers are asked for."""
+    for entry in entry_points(group="facecloak.recognizers"):
+        try:
+            checkpoint = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise FacecloakError(f"Recognizer {entry.name!r}: cannot import {entry.value} ({error}).") from None
+        register_recognizer(entry.name, checkpoint)
 
 
 def weight_folders() -> list[Path]:
@@ -80,6 +128,7 @@ def weights_file(name: str) -> Path:
     Raises:
         FacecloakError: an unknown name, or a missing file: which one, from where, to which folder.
     """
+    _register_outside()
     if name in POOL:
         file, source, folders = POOL[name].file, POOL[name].source, weight_folders()
     else:
@@ -129,6 +178,7 @@ def list_recognizers() -> list[Entry]:
         >>> [entry.name for entry in list_recognizers() if entry.name.startswith("pocket")]
         ['pocket_ir', 'pocket_irse', 'pocket_mobile', 'pocket_inception', 'pocket_dense']
     """
+    _register_outside()
     kinds = {**dict.fromkeys(POOL, "checkpoint"), **dict.fromkeys(_sidecar_files(), "onnx")}
     entries = []
     for name, kind in kinds.items():

@@ -1,15 +1,19 @@
-"""Methods of other packages: by the path of their class, by name, and by an entry point."""
+"""Methods and recognizers of other packages: by the path of their class, by name, and by an entry point."""
 
+import shutil
 import sys
 import textwrap
 
 import pandas as pd
 import pytest
+import torch
 
 import facecloak
 from benchmarks import METHODS
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
+from facecloak.recognizers import Checkpoint, pool, weights_file
+from facecloak.testing import check_recognizer
 
 
 @pytest.fixture
@@ -72,3 +76,46 @@ def test_an_installed_package_brings_its_methods(package, monkeypatch):
     import benchmarks
 
     assert "darken" in benchmarks.METHODS and benchmarks.METHODS["darken"].__name__ == "Darken"
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A pocket recognizer's weights under another name, and a pool that is as before afterwards."""
+    file = shutil.copy(weights_file("pocket_ir"), tmp_path / "mine.safetensors")
+    monkeypatch.setattr(pool, "POOL", {**pool.POOL})
+    monkeypatch.setattr(pool.CHECKPOINTS, "_loaded", {})
+    yield str(file)
+    pool._register_outside.cache_clear()
+
+
+def test_a_registered_recognizer_is_one_by_name(weights, tmp_path):
+    checkpoint = Checkpoint("facecloak.pocket.recognizers:ir", weights, "nowhere", 64)
+    facecloak.register_recognizer("mine", checkpoint)
+    facecloak.register_recognizer("mine", checkpoint)
+    check_recognizer("mine")
+    photo = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    own, original = facecloak.load_recognizer("mine"), facecloak.load_recognizer("pocket_ir")
+    assert torch.equal(own(photo), original(photo)) and own.weights_sha256 == original.weights_sha256
+    with pytest.raises(FacecloakError, match="named 'pocket_ir' already"):
+        facecloak.register_recognizer("pocket_ir", checkpoint)
+    with pytest.raises(FacecloakError, match="is not a facecloak.recognizers.Checkpoint"):
+        facecloak.register_recognizer("other", weights)
+    (tmp_path / "mine.safetensors").unlink()
+    with pytest.raises(FacecloakError, match=r"'mine' needs .*mine\.safetensors: get it from nowhere"):
+        facecloak.load_recognizer("mine")
+
+
+def test_an_installed_package_brings_its_recognizers(package, weights):
+    (package / "mine" / "nets.py").write_text(
+        "from facecloak.recognizers import Checkpoint\n"
+        f"NET = Checkpoint('facecloak.pocket.recognizers:ir', {weights!r}, 'nowhere', 64)\n"
+    )
+    entries = package / "mine-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[facecloak.recognizers]\nnet = mine.nets:NET\n")
+    pool._register_outside.cache_clear()
+    assert next(entry for entry in facecloak.list_recognizers() if entry.name == "net").present
+    assert facecloak.load_recognizer("net", differentiable=True).name == "net"
+    entries.write_text("[facecloak.recognizers]\nbad = mine.nowhere:NET\n")
+    pool._register_outside.cache_clear()
+    with pytest.raises(FacecloakError, match=r"Recognizer 'bad': cannot import mine\.nowhere:NET"):
+        facecloak.list_recognizers()
