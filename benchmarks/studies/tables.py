@@ -12,9 +12,9 @@ the cells of a table as they are shown. A test compares the documents with the f
 
 from __future__ import annotations
 
+import csv
 import math
 import re
-from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -71,11 +71,11 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """
     if not path.is_file():
         raise FacecloakError(f"{path}: no such file.")
-    text = path.read_text()
-    plain = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
-    if "n_boxes" not in plain:
-        return [*plain], plain.to_numpy().tolist()
-    wide = pd.read_csv(StringIO(text)).sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
+    with open(path, newline="") as file:
+        heads, *lines = csv.reader(file)
+    if "n_boxes" not in heads:
+        return heads, lines
+    wide = pd.read_csv(path).sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
     heads, lines = lines_of(columns(wide.assign(psnr=wide["psnr"].replace("identical", math.inf).astype(float))))
     return heads, [[name.removesuffix(":default"), *line] for name, *line in lines]
 

@@ -1,0 +1,76 @@
+"""The GPU study in its CPU form, on the smallest models: every part measures, and a part that fails hides no other."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from benchmarks.studies.gpu import cloak, study
+from benchmarks.studies.gpu.__main__ import PARTS, main
+
+SMALL = ["--device", "cpu", "--size", "test", "--batches", "1,2", "--repetitions", "1", "--iterations", "1"]
+
+
+def table(folder, part):
+    with open(folder / f"gpu_{part}.csv", newline="") as file:
+        return [*csv.reader(file)]
+
+
+def test_the_parts_measure_and_write_their_tables(tmp_path):
+    parts = ["limits", "exactness", "speed", "judging"]
+    assert main([*SMALL, "--parts", ",".join(parts), "--out", str(tmp_path)]) == 0
+    (file,) = tmp_path.glob("*.json")
+    content = json.loads(file.read_text())
+    assert content["device"].startswith("cpu") and {*parts} <= content.keys()
+    for part in parts:
+        assert table(tmp_path, part) == [content[part]["heads"], *content[part]["lines"]]
+    lines = {line[0]: line[1:] for line in content["exactness"]["lines"]}
+    assert lines["float32"] == ["0.0e+00", "0.00%", "identical"]  # the CPU against itself
+    assert 0 < float(lines["bf16"][0]) < 0.5 and "fp16" not in lines
+    assert all(" s, " in cell for line in content["speed"]["lines"] for cell in line[1:3])
+
+
+def test_the_gradient_is_that_of_the_latent(tmp_path):
+    gradient, images = cloak._pocket_run(study.Study(torch.device("cpu"), iterations=1), study.VARIANTS[0])
+    assert gradient.shape[0] == 2 == len(images) and gradient.ndim == 4 and images.dtype == torch.uint8
+
+
+def test_a_part_that_fails_or_comes_too_late_is_said_and_the_others_go_on(tmp_path, capsys, monkeypatch):
+    def fail(study):
+        raise RuntimeError("no such kernel\nmore")
+
+    monkeypatch.setitem(PARTS, "judging", fail)
+    assert main([*SMALL, "--parts", "judging,limits", "--out", str(tmp_path)]) == 1
+    assert "judging: failed: RuntimeError: no such kernel" in capsys.readouterr().err
+    assert table(tmp_path, "limits") and not (tmp_path / "gpu_judging.csv").exists()
+    assert main([*SMALL, "--parts", "limits", "--seconds", "-1", "--out", str(tmp_path / "late")]) == 1
+    assert "limits: left out, -1 seconds are over" in capsys.readouterr().out
+
+
+def test_a_batch_that_does_not_fit_is_said_and_smaller_ones_are_kept(monkeypatch):
+    measure = cloak._measure
+
+    def full(study, method, batch):
+        if len(batch.ids) > 1:
+            raise torch.OutOfMemoryError
+        return measure(study, method, batch)
+
+    monkeypatch.setattr(cloak, "_measure", full)
+    monkeypatch.setattr(study, "VARIANTS", study.VARIANTS[:1])
+    heads, lines = cloak.speed(study.Study(torch.device("cpu"), "test", (1, 2, 4), repetitions=1))
+    assert len(heads) == len(lines[0]) and lines[0][2:4] == ["out of memory"] * 2 and " s, " in lines[0][1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--parts", "nothing"], "there is no 'nothing'"), (["--device", "tpu"], "invalid choice")]
+)
+def test_a_wrong_argument_is_named(arguments, said, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(capsys):
+    assert main([]) == 2 and "There is no GPU here" in capsys.readouterr().err
