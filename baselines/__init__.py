@@ -1,4 +1,4 @@
-"""Baselines, one file each. A new one is its file and one line here."""
+"""Baselines, one file each. To add one, write its file and add one line here."""
 
 BASELINES = {
     "none": "baselines.naive:NoProtection",

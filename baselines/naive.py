@@ -1,4 +1,4 @@
-"""Reference points, not competitors: nothing, blur, pixelation, a black box."""
+"""Reference points, not competitors: no protection, blur, pixelation, a black box."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facecloak.method import Protected, ProtectionMethod
 
 
 class NoProtection(ProtectionMethod):
-    """The sources as they are: what every rate has to be compared with."""
+    """The sources as they are: every rate has to be compared with theirs."""
 
     def protect(self, batch: Batch) -> Protected:
         return _protected(batch, batch.images)
@@ -25,7 +25,7 @@ class NoProtection(ProtectionMethod):
 @dataclass(frozen=True)
 class BlurSettings:
     """Attributes:
-    sigma: of the Gaussian, in pixels of the suite's image size.
+    sigma: standard deviation of the Gaussian, in pixels of the suite's image size.
     """
 
     sigma: float = 4.0
@@ -58,7 +58,7 @@ class PixelateSettings:
 
     def __post_init__(self) -> None:
         if self.blocks < 1:
-            raise FacecloakError(f"pixelate: blocks must be 1 at least, got {self.blocks}.")
+            raise FacecloakError(f"pixelate: blocks must be at least 1, got {self.blocks}.")
 
 
 class Pixelate(ProtectionMethod):
@@ -89,7 +89,7 @@ def _protected(batch: Batch, images: Tensor) -> Protected:
 
 
 def _inside_boxes(batch: Batch, replacement: Tensor) -> Tensor:
-    """The images, with ``replacement`` (B×3×H×W) inside of their face boxes."""
+    """The images, with ``replacement`` (B×3×H×W) inside their face boxes."""
     images = batch.images.clone()
     for image, new, (x0, y0, x1, y1) in zip(images, replacement, _whole_pixels(batch), strict=True):
         image[:, y0:y1, x0:x1] = new[:, y0:y1, x0:x1]

@@ -1,4 +1,4 @@
-"""The harness: suites, runner, judge, leaderboard. It alone decides what succeeded."""
+"""The benchmark: suites, runner, judge, leaderboard. Only the benchmark decides what succeeded."""
 
 from importlib.metadata import entry_points
 
@@ -9,7 +9,7 @@ METHODS = Registry(
     "method",
     {"facecloak": "facecloak.cloak.method:FaceCloak"},
     BASELINES,
-    # those of other packages: [project.entry-points."facecloak.methods"] mine = "package.module:Mine"
+    # methods of other packages: [project.entry-points."facecloak.methods"] mine = "package.module:Mine"
     {entry.name: entry.value for entry in entry_points(group="facecloak.methods")},
     base="facecloak.method:ProtectionMethod",
 )

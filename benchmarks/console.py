@@ -1,4 +1,4 @@
-"""Progress that a person can follow and a log file can hold."""
+"""Progress that is readable on a terminal and in a log file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 
 def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
-    """A bar on a terminal, and nothing elsewhere: in a file its carriage returns would be noise."""
+    """A bar on a terminal, and nothing elsewhere: a log file would be full of its carriage returns."""
     return tqdm(items, leave=False, mininterval=0.2, **{"disable": None, **options})
 
 
 def stage_reporter(bar: tqdm) -> Callable[[str, int, int], None]:
-    """What a method calls as it goes on: shows the stage and its step behind the bar, at the bar's own pace."""
+    """A function that a method calls at each step: it shows stage and step behind the bar, not too often."""
     last = 0.0
 
     def report(stage: str, done: int, total: int) -> None:
@@ -33,13 +33,13 @@ def stage_reporter(bar: tqdm) -> Callable[[str, int, int], None]:
 
 
 class RunProgress:
-    """What a person sees of a run: one bar with the time left on a terminal, and a line per method.
+    """What a user sees of a run: on a terminal one bar with the time left, and a line per method.
 
     In a pipe or a file there is no bar and no carriage return; every few minutes a line says how far the run is.
 
     Args:
-        shown: False says and draws nothing.
-        verbose: a line for every protection and judgement too.
+        shown: False: nothing is printed or drawn.
+        verbose: also print a line for every protection and judgement.
     """
 
     EVERY = 300.0  # seconds between two lines where there is no bar
@@ -67,7 +67,7 @@ class RunProgress:
                 self._bar = None
 
     def begin(self, title: str) -> None:
-        """The next protection."""
+        """Start the next protection."""
         self._title = title
         self.detail(title)
         if self._bar is not None:
@@ -79,10 +79,10 @@ class RunProgress:
             return
         self._bar.update(min(units, self._bar.total - self._bar.n))
         if self._bar.disable and time.monotonic() - self._said > self.EVERY:
-            self.line(f"{self._bar.n} of {self._bar.total} {self._bar.unit}s, at {self._title}")
+            self.line(f"{self._bar.n} of {self._bar.total} {self._bar.unit}s done, now at {self._title}")
 
     def stage(self, stage: str, done: int, total: int) -> None:
-        """What a method calls as it goes on: its stage and step, at the bar's own pace."""
+        """Show the stage and step of a method, which calls this at each step; not too often."""
         if self._bar is not None and (done == total or time.monotonic() - self._stage_at > 0.2):
             self._stage_at = time.monotonic()
             self._bar.set_postfix_str(f"{stage} {done}/{total}")
@@ -92,16 +92,16 @@ class RunProgress:
         if self.shown:
             self._said = time.monotonic()
             tqdm.write(text)
-            sys.stdout.flush()  # whoever reads a file or a pipe wants it now
+            sys.stdout.flush()  # the reader of a file or a pipe should see it at once
 
     def detail(self, text: str) -> None:
-        """A line for those who asked for details."""
+        """A line that is printed only with ``verbose``."""
         if self.verbose:
             self.line(text)
 
 
 def quiet() -> None:
-    """Lightning's tips and hints would hide the progress."""
+    """Switch off Lightning's tips and other libraries' warnings, which would hide the progress."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning|insightface|onnx2torch|facenet_pytorch")
 
@@ -126,6 +126,6 @@ def markdown_table(heads: list[str], lines: list[list[str]]) -> str:
 
 
 def wide_console() -> Console:
-    """The terminal, or a page of 160 columns where the output goes to a file: rich would cut it at 80."""
+    """The terminal, or a page of 160 columns if the output goes to a file, where rich would cut it at 80."""
     console = Console()
     return console if console.is_terminal else Console(width=160)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-# name → the module that it lives in
+# name → the module that defines it
 _PUBLIC = {
     "load_suite": "benchmarks.suites.suite",
     "list_suites": "benchmarks.suites.suite",

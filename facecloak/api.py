@@ -1,4 +1,4 @@
-"""What `import facecloak` offers beyond single rooms: runs that are made, judged and evaluated, each as `Results`.
+"""The functions of `import facecloak` that make, judge and evaluate whole runs; each returns `Results`.
 
 The commands do the same and print; here nothing is printed, and no signal handler, log level or warning filter is left
 changed.
@@ -38,20 +38,20 @@ def benchmark(
     progress: bool = False,
     on_judged: Iterable[Callable[[Path], None]] = (),
 ) -> Results:
-    """Protect a suite's photos with methods, judge them, and return the results; what is None comes from the suite.
+    """Protect a suite's photos with methods, judge them, and return the results; arguments that are None come from it.
 
-    What is finished in ``out`` is kept, so that the same call goes on after an interrupt. Several processes or machines
-    are started from the command line (``facecloak benchmark --devices 2``).
+    Finished images in ``out`` are kept, so that the same call continues after an interrupt. Several processes or
+    machines are started from the command line (``facecloak benchmark --devices 2``).
 
     Args:
-        suite: name, path of a YAML file, or `load_suite`'s.
+        suite: name, path of a YAML file, or the result of `load_suite`.
         out: folder of the run.
         methods: names, each optionally with a preset (``facecloak:paper``).
-        settings: method → its settings, over those of suite and preset: ``{"facecloak": {"lambda_attn": 2.0}}``.
+        settings: method → its settings, which win over suite and preset: ``{"facecloak": {"lambda_attn": 2.0}}``.
         objective: impersonation or obfuscation.
-        black_boxes: judges, each of pictures made by attacking the other recognizers.
-        white_boxes: judges that are attacked too; marked in the rows.
-        limit: photos of each group.
+        black_boxes: judges; each judges pictures that were made by attacking the other recognizers.
+        white_boxes: judges that are attacked too; their rows are marked.
+        limit: number of photos of each group.
         batch_size: photos that are protected at once.
         accelerator: auto, cpu or gpu.
         mode: only-missing; failed, to try again what failed; or overwrite.
@@ -59,7 +59,7 @@ def benchmark(
         on_judged: called with the folder of each judgement that is made.
 
     Raises:
-        FacecloakError: whatever cannot work, before any photo is touched.
+        FacecloakError: something in the arguments cannot work; raised before any photo is protected.
 
     Example:
         >>> import tempfile
@@ -91,9 +91,9 @@ def judge(
 
     Args:
         run: folder of a run.
-        recognizers: names of any recognizers.
-        thresholds: file of `calibrate`, instead of the suite's.
-        white_box: judge also pictures that were made by attacking the recognizer.
+        recognizers: names of recognizers; the suite need not use them.
+        thresholds: file written by `calibrate`, instead of the suite's.
+        white_box: also judge pictures that were made by attacking the recognizer.
         accelerator: auto, cpu or gpu.
         progress: show a bar.
         on_judged: called with the folder of each judgement that is made.
@@ -133,9 +133,9 @@ def evaluate(
     Args:
         originals, protected, others: folders of unprotected photos, of protected ones, of another photo of each person.
         out: folder of the run.
-        suffix: what the names of protected photos have more than those of the originals.
+        suffix: text that the protected photos' names have at their end in addition to the originals' names.
         suite: whose recognizers, target and thresholds are used.
-        name: what the tool is called in tables.
+        name: the tool's name in tables.
         target: by default the suite's first.
         black_boxes: judges, by default all of the suite.
         objective: impersonation or obfuscation; by default the suite's.

@@ -51,11 +51,11 @@ def parse_settings(
 def _check_numbers(settings: Any, name: str) -> None:
     for place, number in _numbers(settings):
         if isinstance(number, int) and number not in INTEGERS:
-            raise FacecloakError(f"{name}: {place} is too large a number: whole ones have 64 bits at most.")
+            raise FacecloakError(f"{name}: {place} is too large a number: whole numbers have at most 64 bits.")
         if not math.isfinite(number):
             raise FacecloakError(f"{name}: {place} must be a finite number, got {number}.")
         if place == "seed" and number not in SEEDS:
-            raise FacecloakError(f"{name}: seed must lie between 0 and 2^63 - 1, got {number}.")
+            raise FacecloakError(f"{name}: seed must be between 0 and 2^63 - 1, got {number}.")
 
 
 def _parse(cls: type[Settings], values: Mapping, arguments: Sequence[str], name: str, place: str) -> Settings:
@@ -72,7 +72,7 @@ def _parse(cls: type[Settings], values: Mapping, arguments: Sequence[str], name:
     except (ArgumentError, TypeError, ValueError) as error:
         raise FacecloakError(f"{name}: {_reason(error, types, place)}") from None
     except OverflowError:  # a whole number for a float; those in values have been checked
-        raise FacecloakError(f"{name}: too large a number in {_clip(' '.join(arguments))}.") from None
+        raise FacecloakError(f"{name}: a number is too large in {_clip(' '.join(arguments))}.") from None
     built = {
         field: _parse_nested(types[field], values[field], name, f"{place}{field}") for field in nested & values.keys()
     }
@@ -171,7 +171,7 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise FacecloakError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
     if len(content) > LARGEST_FILE:
-        raise FacecloakError(f"{path}: larger than 1 MiB, so not a file of settings.")
+        raise FacecloakError(f"{path}: larger than 1 MiB, which is too large for a file of settings.")
     try:
         value = _Loader(content).get_single_data()
     except yaml.YAMLError as error:
@@ -194,7 +194,7 @@ def to_yaml(value: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what others read in silence: a key that is there twice, a key that is not text, data without an end."""
+    """Refuses what others accept silently: a key that is there twice, a key that is not text, data without an end."""
 
     def get_single_node(self) -> yaml.Node | None:
         """Called once, before values are built: names that stand for values (``&a``, ``*a``) can multiply them."""
@@ -217,7 +217,7 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is there twice", problem_mark=key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         mapping = super().construct_mapping(node, deep)
         for key in mapping:

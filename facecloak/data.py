@@ -85,7 +85,7 @@ def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = Non
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name; hidden ones, and what machines keep beside photos, left out."""
+    """The image files of a folder, sorted by name, without hidden ones and the files that a NAS or macOS adds."""
     return sorted(path for path in folder.iterdir() if _is_image(path) and not path.is_dir())
 
 
@@ -104,12 +104,12 @@ def list_images(folder: Path) -> list[Path]:
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise FacecloakError(f"{folder}: two images are named {twice!r}; results are named by that.")
+        raise FacecloakError(f"{folder}: two images are named {twice!r}, and results take that name; rename one.")
     odd = [stem for stem in stems if not is_photo_name(stem)]
     if odd:
         raise FacecloakError(
-            f"{folder}: results cannot be named as the image {printable(odd[0])!r} (UTF-8, no control characters or "
-            f"backslashes, {LONGEST} bytes at most); rename it."
+            f"{folder}: results cannot be named like the image {printable(odd[0])!r}: names must be UTF-8, without "
+            f"control characters or backslashes, and at most {LONGEST} bytes long; rename it."
         )
     return paths
 
@@ -117,8 +117,8 @@ def list_images(folder: Path) -> list[Path]:
 def walk_images(folder: Path, without: Iterable[Path | None] = ()) -> list[Path]:
     """The image files of a folder and of its sub-folders, sorted.
 
-    Left out are hidden files and folders, what machines keep beside photos (`is_clutter`), links to folders, and links
-    to files outside of the folder.
+    Hidden files and folders, files that a NAS or macOS adds (`is_clutter`), links to folders, and links to files
+    outside of the folder are left out.
 
     Args:
         without: folders below it whose images are left out.
@@ -166,16 +166,16 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 class Sources(pl.LightningDataModule):
-    """Sources in fixed batches; the unit that is handed to a process is the batch.
+    """Sources in fixed batches; each process is given whole batches.
 
-    An image's batch then depends neither on how many processes run nor on what a killed run left undone, and
-    so its result does not either, to the last bit.
+    An image's batch therefore does not depend on how many processes run or on what a killed run left undone, and
+    neither does its result, to the last bit.
 
     Args:
         photos: id → photo, all of them usable.
         batch_size: images in a batch.
         done: ids with a result; a batch is run again unless all of its images have one.
-        processes: every process must get a batch; finished ones are run again where too few are left.
+        processes: number of processes. Each must get a batch: finished batches are run again if too few are left.
     """
 
     def __init__(self, photos: dict[str, Photo], batch_size: int, done: set[str], processes: int = 1) -> None:
@@ -184,8 +184,8 @@ class Sources(pl.LightningDataModule):
         batches = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
         if len(batches) < processes:
             raise FacecloakError(
-                f"{processes} devices need {processes} batches at least, but {len(ids)} images in batches of "
-                f"{batch_size} are {len(batches)}. Use fewer --devices, a smaller --batch-size or more images."
+                f"{processes} devices need at least {processes} batches, but {len(ids)} images in batches of "
+                f"{batch_size} are only {len(batches)}. Use fewer --devices, a smaller --batch-size or more images."
             )
         pending = [batch for batch in batches if not done.issuperset(batch)]
         finished = [batch for batch in batches if done.issuperset(batch)]
@@ -193,7 +193,7 @@ class Sources(pl.LightningDataModule):
         self._photos = photos
 
     def predict_dataloader(self) -> DataLoader:
-        """One `Batch` an item."""
+        """One `Batch` per item."""
         return DataLoader(_Batches(self._photos, self.batches), batch_size=1, collate_fn=_only)
 
 

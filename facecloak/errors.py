@@ -2,4 +2,4 @@
 
 
 class FacecloakError(Exception):
-    """A mistake that a user can mend. The message says what was wrong, where, and what to do."""
+    """A mistake that a user can fix. The message says what was wrong, where, and what to do."""

@@ -65,7 +65,7 @@ class AlignedCrop:
 
     Args:
         box: (x0, y0, x1, y1) in pixels.
-        detector: finds the face; None takes every image for one.
+        detector: finds the face; with None, every image is taken as a face.
     """
 
     def __init__(self, box: Sequence[float], detector: FaceDetector | None) -> None:

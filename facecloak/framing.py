@@ -14,9 +14,9 @@ from facecloak.data import Box, FindFace, Photo, read_photo
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
 
-# where MTCNN's box lies in an aligned CelebA-HQ photo, as shares of its side (means over 500 photos)
+# where MTCNN's box is in an aligned CelebA-HQ photo, as shares of its side (means over 500 photos)
 FACE_HEIGHT, FACE_WIDTH, CENTRE_X, CENTRE_Y = 0.733, 0.542, 0.502, 0.545
-ALIGNED = 0.15  # how far, as a share of the side, a face may lie from there: 3 standard deviations over those photos
+ALIGNED = 0.15  # how far, as a share of the side, a face may be from there: 3 standard deviations over those photos
 NOT_CUT: Box = (0.0, 0.0, 0.0, 0.0)
 SOFT_EDGE = 0.08  # share of the square's side over which the change fades out
 
@@ -60,8 +60,8 @@ def frame(
 ) -> tuple[Photo, Box | None]:
     """Read any photo and bring it into the frame of an aligned set: the face where aligned photos have it.
 
-    A square photo whose face lies there already (to `ALIGNED` of its side) is used as it is, any other cut around
-    its face.
+    A square photo whose face is there already (to `ALIGNED` of its side) is used as it is; any other photo is cut
+    around its face.
 
     Args:
         path: any image file.

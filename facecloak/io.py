@@ -56,7 +56,7 @@ def pocket_dir() -> Path:
 def expand(path: str | Path) -> Path:
     """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``.
 
-    Variables may be in braces. A home of nobody (``~nobody``) stays as it is.
+    Variables may be in braces. The home of an unknown user (``~nobody``) is not replaced.
     """
     folders = {"SHARED": shared_dir, "DATA": data_dir, "POCKET": pocket_dir}
     names = "|".join(folders)
@@ -69,14 +69,14 @@ def expand(path: str | Path) -> Path:
 
 
 def model_source(name: str, setting: str) -> str:
-    """What `from_pretrained` is to load: an existing folder, with `expand`, or else a hub id.
+    """What `from_pretrained` is to load: an existing folder (after `expand`), or else a hub id.
 
     Args:
         name: a folder, or a hub id (``owner/name``).
-        setting: what the user sets it by, for the message.
+        setting: the setting that names it, for the message.
 
     Raises:
-        FacecloakError: the name is a path, and no folder is there.
+        FacecloakError: the name is a path, and there is no such folder.
     """
     path = expand(name)
     looks_like_path = name.startswith((".", "/", "~", "$")) or name.count("/") > 1
@@ -155,13 +155,13 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write atomically: after a kill or on a full disk the old file or the new one is there, never half.
+    """Write atomically: after a kill or on a full disk there is the old file or the new one, never half a file.
 
-    What a killed process has left behind is removed by `remove_leftovers`.
+    `remove_leftovers` removes the files that a killed process has left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # a name of its own, and a short one: with the file's in front, a long name would be too long
+    # a unique and short name: with the file's name in front, it could become too long
     temporary = path.parent / f"{TEMPORARY}{_machine()}-{os.getpid()}-{secrets.token_hex(6)}"
     try:
         with open(temporary, "xb") as file:
@@ -175,10 +175,10 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def leftovers(folder: str | Path) -> Iterator[Path]:
-    """What processes that were killed inside `write_bytes` have left there, at any depth.
+    """The files that processes killed inside `write_bytes` have left there, at any depth.
 
-    A file that another process is writing is not one: on this machine that is known from the process, and of another
-    machine (or where a new process has the number of the old one) a file is left over after a day.
+    A file that another process is still writing is not one of them. On this machine the process tells; a file of
+    another machine (or one whose process number is in use again) counts as left over after a day.
     """
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -263,8 +263,8 @@ def write_json(path: str | Path, value: Any) -> None:
 def to_csv(table: pd.DataFrame) -> bytes:
     """A table as CSV, without its index, that is safe to open in a spreadsheet.
 
-    Text that a spreadsheet would take for a formula, in a cell or a heading, gets an apostrophe in front: the name of
-    a method or a photo may be anybody's. Numbers stay as they are.
+    Text that a spreadsheet would take for a formula, in a cell or a heading, gets an apostrophe in front, because
+    names of methods and photos may come from anybody. Numbers are not changed.
     """
     return table.apply(_column_without_formulas).rename(columns=_without_formula).to_csv(index=False).encode()
 
@@ -284,7 +284,7 @@ def _without_formula(value: Any) -> Any:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; `FacecloakError` names the file when it is missing, damaged, or holds NaN, which is no JSON."""
+    """Read JSON; `FacecloakError` names the file when it is missing, damaged, or holds NaN, which is not JSON."""
     try:
         return orjson.loads(Path(path).read_bytes())
     except FileNotFoundError:
@@ -324,14 +324,14 @@ def writable(out: Path) -> None:
 
 
 def file_name(text: str) -> str:
-    """A file name for any text: itself, or with a part of its hash where signs had to be replaced."""
+    """A file name for any text: the text itself, or with a part of its hash if characters had to be replaced."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip(".")[:80]
     return name if name == text else f"{name}-{sha256_json(text)[:6]}"
 
 
 @lru_cache(maxsize=100_000)  # the judgements of a board name the same photos
 def is_photo_name(name: str) -> bool:
-    """Whether results can be named so: one file name, of UTF-8 without control characters, and not too long."""
+    """Whether results can have this name: one file name in UTF-8, without control characters, and not too long."""
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

@@ -20,15 +20,15 @@ from facecloak.objectives import Objective
 
 @dataclass
 class Protected:
-    """What a method made of a batch.
+    """The result of a method for a batch.
 
     Attributes:
         images: B×3×H×W RGB in [-1, 1].
         errors: per image None, or one line that says why there is no protected image.
         history: named curves, one B-list of numbers per iteration (losses).
         unet_passes: forward passes of a UNet that each image took, with or without gradient.
-        seconds_reused: what work kept from an earlier call took then; it is part of the batch's cost.
-        seconds: wall-clock seconds of the whole batch, those reused among them; the harness measures it.
+        seconds_reused: seconds that an earlier call took for work that is reused; they are part of the batch's cost.
+        seconds: wall-clock seconds of the whole batch, including `seconds_reused`; the harness measures them.
     """
 
     images: Tensor
@@ -45,9 +45,9 @@ class Stage:
 
     Attributes:
         name: unique in the method.
-        settings: those that the trained weights depend on, for JSON; with the hashes of what the method loads and of
-            what in the cell they depend on they name the checkpoint.
-        passes: over its data.
+        settings: those that the trained weights depend on, as JSON values. The checkpoint's name is made from them,
+            from the hashes of what the method loads, and from what in the cell the weights depend on.
+        passes: number of passes over its data.
         depends: on ``nothing`` of the cell, so that all cells share the weights; on its first ``surrogate``; or on
             its ``objective``, target and surrogates.
     """
@@ -64,20 +64,20 @@ class NoSettings:
 
 
 class ProtectionMethod(pl.LightningModule):
-    """Makes protected images; judges nothing.
+    """Makes protected images; it does not judge them.
 
     Subclasses implement `protect`; `Trainer.predict` calls `predict_step`, which times it and turns non-finite
     pixels into errors of their image. Gradients are enabled inside `protect`.
 
     Args:
         settings: an instance of `Settings`.
-        objective: the surrogates and the target, injected by the harness; None for methods without any.
+        objective: the surrogates and the target, passed in by the harness; None for methods that need none.
     """
 
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     uses_surrogates: ClassVar[bool] = False
-    side: int | None = None  # of the only square pictures that the method can protect, in pixels; None for any
+    side: int | None = None  # pixels, if the method can only protect square pictures of this side; None for any
 
     def __init__(self, settings: Any, objective: Objective | None = None) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class ProtectionMethod(pl.LightningModule):
 
     @classmethod
     def weights_sha256(cls, settings: Any) -> str | None:
-        """Hash of the weights that the method itself loads; None if it has none, or they lie on a hub."""
+        """Hash of the weights that the method itself loads; None if it has none, or they are on a hub."""
         return None
 
     @classmethod
@@ -106,10 +106,10 @@ class ProtectionMethod(pl.LightningModule):
         return []
 
     def build(self, stage: str) -> pl.LightningModule:
-        """The module of a stage, for `Trainer.fit`; its `state_dict` is what is kept of it.
+        """The module of a stage, for `Trainer.fit`; only its `state_dict` is kept.
 
-        It may be built before the earlier stages are trained, to time a step. A fit must come to the same whether or
-        not it was interrupted between two passes.
+        It may be built before the earlier stages are trained, to time a step. A fit must give the same result whether
+        or not it was interrupted between two passes.
         """
         raise NotImplementedError(f"{type(self).__name__} has no stage {stage}")
 

@@ -27,7 +27,7 @@ class Registry(Mapping[str, Any]):
         base: the class, as ``"package.module:attribute"``, that every entry must be a subclass of.
 
     Raises:
-        ValueError: a name stands in two tables, or a target is not of the form ``module:attribute``.
+        ValueError: a name is in two tables, or a target is not of the form ``module:attribute``.
     """
 
     def __init__(self, kind: str, *tables: Mapping[str, str], base: str | None = None) -> None:
@@ -44,10 +44,10 @@ class Registry(Mapping[str, Any]):
                 self._targets[name] = target
 
     def register(self, name: str, entry: Any) -> None:
-        """Add an entry that is loaded already; the same one again changes nothing.
+        """Add an entry that is loaded already; adding the same one again changes nothing.
 
         Raises:
-            FacecloakError: the name is not a plain one or stands for something else, or the entry is not of the right
+            FacecloakError: the name is not a plain one or belongs to another entry, or the entry is not of the right
                 class.
         """
         if not isinstance(name, str) or not name.isidentifier():
@@ -69,7 +69,7 @@ class Registry(Mapping[str, Any]):
             raise unknown_name(self.kind, name, self)
         entry = import_entry(self._targets[name])
         if not self._is_right(entry):
-            raise TypeError(f"{self.kind} {name!r}: {self._targets[name]} is no {self._base.split(':')[1]}")
+            raise TypeError(f"{self.kind} {name!r}: {self._targets[name]} is not a {self._base.split(':')[1]}")
         return entry
 
     def __contains__(self, name: object) -> bool:

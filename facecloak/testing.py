@@ -1,4 +1,4 @@
-"""What anybody's method or recognizer is held to, on photos that ship with the package."""
+"""Checks that anybody's method or recognizer keeps its contract, on photos that ship with the package."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ BLACK_BOX = "pocket_dense"
 def check_method(
     cls: type[ProtectionMethod], settings: Mapping[str, Any] | None = None, *, suite: str | Suite = "pocket"
 ) -> None:
-    """Hold a method to its contract on four photos of a suite.
+    """Check that a method keeps its contract on four photos of a suite.
 
-    Settings are a frozen dataclass, and presets fit it; the input stays as it is; the result has its shape, is finite
-    and in [-1, 1]; the same call gives the same; an image in a batch comes to the same as alone; a NaN image is an
-    error of its own and changes no other; no gradient is left behind, in the surrogates or on the result.
+    Settings are a frozen dataclass, and presets fit it; the input is not changed; the result has the input's shape, is
+    finite and in [-1, 1]; the same call gives the same result; an image gives the same result in a batch as on its own;
+    a NaN image is reported as an error and changes no other image; no gradient is left in the surrogates or the result.
 
     Args:
         cls: the method's class.
         settings: values over the defaults, such as fewer iterations.
-        suite: name or path of a suite with four photos at least.
+        suite: name or path of a suite with at least four photos.
 
     Raises:
-        FacecloakError: what is broken, in one line.
+        FacecloakError: says in one line which rule is broken.
 
     Example:
         >>> from baselines.naive import Blur
@@ -58,29 +58,29 @@ def check_method(
     _require(_same(made.images, _protect(method, whole).images), f"{name}: the same call twice gives different images")
     _check_left_behind(method, made, name)
     alone = torch.cat([_protect(method, _pick(whole, [place])).images for place in range(4)])
-    _require(_same(alone, made.images), f"{name}: an image comes to something else in a batch of 4 than alone")
+    _require(_same(alone, made.images), f"{name}: an image gives another result in a batch of 4 than alone")
     broken = whole.images.clone()
     broken[1] = torch.nan
     found = _protect(method, Batch(whole.ids, broken, whole.boxes), finite=False)
-    _require(found.errors[1] is not None, f"{name}: an image of NaN is no error")
+    _require(found.errors[1] is not None, f"{name}: an image of NaN is not reported as an error")
     others = [0, 2, 3]
-    _require(all(found.errors[place] is None for place in others), f"{name}: an image of NaN is an error of others too")
-    _require(_same(found.images[others], made.images[others]), f"{name}: an image of NaN changes the others")
+    _require(all(found.errors[place] is None for place in others), f"{name}: an image of NaN makes others errors too")
+    _require(_same(found.images[others], made.images[others]), f"{name}: an image of NaN changes the other images")
 
 
 def check_recognizer(recognizer: str | Recognizer, *, suite: str | Suite = "pocket") -> None:
-    """Hold a recognizer to its contract on four photos of a suite.
+    """Check that a recognizer keeps its contract on four photos of a suite.
 
-    Embeddings are finite rows of length 1; the same call gives the same; a face in a batch comes to the same as alone;
-    two photos of a person are more alike than photos of different people; the weights stay as they are and take no
-    gradient; a surrogate gives one to the faces.
+    Embeddings are finite rows of length 1; the same call gives the same result; a face gives the same result in a batch
+    as on its own; two photos of one person are more alike than photos of different people; the weights do not change
+    and take no gradient; a surrogate gives a gradient to the faces.
 
     Args:
-        recognizer: name, of a surrogate, or a loaded one.
-        suite: name or path of a suite whose photos have second ones.
+        recognizer: name of a recognizer, which is loaded as a surrogate, or a loaded recognizer.
+        suite: name or path of a suite that has a second photo of each person.
 
     Raises:
-        FacecloakError: what is broken, in one line.
+        FacecloakError: says in one line which rule is broken.
 
     Example:
         >>> check_recognizer("pocket_ir")
@@ -98,7 +98,7 @@ def check_recognizer(recognizer: str | Recognizer, *, suite: str | Suite = "pock
     _require(bool(torch.isfinite(found).all()), f"{name} gives numbers that are not finite")
     _require(bool((found.norm(dim=1) - 1).abs().max() < 1e-4), f"{name} gives rows whose length is not 1")
     _require(torch.equal(found, again), f"{name}: the same call twice gives different embeddings")
-    _require(bool((found - alone).abs().max() < 1e-4), f"{name}: a face comes to something else in a batch than alone")
+    _require(bool((found - alone).abs().max() < 1e-4), f"{name}: a face gives another result in a batch than alone")
     similar = found @ other.T
     own, strangers = similar.diagonal().mean(), (similar.sum() - similar.trace()) / (similar.numel() - len(similar))
     _require(
@@ -122,7 +122,7 @@ def _pairs(suite: Suite, size: int) -> tuple[Tensor, Tensor]:
         photos = [suite.read(path, find_face) for path in (source.path, source.second) if path]
         if len(photos) == 2 and not any(photo.error for photo in photos):
             pairs.append(photos)
-    _require(len(pairs) >= 4, f"suite {suite.name} has less than 4 people with two photos")
+    _require(len(pairs) >= 4, f"suite {suite.name} has fewer than 4 people with two photos")
     step = len(pairs) // 4  # from different groups, whose people do not look alike
     sides = zip(*pairs[: 4 * step : step], strict=True)
     first, second = (
@@ -148,7 +148,7 @@ def _load(resolved: Resolved, suite: Suite) -> ProtectionMethod:
 
 def _four(suite: Suite) -> Batch:
     photos = suite.batch()
-    _require(len(photos.ids) >= 4, f"suite {suite.name} has less than 4 photos")
+    _require(len(photos.ids) >= 4, f"suite {suite.name} has fewer than 4 photos")
     return _pick(photos, [0, 1, 2, 3])
 
 

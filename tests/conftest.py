@@ -3,18 +3,18 @@ from pathlib import Path
 
 import pytest
 
-os.environ["WANDB_MODE"] = "disabled"  # but where a test asks for it
+os.environ["WANDB_MODE"] = "disabled"  # except where a test asks for it
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes run tests side by side, see addopts
 
 
-# files that take a minute come first: one that begins last would leave the other process without work
+# files that take a minute come first: if one started last, the other process would have no work meanwhile
 LONG = ("test_wandb.py", "test_golden.py", "test_nodes.py", "test_suite.py", "test_trained_methods.py",
         "test_resume.py", "test_batches.py", "test_makeup.py", "test_against_reference.py", "test_real_faces.py",
         "test_facecloak_on_toys.py", "test_noise_on_toys.py", "test_settings.py", "test_sweep.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; the order within a file stays."""
+    """Run long files first; the order within a file stays the same."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 

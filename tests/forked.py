@@ -1,7 +1,7 @@
-"""Commands in a process of their own that is forked: as real as one that is started, without the seconds of imports.
+"""Commands in a separate, forked process: as real as one that is started, without the seconds that imports take.
 
-It can be killed, has an environment, standard output and standard error of its own, and inherits what a test has
-patched. Tests of what starts processes itself (Lightning's launcher, torchrun) start real ones.
+It can be killed, has its own environment, standard output and standard error, and inherits the patches of a test. Tests
+of code that starts processes itself (Lightning's launcher, torchrun) start real ones.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Forked:
         os.kill(self.pid, number)
 
     def wait(self) -> subprocess.CompletedProcess:
-        """Its exit status, or minus the signal that killed it, and what it said."""
+        """Wait for its end; returns its exit status, or minus the signal that killed it, and its output."""
         _, status = os.waitpid(self.pid, 0)
         said = [_read(file) for file in self.files]
         return subprocess.CompletedProcess([], os.waitstatus_to_exitcode(status), *said)
 
 
 def run(*arguments: object, patch: Callable[[], None] | None = None, **environment: str) -> subprocess.CompletedProcess:
-    """A command of `facecloak`, to its end.
+    """Run a command of `facecloak` to its end.
 
     Args:
         patch: called in the process before the command.
@@ -56,7 +56,7 @@ def run(*arguments: object, patch: Callable[[], None] | None = None, **environme
 
 
 def start(*arguments: object, patch: Callable[[], None] | None = None, **environment: str) -> Forked:
-    """A command of `facecloak` that goes on."""
+    """Start a command of `facecloak` without waiting for its end."""
 
     def command() -> int:
         if patch:

@@ -1,4 +1,4 @@
-"""Seeded mutations of files that users write or bring, and what must come of them: a value, or a FacecloakError."""
+"""Seeded mutations of files that users write or bring; each must give a value or a FacecloakError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 from facecloak.errors import FacecloakError
 
-# what no dumper writes by itself, put into a file as it is
+# text that no dumper writes, put into a file as it is
 RAW = (
     "1e400",
     "1e-4",
@@ -62,7 +62,7 @@ def _places(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def mutate_yaml(content: bytes, source: random.Random) -> bytes:
-    """A YAML file with some of its values changed, or some of its bytes."""
+    """A YAML file with some of its values, or some of its bytes, changed."""
     if source.random() < 0.25:
         return mutate_bytes(content, source)
     text = yaml.safe_dump(mutate_value(yaml.safe_load(content), source), sort_keys=False, allow_unicode=True)
@@ -70,7 +70,7 @@ def mutate_yaml(content: bytes, source: random.Random) -> bytes:
 
 
 def mutate_bytes(content: bytes, source: random.Random) -> bytes:
-    """Some bytes changed, removed, put in, repeated, or everything cut off after some place."""
+    """The bytes with some of them changed, removed, inserted or repeated, or with everything after a place cut off."""
     changed = bytearray(content)
     for _ in range(source.randint(1, 4)):
         start, length = source.randrange(len(changed) + 1), source.randint(1, 12)
@@ -94,7 +94,7 @@ def tracebacks(
     files: Iterable[bytes], mutate: Callable[[bytes, random.Random], bytes], use: Callable[[bytes], object],
     count: int, seed: int = 0,
 ) -> list[str]:  # fmt: skip
-    """What ``use`` raises for ``count`` mutated files, other than a FacecloakError of one line: a text for each."""
+    """Everything that ``use`` raises for ``count`` mutated files except one-line FacecloakErrors; one text for each."""
     files, found = list(files), []
     for number in range(count):
         content = mutate(files[number % len(files)], random.Random(f"{seed} {number}"))

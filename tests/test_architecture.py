@@ -1,4 +1,4 @@
-"""The rules of the house, read from the source: who may import whom, and what nobody may do."""
+"""The rules of the project, checked in the source: which module may import which, and what no module may do."""
 
 import ast
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("facecloak", "baselines", "benchmarks")
-# a module may import from its own layer and from the ones before it
+# a module may import from its own layer and from the layers before it
 LAYERS = (
     ("__init__", "errors", "registry", "config", "io"),
     ("data", "faces", "framing", "recognizers"),
@@ -19,10 +19,10 @@ LAYERS = (
     ("cli",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-# the rooms of benchmarks by floor: a room may use the floors below it, and of its own floor only itself
+# the rooms (folders) of benchmarks by floor: a room may use the floors below it, but no other room of its own floor
 FLOORS = (("console", "results", "suites"), ("check", "harness", "tracking"), ("leaderboard", "sweep"), ("studies",))
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# programs of their own: what they print is what they are for
+# separate programs, whose purpose is to print
 PROGRAMS = ("facecloak.pocket.train", "facecloak.pocket.training.report", "facecloak.pocket.portraits",
             "benchmarks.sweep.trial", "benchmarks.tracking.sender", "benchmarks.console")  # fmt: skip
 
@@ -109,13 +109,13 @@ def test_only_commands_print(name):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_only_commands_change_signals_logs_and_warnings(name):
-    """A library that is used in a notebook leaves them as they are."""
+    """A library that is used in a notebook must not change them."""
     own = {"signal.signal": ("benchmarks.harness.processes",), "warnings.filterwarnings": ("benchmarks.console",)}
     for function, call in calls(SOURCES[name]):
         allowed = next((names for text, names in own.items() if function == text), ())
         if function in own or function.endswith((".setLevel", ".set_verbosity", ".set_verbosity_error")):
             inside = "catch_warnings" in ast.unparse(SOURCES[name]) and function == "warnings.filterwarnings"
-            # the last two silence Optuna, whose engine is a command's alone; io restores what it silences
+            # the last two silence Optuna, whose engine only a command uses; io restores what it silences
             others = ("benchmarks.console", "facecloak.io", "benchmarks.sweep.study", "benchmarks.sweep.agents")
             assert name in (*allowed, *others) or inside or part(name) == "cli", (function, call.lineno)
 
@@ -143,7 +143,7 @@ def test_a_baseline_imports_neither_the_harness_nor_another_baseline(name):
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if package(name) == "benchmarks"])
 def test_the_harness_reaches_baselines_by_name_only(name):
-    """All but the command that measures what one baseline's stages did, on its own terms."""
+    """Except for the command that measures the effect of one baseline's stages, with measures made for it."""
     found = {found for found in imports(SOURCES[name]) if package(found) == "baselines"}
     if name == "benchmarks.studies.makeup":
         found = {found for found in found if part(found) != "diffam"}

@@ -1,4 +1,4 @@
-"""The examples in docstrings do what they say."""
+"""The examples in docstrings give the results that they show."""
 
 import doctest
 from importlib import import_module
@@ -20,7 +20,7 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_are_true(name):
     failed, tried = doctest.testmod(import_module(name))
-    METHODS._loaded.clear()  # what an example has registered
+    METHODS._loaded.clear()  # the names that an example has registered
     assert tried and not failed
 
 

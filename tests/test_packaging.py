@@ -1,4 +1,4 @@
-"""What is installed is all that a fresh machine has: the wheel and the sdist must hold the photos and the models."""
+"""A new machine has only what is installed, so the wheel and the sdist must contain the photos and the models."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
-    # a copy of what git would hand on: building in place would leave folders behind, and could find stale ones
+    # a copy of the files that git knows: building in place would leave folders behind, and could use old ones
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Documents: README's Python runs as it stands, commands can be typed, links lead to files."""
+"""Documents: README's Python runs as written, commands are valid, links lead to files."""
 
 import re
 import shlex
@@ -20,11 +20,11 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 
 def commands(text: str) -> list[str]:
-    """Every `facecloak …` of code blocks, of tables too, without comments and those with placeholders."""
+    """Every `facecloak …` in code blocks and tables, without comments, except commands with placeholders."""
     blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.S)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     found = [part for line in lines for part in line.split("#")[0].split("&&")]
-    found += re.findall(r"(?m)^\| `(facecloak [^`]+)`", text)  # in a running text they are names
+    found += re.findall(r"(?m)^\| `(facecloak [^`]+)`", text)  # in running text they are names
     plain = (" ".join(each.split()) for each in found)
     return [each for each in plain if each.startswith("facecloak ") and not re.search(r"[A-Z]{4,}|…|\.\.\.|\$\(", each)]
 

@@ -1,4 +1,4 @@
-"""A toy world for tests of the harness: smooth random photos, small ONNX recognizers, a suite, thresholds."""
+"""Toy data for tests of the harness: smooth random photos, small ONNX recognizers, a suite, thresholds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECOGNIZERS = ("ada", "bob", "cyd")
 
 
 def write_photo(path: Path, person: int, shot: int = 0) -> None:
-    """A smooth random pattern that depends on the person, with a little of the shot mixed in."""
+    """Write a smooth random pattern that depends on the person and a little on the shot."""
     random = np.random.default_rng(person)
     pattern = random.uniform(0, 1, (3, 5, 5)) + 0.1 * np.random.default_rng([person, shot]).uniform(0, 1, (3, 5, 5))
     smooth = torch.nn.functional.interpolate(torch.from_numpy(pattern)[None], (SIZE, SIZE), mode="bicubic")[0]
@@ -28,7 +28,7 @@ def write_photo(path: Path, person: int, shot: int = 0) -> None:
 
 
 def write_recognizer(folder: Path, name: str, seed: int = 0) -> None:
-    """An ONNX recognizer and its sidecar: strided convolution, ReLU, linear layer, seeded by the name."""
+    """Write an ONNX recognizer and its sidecar: strided convolution, ReLU, linear layer, seeded by the name."""
     random, flat = np.random.RandomState(zlib.crc32(name.encode()) + seed), 8 * (FACE // 4) ** 2
     arrays = {
         "kernel": random.normal(0, 0.2, (8, 3, 5, 5)),
@@ -70,7 +70,7 @@ def write_recognizer(folder: Path, name: str, seed: int = 0) -> None:
 
 
 def write_suite(root: Path, people: int = 4, **changes) -> Path:
-    """Photos, two targets, recognizers with made-up thresholds, and the YAML that names them; returns its path."""
+    """Write photos, two targets, recognizers with made-up thresholds, and the YAML that names all; returns its path."""
     for person in range(people):
         write_photo(root / "photos" / f"p{person}.png", person)
         write_photo(root / "seconds" / f"p{person}.png", person, shot=1)

@@ -1,4 +1,4 @@
-"""CLIP (Radford et al., ICML 2021) as a loss sees it: differentiable in the images, frozen."""
+"""CLIP (Radford et al., ICML 2021) for use in a loss: differentiable in the images, with frozen weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clip(nn.Module):
     Args:
         model: transformers CLIPModel; it is frozen.
         tokenizer: its CLIPTokenizer.
-        processor: its CLIPImageProcessor, for mean and standard deviation of RGB in 0..1.
+        processor: its CLIPImageProcessor, which gives the mean and standard deviation of RGB in 0..1.
     """
 
     def __init__(self, model, tokenizer, processor) -> None:
@@ -47,7 +47,7 @@ class Clip(nn.Module):
             ) from None
 
     def embed_images(self, images: Tensor) -> Tensor:
-        """B×3×H×W in [-1, 1], square → B×D of unit rows; resized bicubically with antialiasing, as CLIP's own."""
+        """Square images B×3×H×W in [-1, 1] → B×D unit rows; resized as in CLIP, bicubically with antialiasing."""
         if images.shape[-2:] != (self.side, self.side):
             images = F.interpolate(images, (self.side, self.side), mode="bicubic", align_corners=False, antialias=True)
         pixels = ((images + 1) / 2 - self.mean) / self.std
@@ -55,7 +55,7 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """N texts → N×D of unit rows."""
+        """N texts → N×D unit rows."""
         length = self.model.config.text_config.max_position_embeddings
         words = self.tokenizer(
             list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"

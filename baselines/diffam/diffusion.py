@@ -13,11 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from facecloak.errors import FacecloakError
 from facecloak.io import model_source, quiet_loading
 
-IMAGE = -1  # the level below 0: no noise at all
+IMAGE = -1  # the level below 0: an image without noise
 
 
 class PixelDiffusion(nn.Module):
-    """A UNet that predicts the noise of images (or v, which has the noise in it), and its noise schedule.
+    """A UNet that predicts the noise of images (or v, which contains the noise), and its noise schedule.
 
     A network with 3·fold² channels takes fold×fold pixels folded into channels (Hoogeboom et al., "simple diffusion",
     ICML 2023, section 3.2); with 3 channels the fold is 1.
@@ -37,7 +37,7 @@ class PixelDiffusion(nn.Module):
         if channels != 3 * self.fold**2 or unet.config.out_channels != channels:
             raise FacecloakError(
                 f"The pixel diffusion model maps {channels} channels to {unet.config.out_channels}; "
-                "this method needs 3·fold² of them in and out, 3 for a plain model."
+                "this method needs 3·fold² input channels and as many output channels (3 for a plain model)."
             )
         self.prediction = scheduler.config.prediction_type
         if self.prediction not in ("epsilon", "v_prediction"):
@@ -52,7 +52,7 @@ class PixelDiffusion(nn.Module):
 
     @classmethod
     def load(cls, name: str) -> PixelDiffusion:
-        """Load a diffusers DDPMPipeline folder or hub id, in float32 whatever its file has; safetensors only."""
+        """Load a diffusers DDPMPipeline folder or hub id, always in float32; safetensors only."""
         from diffusers import DDPMPipeline
         from diffusers.utils import logging
 
@@ -72,12 +72,12 @@ class PixelDiffusion(nn.Module):
         """``steps`` timesteps from 0 to t₀, evenly spaced and rounded down, as in the released code.
 
         Raises:
-            FacecloakError: t₀ is no timestep of the model, or has fewer levels below it than steps.
+            FacecloakError: t₀ is not a timestep of the model, or there are too few levels up to it for ``steps``.
         """
         if not 1 <= steps - 1 <= t0 < len(self.alphas):
             raise FacecloakError(
                 f"diffam: {steps} steps up to timestep {t0} do not fit a model of {len(self.alphas)} timesteps; "
-                "t0 must be below that, and steps between 2 and t0 + 1."
+                "t0 must be below the number of timesteps, and steps must be between 2 and t0 + 1."
             )
         return [t0 * index // (steps - 1) for index in range(steps)]
 
@@ -90,7 +90,7 @@ class PixelDiffusion(nn.Module):
         return math.sqrt(self.alphas[level]) * predicted + math.sqrt(1 - self.alphas[level]) * x
 
     def move(self, x: Tensor, level: int, to: int) -> Tensor:
-        """One deterministic DDIM step from a noise level to another, up or down (Song et al. 2021, eq. 12, σ = 0)."""
+        """One deterministic DDIM step from one noise level to another, up or down (Song et al. 2021, eq. 12, σ = 0)."""
         before, after = (1.0 if step == IMAGE else self.alphas[step] for step in (level, to))
         noise = self.predict_noise(x, level)
         clean = (x - math.sqrt(1 - before) * noise) / math.sqrt(before)
@@ -100,15 +100,15 @@ class PixelDiffusion(nn.Module):
     def invert(self, images: Tensor, t0: int, steps: int) -> Tensor:
         """The noisy image at level t₀ that leads back to each image (DDIM inversion).
 
-        The image is taken for one of level 0, as in the released code: the moves are steps − 1.
+        The image is treated as one of level 0, as in the released code, so there are steps − 1 moves.
 
         Args:
             images: B×3×side×side in [-1, 1].
             t0: timestep, see `levels`.
-            steps: levels that are visited, 0 and t₀ among them.
+            steps: number of levels visited, including 0 and t₀.
 
         Raises:
-            FacecloakError: the images have another size than the model's.
+            FacecloakError: the images have another size than those of the model.
         """
         if images.shape[1:] != (3, self.side, self.side):
             raise FacecloakError(
@@ -120,15 +120,16 @@ class PixelDiffusion(nn.Module):
         return images
 
     def generate(self, x: Tensor, t0: int, steps: int, checkpointing: bool = False) -> Tensor:
-        """Images of the noisy images at level t₀, differentiable in the weights and in ``x``.
+        """Images from the noisy images at level t₀, differentiable in the weights and in ``x``.
 
         Args:
             x: B×3×side×side, from `invert`.
             t0, steps: see `levels`; the last of the steps goes from level 0 to the image.
-            checkpointing: keep the activations of one step at a time: less memory, slower, same result.
+            checkpointing: keep the activations of one step at a time; this needs less memory and is slower, with the
+                same result.
 
         Returns:
-            B×3×side×side, about [-1, 1] and not clamped.
+            B×3×side×side, about in [-1, 1], not clamped.
         """
         for level, to in itertools.pairwise([*reversed(self.levels(t0, steps)), IMAGE]):
             if checkpointing and torch.is_grad_enabled():

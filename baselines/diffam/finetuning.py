@@ -1,4 +1,4 @@
-"""What both stages of DiffAM do: fine-tune a diffusion model through its short way from inverted images back."""
+"""The base of both stages of DiffAM: fine-tune a diffusion model through the short way back from inverted images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from baselines.diffam.diffusion import PixelDiffusion
 from facecloak.errors import FacecloakError
 
-GROWTH = 1.3  # of the learning rate from a pass to the next
+GROWTH = 1.3  # factor of the learning rate from one pass to the next
 Layers = Literal["all", "attention"]
 
 
@@ -25,17 +25,18 @@ class FineTuningSettings:
 
     Attributes:
         t0: timestep up to which images are inverted.
-        inversion_steps: levels of the inversion.
-        generation_steps: steps of the way back in training.
-        test_steps: the same, when images are made.
-        passes: over all images.
-        batch_size: images of a step of Adam.
-        lr: learning rate of Adam in the first pass; 1.3 times as much in each that follows.
-        layers: of the UNet that learn: all, as published, or its attention's alone, with which an edit is smoother
-            and weaker.
-        rank: of the low-rank matrices that are learnt instead of the weights (Hu et al., "LoRA", ICLR 2022), so that
-            a checkpoint is small; 0 learns the weights themselves, as published.
-        gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
+        inversion_steps: number of levels of the inversion.
+        generation_steps: number of steps of the way back, in training.
+        test_steps: number of steps of the way back when images are made.
+        passes: number of passes over all images.
+        batch_size: number of images per step of Adam.
+        lr: learning rate of Adam in the first pass; each following pass multiplies it by 1.3.
+        layers: layers of the UNet that are trained: ``all``, as published, or only those of its ``attention``, which
+            makes edits smoother and weaker.
+        rank: rank of the low-rank matrices that are trained instead of the weights (Hu et al., "LoRA", ICLR 2022), so
+            that a checkpoint is small; 0 trains the weights themselves, as published.
+        gradient_checkpointing: keep the activations of one step at a time; this needs less memory and is slower, with
+            the same result.
     """
 
     name: ClassVar[str]
@@ -51,33 +52,33 @@ class FineTuningSettings:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        self.check("passes and batch_size must be 1 at least", min(self.passes, self.batch_size) >= 1)
+        self.check("passes and batch_size must be at least 1", min(self.passes, self.batch_size) >= 1)
         self.check("lr must be above 0", self.lr > 0)
-        self.check("rank must be 0 at least", self.rank >= 0)
+        self.check("rank must be at least 0", self.rank >= 0)
         for name in ("inversion_steps", "generation_steps", "test_steps"):
-            self.check(f"{name} must lie between 2 and t0 + 1", 2 <= getattr(self, name) <= self.t0 + 1)
+            self.check(f"{name} must be between 2 and t0 + 1", 2 <= getattr(self, name) <= self.t0 + 1)
         weights = [value for key, value in vars(self).items() if key.startswith("lambda_")]
-        self.check("weights of losses must be 0 at least", all(value >= 0 for value in weights))
+        self.check("weights of losses must be at least 0", all(value >= 0 for value in weights))
 
     def check(self, rule: str, holds: bool) -> None:
-        """`FacecloakError` with the rule unless it holds."""
+        """Raise `FacecloakError` with the rule if it is broken."""
         if not holds:
             raise FacecloakError(f"diffam {self.name}: {rule}.")
 
 
 class FineTuning(pl.LightningModule):
-    """A copy of a diffusion model that learns an edit; the model itself inverts, in training and afterwards.
+    """A copy of a diffusion model that learns an edit; the original inverts images, in training and afterwards.
 
     `Trainer.fit` with ``max_epochs`` = ``passes`` trains it. Images come in the same order in every pass and nothing
-    is drawn by chance, so that a fit resumed from the end of a pass ends with the weights of one that ran through.
-    The state is what the copy has learnt alone.
+    is random, so that a fit resumed from the end of a pass ends with the same weights as an uninterrupted one. The
+    state has only the weights that the copy learns.
 
-    Subclasses implement `training_step` and call `total`; what they hold besides is frozen.
+    Subclasses implement `training_step` and call `total`; their other networks are frozen.
 
     Args:
-        settings: of the stage.
-        diffusion: the model; it is frozen.
-        data: N images (B×3×side×side in [-1, 1]) first, and what belongs to each of them: tensors of length N.
+        settings: settings of the stage.
+        diffusion: the original model; it is frozen.
+        data: tensors of length N: first the images (N×3×side×side in [-1, 1]), then the data that belong to them.
     """
 
     def __init__(self, settings: FineTuningSettings, diffusion: PixelDiffusion, *data: Tensor) -> None:
@@ -91,11 +92,11 @@ class FineTuning(pl.LightningModule):
         self.data = data
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of the data and, last, of the inverted images, which are computed in the first pass."""
+        """Batches of the data, with the inverted images last; these are computed in the first pass."""
         return DataLoader(_Inverted(self), batch_size=None)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Adam, its learning rate × 1.3 a pass."""
+        """Adam, with its learning rate multiplied by 1.3 after each pass."""
         optimizer = torch.optim.Adam(self.tuned.parameters(), self.settings.lr)
         return {
             "optimizer": optimizer,
@@ -103,11 +104,11 @@ class FineTuning(pl.LightningModule):
         }
 
     def invert(self, images: Tensor) -> Tensor:
-        """The noisy images that lead back to B×3×side×side images, by the model as it was before training."""
+        """The noisy images that lead back to B×3×side×side images, made by the model as it was before training."""
         return self.diffusion.invert(images, self.settings.t0, self.settings.inversion_steps)
 
     def generate(self, latents: Tensor) -> Tensor:
-        """The edited images of inverted ones, B×3×side×side, with gradients and not clamped."""
+        """The edited images for inverted images, B×3×side×side, with gradients and not clamped."""
         settings = self.settings
         return self.tuned.generate(latents, settings.t0, settings.generation_steps, settings.gradient_checkpointing)
 
@@ -117,10 +118,10 @@ class FineTuning(pl.LightningModule):
         return self.tuned.generate(self.invert(images), self.settings.t0, self.settings.test_steps).clamp(-1, 1)
 
     def total(self, losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-        """The weighted sum of losses (B numbers each), averaged over the batch; each one's mean is logged.
+        """The weighted sum of losses (B numbers each), averaged over the batch; the mean of each loss is logged.
 
         Raises:
-            FacecloakError: it is not a finite number.
+            FacecloakError: the sum is not a finite number.
         """
         means = {name: loss.mean() for name, loss in losses.items()}
         total = sum(weights[name] * mean for name, mean in means.items())
@@ -135,18 +136,16 @@ class FineTuning(pl.LightningModule):
         return total
 
     def state_dict(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """The weights that are learnt: a checkpoint need not hold the frozen ones."""
+        """The weights that are trained; a checkpoint does not need the frozen ones."""
         learnt = {name for name, weight in self.tuned.named_parameters() if weight.requires_grad}
         state = self.tuned.state_dict(*arguments, **options)
         return {name: weight for name, weight in state.items() if name in learnt}
 
     def load_state_dict(self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load what `state_dict` gave; `FacecloakError` if it belongs to another network, rank or layers."""
+        """Load the result of `state_dict`; `FacecloakError` if it belongs to another network, rank or layers."""
         shapes, own = ({name: w.shape for name, w in state.items()} for state in (state_dict, self.state_dict()))
         if shapes != own:
-            raise FacecloakError(
-                f"diffam {self.settings.name}: the checkpoint is one of another network, rank or layers."
-            )
+            raise FacecloakError(f"diffam {self.settings.name}: the checkpoint is for another network, rank or layers.")
         return self.tuned.load_state_dict(state_dict, strict=False, assign=assign)
 
 
@@ -167,7 +166,7 @@ class _Inverted(Dataset):
 
 
 def _make_learn(unet: nn.Module, which: Layers, rank: int) -> None:
-    """Let layers learn, in place; or low-rank matrices beside them, which are the same for every network."""
+    """Make layers trainable, in place; or add low-rank matrices, which start from the same values for every network."""
 
     def learns(name: str) -> bool:
         return which == "all" or ".attentions." in name

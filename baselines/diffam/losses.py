@@ -1,6 +1,6 @@
-"""The losses of DiffAM on embeddings and pixels; each gives one number an image (Sun et al. 2024, sections 3.2, 3.3).
+"""The losses of DiffAM on embeddings and pixels, one number per image each (Sun et al. 2024, sections 3.2, 3.3).
 
-The adversarial term, mean over surrogates of 1 − cos, is the mean of `facecloak.objectives.Objective`.
+The adversarial term, the mean of 1 − cos over the surrogates, is the mean of `facecloak.objectives.Objective`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# how much a region counts in the histogram loss, in the order of `baselines.diffam.regions.REGIONS`
+# weights of the regions in the histogram loss, in the order of `baselines.diffam.regions.REGIONS`
 REGION_WEIGHTS = (1.0, 1.0, 1.0, 0.15)
 
 
@@ -21,13 +21,14 @@ def directional(before: Tensor, after: Tensor, direction: Tensor) -> Tensor:
         direction: 1×D or B×D, the difference of two texts' or two images' embeddings.
 
     Returns:
-        B, from 0 (the same way) to 2; 1 where an image did not move, which has no direction.
+        B, from 0 (the same direction) to 2; 1 for an image that did not change and so has no direction.
     """
     return 1 - F.cosine_similarity(after - before, direction, dim=1)
 
 
 def log_directional(before: Tensor, after: Tensor, direction: Tensor) -> Tensor:
-    """−log((2 − L)/2) of the loss L of `directional`: 0 the same way, without bound the other way (released code)."""
+    """−log((2 − L)/2) of the loss L of `directional`: 0 in the same direction, unbounded in the opposite one (released
+    code)."""
     return -((2 - directional(before, after, direction)) / 2).log()
 
 
@@ -42,10 +43,10 @@ def l1(before: Tensor, after: Tensor) -> Tensor:
 
 
 def match_histogram(values: Tensor, template: Tensor) -> Tensor:
-    """The values, moved so that their distribution is the template's (Gonzalez & Woods, section 3.3).
+    """The values, changed so that their distribution is the template's (Gonzalez & Woods, section 3.3).
 
     Each value becomes the template's value of the same quantile, with linear interpolation between the template's
-    quantiles, as in scikit-image's `match_histograms`. Exact for floats: no bins.
+    quantiles, as in scikit-image's `match_histograms`. Exact for floats, because there are no bins.
 
     Args:
         values: n numbers. template: m numbers; n and m at least 1.
@@ -62,11 +63,11 @@ def match_histogram(values: Tensor, template: Tensor) -> Tensor:
 
 
 def histogram(images: Tensor, regions: Tensor, reference: Tensor, reference_regions: Tensor) -> Tensor:
-    """L1 to the images' own pixels, matched to the reference's histogram, per region and channel, on 0..255.
+    """L1 between the images' pixels and the same pixels matched to the reference's histogram, per region and channel.
 
-    The sum over a region is divided by the number of all pixels, as in the released codes of makeup transfer (Li et
-    al., BeautyGAN, 2018, whose loss this is): a large region counts for more. The matched pixels are a goal, and no
-    gradient flows through them. A region that is empty in the image or the reference adds nothing.
+    Pixels are in 0..255. The sum over a region is divided by the number of all pixels, as in the released codes of
+    makeup transfer (Li et al., BeautyGAN, 2018, whose loss this is), so a large region counts for more. The matched
+    pixels are a goal: no gradient flows through them. A region that is empty in the image or reference adds nothing.
 
     Args:
         images: B×3×H×W in [-1, 1]. regions: bool B×R×H×W, R as in `REGION_WEIGHTS`.

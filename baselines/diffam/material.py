@@ -21,9 +21,9 @@ from facecloak.pocket.portraits import portraits
 
 DRAWN = "drawn"
 VERSION = 1  # raise it when drawn faces change
-PEOPLE = {True: 40_000, False: 42_000}  # first of those with makeup and of those without; nobody else's
-DRAWN_FACES = 2000  # of each
-FACE = (20.0, 16.0, 108.0, 104.0)  # of a drawn portrait
+PEOPLE = {True: 40_000, False: 42_000}  # the first person with makeup and the first without; used nowhere else
+DRAWN_FACES = 2000  # with makeup, and as many without
+FACE = (20.0, 16.0, 108.0, 104.0)  # face box of a drawn portrait
 
 
 @dataclass
@@ -48,15 +48,16 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
     """The first faces of a source.
 
     Args:
-        source: ``drawn``, portraits of people that no other part of the suite shows; or a folder of photos. Their
-            regions come from label maps, ``masks/STEM.png`` in it (`regions_of_labels`), or are guessed from MTCNN's
-            landmarks where there is none.
-        count: how many at most.
-        side: of the square pictures in pixels.
-        makeup: whether drawn faces wear any.
+        source: ``drawn``, for portraits of people that no other part of the suite shows; or a folder of photos. The
+            regions of a photo come from a label map, ``masks/STEM.png`` in the folder (`regions_of_labels`), or are
+            guessed from MTCNN's landmarks if there is no map.
+        count: how many faces at most.
+        side: side of the square pictures in pixels.
+        makeup: whether drawn faces wear makeup.
 
     Raises:
-        FacecloakError: no folder, no face in it, drawn portraits of another size than 128, or more than there are.
+        FacecloakError: there is no such folder, or no face in it; or drawn portraits are asked for in another size
+            than 128, or more of them than there are.
     """
     if source == DRAWN:
         return _drawn(range(count), side, makeup)
@@ -79,7 +80,7 @@ def load_reference(source: str, name: str | None, side: int) -> Faces:
     if source == DRAWN:
         number = int(name[:-4]) if name[:-4].isdecimal() else 0
         if name != f"{number}.png":
-            raise FacecloakError(f"diffam: reference {name!r} is no drawn portrait; they are called 0.png, 1.png, …")
+            raise FacecloakError(f"diffam: reference {name!r} is not a drawn portrait; they are called 0.png, 1.png, …")
         return _drawn([number], side, makeup=True)
     paths = [path for path in list_images(expand(source)) if path.name == name]
     if not paths:
@@ -88,7 +89,7 @@ def load_reference(source: str, name: str | None, side: int) -> Faces:
 
 
 def source_sha256(source: str) -> str:
-    """Hash of what `load_faces` reads."""
+    """Hash of the files that `load_faces` reads."""
     if source == DRAWN:
         return sha256_json([DRAWN, VERSION, *PEOPLE.values()])
     photos = list_images(expand(source))
@@ -96,7 +97,7 @@ def source_sha256(source: str) -> str:
 
 
 def _photos(paths: Sequence[Path], count: int, side: int, where: str) -> Faces:
-    """The first photos that show a face."""
+    """The first ``count`` photos that show a face."""
     find_face = FaceDetector()
     names, images, boxes, regions = [], [], [], []
     for path in paths:
@@ -129,7 +130,7 @@ def _read_labels(photo: Path, side: int) -> Tensor | None:
         return None
     with Image.open(file) as labels, Image.open(photo) as image:
         if labels.mode not in ("L", "P") or labels.size != ImageOps.exif_transpose(image).size:
-            raise FacecloakError(f"{file}: a label map has one channel of 8 bits, and its photo's size.")
+            raise FacecloakError(f"{file}: a label map must have one channel of 8 bits and the size of its photo.")
         short = min(labels.size)
         left, top = ((length - short) // 2 for length in labels.size)
         square = labels.crop((left, top, left + short, top + short)).resize((side, side), Image.Resampling.NEAREST)
@@ -138,9 +139,12 @@ def _read_labels(photo: Path, side: int) -> Tensor | None:
 
 def _drawn(numbers: Sequence[int], side: int, makeup: bool) -> Faces:
     if side != 128:
-        raise FacecloakError(f"diffam: drawn portraits have 128 pixels a side, the pixel diffusion model {side}.")
+        raise FacecloakError(f"diffam: drawn portraits have 128 pixels a side, but the diffusion model has {side}.")
     if max(numbers) >= DRAWN_FACES:
-        raise FacecloakError(f"diffam: there are {DRAWN_FACES} drawn portraits to learn from.")
+        raise FacecloakError(
+            f"diffam: there are {DRAWN_FACES} drawn portraits to learn from; use fewer images, or a reference with a "
+            "lower number."
+        )
     made = portraits([PEOPLE[makeup] + number for number in numbers], [0] * len(numbers), makeup=makeup)
     return Faces(
         [f"{number}.png" for number in numbers], to_tensor(made.images.numpy()), torch.tensor([FACE] * len(numbers)),

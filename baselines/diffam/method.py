@@ -30,17 +30,17 @@ PREFIX = "removal_"
 
 @dataclass(frozen=True)
 class DiffAMSettings(TransferSettings):
-    """Settings of DiffAM: those of the transfer, of the removal, and what both learn from.
+    """Settings of DiffAM: those of the transfer, those of the removal, and the material that both learn from.
 
     Attributes:
         ddpm: diffusers DDPMPipeline folder or hub id.
         clip: transformers CLIPModel folder or hub id.
         perceptual: ``lpips``, or ``pocket`` for drawn portraits.
         makeup: folder of faces with makeup, or ``drawn``.
-        bare: folder of faces without, or ``drawn``; none of them may be protected.
+        bare: folder of faces without makeup, or ``drawn``; none of these faces may be protected.
         reference: file name (drawn: 0.png, 1.png, …) of the face in ``makeup`` whose makeup is transferred; None for
             the first.
-        images: how many of ``makeup`` and of ``bare`` are learnt from.
+        images: how many faces of ``makeup``, and how many of ``bare``, are used for training.
         removal_inversion_steps, removal_generation_steps, removal_test_steps, removal_passes, removal_lr,
             removal_layers, removal_lambda_clip: see `RemovalSettings`.
     """
@@ -62,8 +62,8 @@ class DiffAMSettings(TransferSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("images must be 1 at least", self.images >= 1)
-        _ = self.removal  # which checks its own
+        self.check("images must be at least 1", self.images >= 1)
+        _ = self.removal  # it checks its own settings
 
     @property
     def removal(self) -> RemovalSettings:
@@ -74,7 +74,7 @@ class DiffAMSettings(TransferSettings):
 
 
 MATERIAL = ("ddpm", "clip", "perceptual", "makeup", "bare", "reference", "gradient_checkpointing")
-# a preset goes before what a suite sets, so that it names all
+# a preset takes precedence over a suite's settings, so it must name all of them
 PUBLISHED = {field.name: field.default for field in fields(DiffAMSettings) if field.name not in MATERIAL}
 
 
@@ -82,7 +82,7 @@ class DiffAM(ProtectionMethod):
     """Adversarial makeup: a diffusion model is fine-tuned to transfer a reference's makeup, with a target's identity.
 
     Sun, Yu, Xie, Zheng, Zhang, "DiffAM: Diffusion-based Adversarial Makeup Transfer for Facial Privacy Protection",
-    CVPR 2024. The removal's identity term asks the cell's first surrogate, never the black box.
+    CVPR 2024. The removal's identity term uses the cell's first surrogate; it never uses the black box.
     """
 
     Settings: ClassVar[type[Any]] = DiffAMSettings
@@ -104,14 +104,14 @@ class DiffAM(ProtectionMethod):
     @classmethod
     def weights_sha256(cls, settings: DiffAMSettings) -> str:
         models = [model_source(getattr(settings, name), name) for name in ("ddpm", "clip")]
-        hashes = [folder_sha256(source) or source for source in models]  # a hub id stands for itself
+        hashes = [folder_sha256(source) or source for source in models]  # a hub id has no hash; it is used itself
         own = sha256(pocket_dir() / FILE) if settings.perceptual == "pocket" else None
         return sha256_json([*hashes, own, *map(source_sha256, (settings.makeup, settings.bare))])
 
     @classmethod
     def stages(cls, settings: DiffAMSettings) -> list[Stage]:
         removal = vars(settings.removal) | {"perceptual": settings.perceptual, "images": settings.images}
-        others = ("ddpm", "clip", "makeup", "bare", "test_steps", "gradient_checkpointing")  # hashed, or without effect
+        others = ("ddpm", "clip", "makeup", "bare", "test_steps", "gradient_checkpointing")  # hashed or no effect
         removal, transfer = (
             {name: value for name, value in values.items() if name not in others}
             for values in (removal, vars(settings))
@@ -149,7 +149,7 @@ class DiffAM(ProtectionMethod):
         return Protected(images, [None] * len(images), unet_passes=passes)
 
     def remove(self, images: Tensor) -> Tensor:
-        """Take makeup off B×3×side×side faces in [-1, 1]; the same shape and range.
+        """Take makeup off B×3×side×side faces in [-1, 1]; the result has the same shape and range.
 
         Raises:
             FacecloakError: the removal is not trained.
@@ -161,7 +161,7 @@ class DiffAM(ProtectionMethod):
         return removal(images)
 
     def reference(self) -> Reference:
-        """The makeup to transfer, beside its face as the removal left it; made once of each removal's weights."""
+        """The makeup to transfer, with the same face after the removal; made once for each removal's weights."""
         key = self.removal and hashlib.sha256(save(self.removal)).hexdigest()
         if key not in self._references:
             self._references[key] = self._reference()
@@ -170,18 +170,18 @@ class DiffAM(ProtectionMethod):
     def _reference(self) -> Reference:
         face = load_reference(self.settings.makeup, self.settings.reference, self.diffusion.side)
         image = bare = face.images[0]
-        if self.removal is not None:  # not yet, while a step is timed
+        if self.removal is not None:  # None while a step is timed
             bare = self.remove(image[None])[0]
         return Reference(image, bare, face.regions[0])
 
     @cached_property
     def language(self) -> Clip:
-        """CLIP, needed to train alone."""
+        """CLIP, needed only for training."""
         return Clip.load(self.settings.clip)
 
     @cached_property
     def perceptual(self) -> nn.Module:
-        """LPIPS or its stand-in, needed to train alone."""
+        """LPIPS or its stand-in, needed only for training."""
         return load_perceptual(self.settings.perceptual)
 
     def _faces(self, kind: str) -> Faces:

@@ -21,8 +21,8 @@ EPSILON = 1e-6
 def load_perceptual(name: Perceptual) -> nn.Module:
     """A frozen module: two B×3×H×W images in [-1, 1] → B distances, 0 for identical images.
 
-    ``lpips`` is LPIPS v0.1 with AlexNet, as the quality metric; ``pocket`` is `PocketPerceptual`, another measure,
-    whose values compare with no LPIPS.
+    ``lpips`` is LPIPS v0.1 with AlexNet, like the quality metric; ``pocket`` is `PocketPerceptual`, a different
+    measure, whose values cannot be compared with LPIPS.
 
     Raises:
         FacecloakError: the weights are missing.
@@ -38,7 +38,7 @@ class Lpips(nn.Module):
         metric = lpips_metric()
         if metric is None:
             raise FacecloakError(
-                f"LPIPS lacks its weights: put https://download.pytorch.org/models/{LPIPS_BACKBONE} into "
+                f"The weights of LPIPS are missing: put https://download.pytorch.org/models/{LPIPS_BACKBONE} into "
                 f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or set 'perceptual' to 'pocket' for drawn portraits."
             )
         self.net = metric.net
@@ -51,8 +51,8 @@ class Lpips(nn.Module):
 class PocketPerceptual(nn.Module):
     """LPIPS without learned channel weights, on the pocket suite's feature network.
 
-    Per layer the features of each place are brought to length 1, and the squared distance is averaged over the places;
-    the layers are summed (Zhang et al. 2018, eq. 1, w = 1).
+    In each layer the features of each place are normalised to length 1, and the squared distance is averaged over the
+    places; the layers are summed (Zhang et al. 2018, eq. 1, w = 1).
     """
 
     def __init__(self) -> None:
@@ -73,5 +73,5 @@ class PocketPerceptual(nn.Module):
 
 
 def _unit(features: Tensor) -> Tensor:
-    """Features of length 1 at each place; those that a ReLU made zero stay, with a finite gradient."""
+    """Features of length 1 at each place; those that a ReLU made zero stay zero, with a finite gradient."""
     return features * (features.square().sum(1, keepdim=True) + EPSILON).rsqrt()

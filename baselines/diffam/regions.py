@@ -7,20 +7,20 @@ from torch import Tensor
 
 from facecloak.pocket.portraits import Portraits
 
-REGIONS = ("left_eye", "right_eye", "lips", "skin")  # left and right of the picture
+REGIONS = ("left_eye", "right_eye", "lips", "skin")  # left and right as seen in the picture
 EYE_MARGIN = 10 / 256  # how far the eye regions reach beyond the eye, in units of the picture's side
-# numbers of face-parsing.PyTorch's 19 classes, those of CelebAMask-HQ
+# class numbers of face-parsing.PyTorch, whose 19 classes are those of CelebAMask-HQ
 EYES, LIP_LABELS, SKIN_LABELS = (4, 5), (12, 13), (1, 10)
 # ellipses around MTCNN's points: half width and half height in units of the distance between the eyes
 EYE, LIPS, FACE = (0.24, 0.12), (0.50, 0.27), (1.0, 1.4)
 
 
 def regions_of_masks(left_eye: Tensor, right_eye: Tensor, lips: Tensor, skin: Tensor) -> Tensor:
-    """Regions of a face-parsing network's masks: eye boxes ± 10 pixels of 256, cut to the skin.
+    """Regions from a face-parsing network's masks: the eye regions are boxes ± 10 pixels of 256, cut to the skin.
 
     Args:
-        left_eye, right_eye, lips, skin: bool B×H×W each, left and right of the picture; a part that is not seen is
-            empty, and so is its region.
+        left_eye, right_eye, lips, skin: bool B×H×W each, left and right as seen in the picture; a part that cannot be
+            seen has an empty mask and an empty region.
 
     Returns:
         bool B×4×H×W, in the order of `REGIONS`.
@@ -30,7 +30,8 @@ def regions_of_masks(left_eye: Tensor, right_eye: Tensor, lips: Tensor, skin: Te
 
 
 def regions_of_portraits(portraits: Portraits) -> Tensor:
-    """Regions of drawn portraits, bool B×4×128×128, by their own masks; an eye's pixels are those nearer to it."""
+    """Regions of drawn portraits, bool B×4×128×128, from their own masks; an eye has the pixels that are nearer to it
+    than to the other eye."""
     masks, (columns, rows) = portraits.masks, _grid(portraits.labels)
     offsets = torch.stack([columns, rows], -1) - portraits.landmarks[:, :2, None, None]  # B×2×H×W×2
     nearer_left = offsets[:, 0].norm(dim=-1) < offsets[:, 1].norm(dim=-1)
@@ -39,7 +40,7 @@ def regions_of_portraits(portraits: Portraits) -> Tensor:
 
 
 def regions_of_labels(labels: Tensor) -> Tensor:
-    """Regions of what a face-parsing network says of each pixel, bool B×4×H×W, in the order of `REGIONS`.
+    """Regions from a face-parsing network's label of each pixel, bool B×4×H×W, in the order of `REGIONS`.
 
     Args:
         labels: whole numbers B×H×W, 0..18 as in face-parsing.PyTorch: 1 skin, 4 and 5 eyes, 10 nose, 12 and 13 lips.
@@ -47,7 +48,7 @@ def regions_of_labels(labels: Tensor) -> Tensor:
     first, second = (labels == number for number in EYES)
     columns, _ = _grid(labels)
     places = [(eye * columns).sum((1, 2)) / eye.sum((1, 2)) for eye in (first, second)]
-    swap = (places[0] > places[1])[:, None, None]  # left and right are of the picture here
+    swap = (places[0] > places[1])[:, None, None]  # left and right as seen in the picture
     left, right = torch.where(swap, second, first), torch.where(swap, first, second)
     lips, skin = (torch.isin(labels, torch.tensor(numbers)) for numbers in (LIP_LABELS, SKIN_LABELS))
     return regions_of_masks(left, right, lips, skin)
@@ -57,9 +58,9 @@ def regions_of_landmarks(landmarks: Tensor, side: int) -> Tensor:
     """Regions guessed from five points: ellipses along the line between the eyes, for photos without masks.
 
     Args:
-        landmarks: B×5×2, (x, y) in pixels: eyes, nose tip, corners of the mouth, left of the picture first
+        landmarks: B×5×2, (x, y) in pixels: eyes, nose tip, corners of the mouth, the left one in the picture first
             (`facecloak.faces.FaceDetector.landmarks`).
-        side: of the square picture in pixels.
+        side: side of the square picture in pixels.
 
     Returns:
         bool B×4×side×side, in the order of `REGIONS`.
@@ -81,7 +82,7 @@ def _grid(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _box(mask: Tensor) -> Tensor:
-    """The box around a bool H×W mask and the margin of eyes, as a mask; nothing around nothing."""
+    """The box around a bool H×W mask, with the margin of eyes, as a mask; it is empty if the mask is empty."""
     box, margin = torch.zeros_like(mask), round(EYE_MARGIN * mask.shape[-1])
     rows, columns = (mask.any(dim).nonzero().flatten().tolist() for dim in (1, 0))
     if rows:
@@ -91,7 +92,7 @@ def _box(mask: Tensor) -> Tensor:
 
 
 def _ellipse(picture: Tensor, centre: Tensor, axis: Tensor, halves: tuple[float, float]) -> Tensor:
-    """bool B×H×W: ellipses at ``centre`` (B×2) along ``axis`` (B×2), their half axes in units of its length."""
+    """bool B×H×W: ellipses at ``centre`` (B×2) along ``axis`` (B×2), with half axes in units of the axis' length."""
     columns, rows = _grid(picture)
     x, y = (places - place[:, None, None] for places, place in zip((columns, rows), centre.unbind(1), strict=True))
     unit_x, unit_y = (value[:, None, None] for value in (axis / axis.square().sum(1, keepdim=True)).unbind(1))

@@ -1,4 +1,4 @@
-"""Stage 1, makeup removal: fine-tune the diffusion model until faces with makeup come back bare (section 3.2)."""
+"""Stage 1, makeup removal: fine-tune the diffusion model to generate faces without their makeup (section 3.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RemovalSettings(FineTuningSettings):
         lambda_clip: weight of the directional CLIP loss between the two texts.
         lambda_identity: weight of 1 − cos between the recognizer's embeddings before and after.
         lambda_l1: weight of the mean absolute difference, on [-1, 1].
-        lambda_perceptual: weight of LPIPS or what stands in for it.
+        lambda_perceptual: weight of LPIPS or its stand-in.
     """
 
     name: ClassVar[str] = "removal"
@@ -42,14 +42,15 @@ class RemovalSettings(FineTuningSettings):
 
 
 class MakeupRemoval(FineTuning):
-    """Learns to take makeup off; called with images, it does.
+    """Learns to take makeup off, and takes it off the images that it is called with.
 
     Args:
-        settings: its settings.
+        settings: settings of the removal.
         diffusion: the pretrained model.
-        clip: in whose space the edit has a direction.
+        clip: the model in whose space the edit has a direction.
         perceptual: B×3×H×W twice → B, see `load_perceptual`.
-        recognizer: who keeps the face the same person's. It must not be the black box of a cell that uses the result.
+        recognizer: used to preserve the identity of the face. It must not be the black box of a cell that uses the
+            result.
         images: N×3×side×side faces with makeup, in [-1, 1].
         boxes: N×4 face boxes.
     """

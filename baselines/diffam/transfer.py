@@ -14,7 +14,7 @@ from baselines.diffam.finetuning import FineTuning, FineTuningSettings
 from baselines.diffam.losses import directional, histogram, l1
 from facecloak.objectives import Objective
 
-# the author's stronger setting, and the released code's, which are the defaults
+# the released code's settings, which are the defaults, and the author's stronger ones
 PRESETS: dict[str, dict[str, Any]] = {
     "code": {},
     "paper": {"passes": 6, "makeup_passes": 2, "lr": 4e-6, "lambda_adv": 1.2},
@@ -26,10 +26,10 @@ class TransferSettings(FineTuningSettings):
     """Settings of the transfer; the defaults are the released code's, for 200 images.
 
     Attributes:
-        makeup_passes: the first passes, without the adversarial term.
+        makeup_passes: number of first passes without the adversarial term.
         lambda_histogram, lambda_clip: weights of the histogram loss and of the directional CLIP loss in those passes.
         lambda_adversarial_histogram, lambda_adversarial_clip: the same in the passes with the adversarial term.
-        lambda_perceptual: weight of LPIPS or what stands in for it.
+        lambda_perceptual: weight of LPIPS or its stand-in.
         lambda_l1: weight of the mean absolute difference, on [-1, 1].
         lambda_adv: weight of L_adv, the mean over the surrogates, in the passes after `makeup_passes`.
     """
@@ -51,11 +51,11 @@ class TransferSettings(FineTuningSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("makeup_passes must lie between 0 and passes", 0 <= self.makeup_passes <= self.passes)
+        self.check("makeup_passes must be between 0 and passes", 0 <= self.makeup_passes <= self.passes)
 
     @property
     def adversarial(self) -> bool:
-        """Whether the target has any part in the training."""
+        """Whether the training uses the target."""
         return self.lambda_adv > 0 and self.makeup_passes < self.passes
 
 
@@ -65,7 +65,7 @@ class Reference:
 
     Attributes:
         image: 3×side×side in [-1, 1], a face with makeup.
-        bare: the same face as `MakeupRemoval` left it.
+        bare: the same face after `MakeupRemoval`.
         regions: bool 4×side×side, see `baselines.diffam.regions`.
     """
 
@@ -75,12 +75,12 @@ class Reference:
 
 
 class MakeupTransfer(FineTuning):
-    """Learns to make faces up like a reference and to be taken for a target; called with images, it does.
+    """Learns to give faces a reference's makeup and a target's identity, and edits the images that it is called with.
 
     Args:
-        settings: its settings.
+        settings: settings of the transfer.
         diffusion: the pretrained model.
-        clip: in whose space the reference's makeup has a direction.
+        clip: the model in whose space the reference's makeup has a direction.
         perceptual: B×3×H×W twice → B, see `load_perceptual`.
         objective: the surrogates and the target.
         reference: the makeup.
@@ -129,7 +129,7 @@ class MakeupTransfer(FineTuning):
         return self.total(losses, weights)
 
     def weights(self, number: int) -> dict[str, float]:
-        """What each loss counts for in a pass, numbered from 0; "adv" is among them where it counts."""
+        """The weight of each loss in a pass, numbered from 0; "adv" is included only where it is used."""
         settings = self.settings
         weights = {"perceptual": settings.lambda_perceptual, "l1": settings.lambda_l1}
         if number < settings.makeup_passes:

@@ -22,7 +22,7 @@ class MIFGSMSettings(MomentumSettings):
 class MIFGSM(NoiseMethod):
     """Steps along the sign of the accumulated, normalised gradients (Dong et al. 2018).
 
-    Preset ``robfr`` is RobFR's setting on a single surrogate.
+    The preset ``robfr`` has RobFR's settings, on a single surrogate.
     """
 
     Settings: ClassVar[type[Any]] = MIFGSMSettings

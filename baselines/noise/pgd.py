@@ -16,7 +16,7 @@ from facecloak.data import Batch
 class PGDSettings(NoiseSettings):
     """Attributes:
     random_start: begin at a uniformly random point of the box instead of at the source.
-    seed: of that point.
+    seed: random seed of that point.
     """
 
     name: ClassVar[str] = "pgd"
@@ -27,7 +27,7 @@ class PGDSettings(NoiseSettings):
 class PGD(NoiseMethod):
     """Projected gradient descent: steps along the sign of the gradient (Madry et al. 2018).
 
-    Presets: ``robfr`` is RobFR's setting on a single surrogate.
+    The preset ``robfr`` has RobFR's settings, on a single surrogate.
     """
 
     Settings: ClassVar[type[Any]] = PGDSettings

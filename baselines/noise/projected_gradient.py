@@ -1,4 +1,4 @@
-"""What the noise baselines share: the settings, the projected-gradient loop, momentum, and seeded randomness."""
+"""The parts that the noise baselines share: settings, the projected-gradient loop, momentum, and seeded randomness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.method import Protected, ProtectionMethod, errors_of_losses
 
-REACH = 1.5  # all steps together, in units of ε (RobFR; TIP-IM's code)
+REACH = 1.5  # length of all steps together, in units of ε (RobFR; TIP-IM's code)
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -25,11 +25,11 @@ class NoiseSettings:
     """Settings of every noise baseline.
 
     Attributes:
-        epsilon: how far a pixel may move, in grey levels of 0..255: the L∞ radius. Whole, because a saved pixel
-            moves by whole levels.
-        iterations: N; a step is 1.5·ε/N long.
-        surrogates: ``ensemble`` attacks all surrogates of the cell; ``single`` the first in the suite's order, or
-            the judge where it is a white box.
+        epsilon: how much a pixel may change, in grey levels of 0..255: the L∞ radius. It is a whole number because
+            a saved pixel changes by whole levels.
+        iterations: number of steps N; a step is 1.5·ε/N long.
+        surrogates: ``ensemble`` attacks all surrogates of the cell; ``single`` attacks the first in the suite's
+            order, or the judge where it is a white box.
     """
 
     name: ClassVar[str]
@@ -38,11 +38,11 @@ class NoiseSettings:
     surrogates: Literal["single", "ensemble"] = "ensemble"
 
     def __post_init__(self) -> None:
-        self.check("epsilon must lie between 1 and 255", 1 <= self.epsilon <= 255)
-        self.check("iterations must be 1 at least", self.iterations >= 1)
+        self.check("epsilon must be between 1 and 255", 1 <= self.epsilon <= 255)
+        self.check("iterations must be at least 1", self.iterations >= 1)
 
     def check(self, rule: str, holds: bool) -> None:
-        """`FacecloakError` with the rule unless it holds."""
+        """Raise `FacecloakError` with the rule if it is broken."""
         if not holds:
             raise FacecloakError(f"{self.name}: {rule}.")
 
@@ -50,20 +50,20 @@ class NoiseSettings:
 @dataclass(frozen=True)
 class MomentumSettings(NoiseSettings):
     """Attributes:
-    momentum: μ, what is kept of the gradients before; 0 for none.
+    momentum: μ, the decay factor of the earlier gradients; 0 for no momentum.
     """
 
     momentum: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("momentum must lie between 0 and 1", 0 <= self.momentum <= 1)
+        self.check("momentum must be between 0 and 1", 0 <= self.momentum <= 1)
 
 
 class NoiseMethod(ProtectionMethod):
     """x ← Π(x + 1.5·ε/N · d(x)), N times from the source; Π projects onto the ε box and onto [-1, 1].
 
-    Subclasses say what the direction d is.
+    Subclasses define the direction d.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -79,10 +79,10 @@ class NoiseMethod(ProtectionMethod):
 
     @abstractmethod
     def begin(self, batch: Batch) -> Step:
-        """A function B×3×H×W images → (direction, of the images' shape; losses, B), with the batch's own state."""
+        """A function B×3×H×W images → (direction, same shape as the images; losses, B), with state for this batch."""
 
     def start(self, batch: Batch) -> Tensor:
-        """Where the first step starts, before projection."""
+        """The images from which the first step starts, before projection."""
         return batch.images
 
     def protect(self, batch: Batch) -> Protected:
@@ -101,29 +101,29 @@ class NoiseMethod(ProtectionMethod):
         return REACH * self.settings.epsilon / 127.5 / self.settings.iterations
 
     def project(self, images: Tensor, source: Tensor) -> Tensor:
-        """The nearest images within ε of the source and within [-1, 1]; leading dimensions may broadcast."""
+        """The closest images within ε of the source and within [-1, 1]; leading dimensions may broadcast."""
         radius = self.settings.epsilon / 127.5
         return images.clamp((source - radius).clamp(min=-1), (source + radius).clamp(max=1))
 
     @torch.no_grad()
     def embed_sources(self, batch: Batch) -> list[Tensor]:
-        """The sources' embeddings, B×D per surrogate, which never change."""
+        """The sources' embeddings, B×D per surrogate; they stay the same in all steps."""
         return self.objective.embed(batch.images, batch.boxes)
 
 
 def gradient_of(loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of each image's loss (images → B), of the images' shape, and the losses."""
+    """The gradient of each image's loss (images → B), in the images' shape, and the losses."""
     images = images.detach().requires_grad_()
     losses = loss(images)
-    (gradient,) = torch.autograd.grad(losses.sum(), images)  # a sum, so that images do not mix
+    (gradient,) = torch.autograd.grad(losses.sum(), images)  # the sum keeps the images independent
     return gradient, losses.detach()
 
 
 def accumulate(momentum: Tensor, gradient: Tensor, decay: float) -> Tensor:
-    """μ·m + g/mean|g| (Dong et al. 2018, eq. 6, where g is divided by its sum instead: the same up to a factor).
+    """μ·m + g/mean|g| (Dong et al. 2018, eq. 6, which divides g by its sum instead: the same up to a factor).
 
     Args:
-        momentum, gradient: …×3×H×W; the mean is each image's own. A gradient of zeros adds nothing.
+        momentum, gradient: …×3×H×W; the mean is over one image. A gradient of zeros adds nothing.
         decay: μ.
     """
     mean = gradient.abs().mean(dim=(-3, -2, -1), keepdim=True)
@@ -131,11 +131,11 @@ def accumulate(momentum: Tensor, gradient: Tensor, decay: float) -> Tensor:
 
 
 def signs(direction: Tensor) -> Tensor:
-    """−1, 0 or 1; NaN stays NaN, where `Tensor.sign` gives 0 and so would leave the source unprotected in silence."""
+    """−1, 0 or 1. NaN stays NaN: `Tensor.sign` gives 0 for it, which would silently leave the source unprotected."""
     return torch.where(direction.isnan(), direction, direction.sign())
 
 
 def generators(seed: int, ids: list[str]) -> list[torch.Generator]:
-    """A random generator per image that depends on the seed and on the image's name, and on no other image."""
+    """A random generator per image that depends only on the seed and on the image's name, not on other images."""
     digests = [hashlib.sha256(f"{seed} {name}".encode()).digest() for name in ids]
     return [torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1) for digest in digests]

@@ -22,9 +22,9 @@ from baselines.noise.projected_gradient import (
 )
 from facecloak.data import Batch
 
-SIGMA = 3.0  # of the smoothing kernel, pixels
-SMALLEST = 0.9  # side of a resized face, in units of its own
-PROBABILITY = 0.5  # of a face to be resized at all
+SIGMA = 3.0  # of the smoothing kernel, in pixels
+SMALLEST = 0.9  # the smallest side of a resized face, in units of the original side
+PROBABILITY = 0.5  # that a face is resized
 
 ROBFR = {"epsilon": 16, "iterations": 20, "momentum": 1.0, "surrogates": "single"}
 
@@ -33,7 +33,7 @@ ROBFR = {"epsilon": 16, "iterations": 20, "momentum": 1.0, "surrogates": "single
 class TIDIMSettings(MomentumSettings):
     """Attributes:
     kernel_size: side of the Gaussian (σ = 3 pixels) that smooths the gradient; odd.
-    seed: of the input diversity.
+    seed: random seed of the input diversity.
     """
 
     name: ClassVar[str] = "ti_dim"
@@ -42,13 +42,13 @@ class TIDIMSettings(MomentumSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("kernel_size must be odd and 1 at least", self.kernel_size >= 1 and self.kernel_size % 2 == 1)
+        self.check("kernel_size must be odd and at least 1", self.kernel_size >= 1 and self.kernel_size % 2 == 1)
 
 
 class TIDIM(NoiseMethod):
     """MI-FGSM with input diversity and a smoothed gradient (Dong et al. 2019, Xie et al. 2019).
 
-    Presets: ``robfr`` (7×7 kernel) and ``fdeid`` (15×15) are those codes' settings on a single surrogate.
+    The presets ``robfr`` (7×7 kernel) and ``fdeid`` (15×15) have the settings of those codes, on a single surrogate.
     """
 
     Settings: ClassVar[type[Any]] = TIDIMSettings
@@ -78,11 +78,11 @@ class TIDIM(NoiseMethod):
 
 
 def resize_and_pad(faces: Tensor, draws: Tensor) -> Tensor:
-    """Make some faces smaller, 0.9 to 1 times, at a random place on black (Xie et al. 2019, section 3.2).
+    """Make some faces smaller, by 0.9 to 1, and put them at a random place on black (Xie et al. 2019, section 3.2).
 
     Args:
         faces: B×3×S×S in [-1, 1].
-        draws: B×4, uniform in [0, 1): whether at all, the size, the place from top and left.
+        draws: B×4, uniform in [0, 1): whether to resize, the size, the offsets from the top and from the left.
     """
     size = faces.shape[-1]
     smallest = int(SMALLEST * size)
@@ -101,7 +101,7 @@ def resize_and_pad(faces: Tensor, draws: Tensor) -> Tensor:
 def smooth(gradient: Tensor, kernel_size: int) -> Tensor:
     """Convolve B×3×H×W with a normalised Gaussian, σ = 3 pixels, zeros outside (Dong et al. 2019, eq. 7).
 
-    The kernel is a product of two one-dimensional ones, which take 2k operations a pixel instead of k².
+    The kernel is a product of two one-dimensional kernels, which take 2k operations per pixel instead of k².
     """
     offsets = torch.arange(kernel_size, device=gradient.device, dtype=gradient.dtype) - kernel_size // 2
     line = torch.exp(-(offsets**2) / (2 * SIGMA**2))

@@ -13,7 +13,7 @@ from baselines.noise.mmd import mmd
 from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, accumulate, generators, signs
 from facecloak.data import Batch
 
-SMALLEST = 0.01  # s of the input diversity
+SMALLEST = 0.01  # the smallest s of the input diversity
 
 Gain = Literal["gain1", "gain2", "gain3"]
 
@@ -25,22 +25,22 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class TIPIMSettings(MomentumSettings):
-    """Settings of TIP-IM; the defaults are the paper's 50 iterations and for the rest the released code's.
+    """Settings of TIP-IM; the defaults are the paper's for iterations (50) and the released code's for the rest.
 
     Attributes:
-        norm: ``l2`` steps along the momentum, scaled to a root mean square of 1; ``linf`` along its sign. The L∞
-            box is the same.
+        norm: ``l2`` steps along the momentum, scaled to a root mean square of 1; ``linf`` steps along its sign. The
+            L∞ box is the same for both.
         targets: ``single`` impersonates the cell's target. ``set`` lets each image choose, in each iteration,
-            among all targets of the suite. A cell is judged by its own target all the same: its PSR under
-            impersonation then is the share that chose, or resembles, that one target, while dodging, and the PSR
-            of obfuscation, count whatever was chosen.
+            among all targets of the suite. A cell is still judged by its own target: its PSR under impersonation
+            is then the share of images that chose, or resemble, that one target. Dodging, and the PSR of
+            obfuscation, count images whatever target they chose.
         gain: how a candidate is rated, see `gain_of`.
         gamma: γ, weight of the MMD between the protected and the source image, each a set of one vector of grey
-            levels 0..255. The identity terms are means over the embedding's D numbers and lie within ±4/D, ±0.008
+            levels 0..255. The identity terms are means over the embedding's D numbers and are within ±4/D, ±0.008
             for D = 512; the MMD goes from 0 to 38. So γ = 0.1, a fraction of the paper's (up to 2.5, on terms of
             another scale), leaves no protection; the released code's default is 0.
         diversity: the largest s of the input diversity, see `draw_maps`.
-        seed: of the input diversity.
+        seed: random seed of the input diversity.
     """
 
     name: ClassVar[str] = "tip_im"
@@ -55,16 +55,17 @@ class TIPIMSettings(MomentumSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check("gamma must be 0 at least", self.gamma >= 0)
-        self.check(f"diversity must lie between {SMALLEST} and 1", SMALLEST <= self.diversity <= 1)
+        self.check("gamma must be at least 0", self.gamma >= 0)
+        self.check(f"diversity must be between {SMALLEST} and 1", SMALLEST <= self.diversity <= 1)
 
 
 class TIPIM(NoiseMethod):
     """Targeted identity-protection masks, with input diversity and a greedy choice of the target (Yang et al. 2021).
 
-    The loss for target j is mean((f − f_tj)²) − mean((f − f_src)²) + γ·MMD(x', x), mean over the surrogates: it leaves
-    the source for the target under both objectives, which differ in the target (obfuscation: a synthetic face) and
-    in what counts as success. Presets: ``paper`` and ``code`` on a single surrogate; ``set``, see the settings.
+    The loss for target j is mean((f − f_tj)²) − mean((f − f_src)²) + γ·MMD(x', x), averaged over the surrogates. It
+    moves away from the source and towards the target under both objectives, which differ in the target (obfuscation: a
+    synthetic face) and in what counts as success. The presets ``paper`` and ``code`` attack a single surrogate; for
+    ``set`` see the settings.
     """
 
     Settings: ClassVar[type[Any]] = TIPIMSettings
@@ -102,7 +103,7 @@ class TIPIM(NoiseMethod):
         """The gradient for each target, T×B×3×H×W, and the losses, T×B, under input diversity.
 
         Args:
-            images: B×3×H×W, under attack.
+            images: B×3×H×W, the images so far.
             source: embeddings of the sources, B×D per surrogate.
             maps: B×2×3, see `warp`.
         """
@@ -121,7 +122,7 @@ class TIPIM(NoiseMethod):
 
     @torch.no_grad()
     def gains(self, candidates: Tensor, batch: Batch, source: list[Tensor]) -> Tensor:
-        """Mean gain over the surrogates, T×B, of candidates T×B×3×H×W, all embedded as one batch."""
+        """Gain of the candidates T×B×3×H×W, averaged over the surrogates, T×B. All are embedded as one batch."""
         count = len(candidates)
         embeddings = self.objective.embed(candidates.flatten(0, 1), batch.boxes.repeat(count, 1))
         gains = []
@@ -133,8 +134,8 @@ class TIPIM(NoiseMethod):
 
 
 def gain_of(kind: Gain, to_source: Tensor, to_targets: Tensor) -> Tensor:
-    """log(1 + Σ_j exp(‖f − f_src‖ − ‖f − f_tj‖)) for ``gain1``; the smallest term instead of the sum for ``gain2``,
-    the largest for ``gain3`` (Yang et al. 2021, section 3.3, and the released code).
+    """log(1 + Σ_j exp(‖f − f_src‖ − ‖f − f_tj‖)) for ``gain1``. ``gain2`` has the smallest term instead of the sum,
+    ``gain3`` the largest (Yang et al. 2021, section 3.3, and the released code).
 
     Args:
         to_source: N distances.
@@ -145,14 +146,14 @@ def gain_of(kind: Gain, to_source: Tensor, to_targets: Tensor) -> Tensor:
 
 
 def unit_rms(momentum: Tensor) -> Tensor:
-    """√n·g/‖g‖₂ of each image in …×3×H×W, n its numbers; zeros stay zeros."""
+    """√n·g/‖g‖₂ of each image in …×3×H×W, where n is how many numbers the image has; zeros stay zeros."""
     rms = momentum.square().mean(dim=(-3, -2, -1), keepdim=True).sqrt()
     return momentum / rms.clamp(min=torch.finfo(rms.dtype).tiny)
 
 
 def draw_maps(random: list[torch.Generator], largest: float) -> Tensor:
-    """Input diversity, B×2×3 maps for `warp`: every number of the identity jittered by N(0, s), then a rotation by
-    N(0, s) radians, s ~ U(0.01, ``largest``) for each image; the released code has 0.1."""
+    """Input diversity, B×2×3 maps for `warp`: the identity with every number jittered by N(0, s), then a rotation by
+    N(0, s) radians, with s ~ U(0.01, ``largest``) for each image. ``largest`` is 0.1 in the released code."""
     maps = []
     for generator in random:
         s = SMALLEST + (largest - SMALLEST) * torch.rand((), generator=generator)
@@ -164,10 +165,10 @@ def draw_maps(random: list[torch.Generator], largest: float) -> Tensor:
 
 
 def warp(faces: Tensor, maps: Tensor) -> Tensor:
-    """Resample each face of B×3×S×S, in [-1, 1], by its own affine map; black outside.
+    """Resample each face of B×3×S×S, in [-1, 1], with its own affine map; places outside the face are black.
 
     Args:
-        maps: B×2×3: from places in the result to places in the face, both from -1 to 1.
+        maps: B×2×3, each from places in the result to places in the face, both with coordinates from -1 to 1.
     """
     grid = F.affine_grid(maps.to(faces), list(faces.shape), align_corners=False)
     return F.grid_sample(faces + 1, grid, padding_mode="zeros", align_corners=False) - 1

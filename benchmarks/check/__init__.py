@@ -1,1 +1,1 @@
-"""Can results be believed: what every file of a run must hold, and what runs must agree on."""
+"""Checks results: what every file of a run must contain, and what runs must agree on."""

@@ -1,4 +1,4 @@
-"""`facecloak leaderboard --check`: whether results hold what they say, as far as their files can show."""
+"""`facecloak leaderboard --check`: whether the files of results are complete, in the right form and consistent."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ UNREADABLE = (FacecloakError, OSError, RecursionError)
 
 
 class Finding(NamedTuple):
-    """Something wrong.
+    """A problem that was found.
 
     Attributes:
-        folder: of the judgement or of the protection.
-        far: of the row; None for all rows, or none.
+        folder: folder of the judgement or of the protection.
+        far: FAR of the row; None if the problem is not in a single row.
         text: what is wrong.
     """
 
@@ -39,18 +39,18 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         where = "" if self.far is None else f", FAR {self.far:g}"
         text = f"{self.folder}{where}: {self.text}"
-        # files of others may hold what moves a terminal's cursor, or cannot be printed at all
+        # other people's files may contain characters that move a terminal's cursor, or that cannot be printed
         return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 @dataclass
 class Checked:
-    """What has been looked at so far.
+    """What has been checked so far.
 
     Attributes:
-        protections, judgements: their numbers.
+        protections, judgements: number of each.
         sound: judgements whose rows have the right form.
-        photos: judgement's folder → what its records say of unprotected photos, where those have the right form.
+        photos: judgement's folder → content of its records about unprotected photos, if they have the right form.
     """
 
     protections: int = 0
@@ -64,22 +64,22 @@ def findings(
     checked: Checked | None = None,
     show: Callable[[Iterable[Path]], Iterable[Path]] = iter,
 ) -> Iterator[Finding]:
-    """What is wrong in each protection and its judgements, then between judgements.
+    """Problems in each protection and its judgements, then between judgements.
 
     Args:
         runs: folders of runs, or folders of such folders.
-        checked: filled with what was looked at.
-        show: wraps the protections while they are checked, to show how far that is.
+        checked: is filled with what has been checked.
+        show: wraps the protections while they are checked, to show the progress.
 
     Raises:
-        FacecloakError: as `find_protections`.
+        FacecloakError: as in `find_protections`.
     """
     checked = Checked() if checked is None else checked
     for protection in show(find_protections(runs)):
         checked.protections += 1
         try:
             yield from _protection_findings(protection, checked)
-        except UNREADABLE as error:  # the others are checked all the same
+        except UNREADABLE as error:  # the others are still checked
             yield Finding(protection, None, f"cannot be checked: {error}")
     yield from _submission_findings(checked.sound)
     for rule in (doubled, differing, far_problems):
@@ -108,7 +108,7 @@ def _protection_findings(protection: Path, checked: Checked) -> Iterator[Finding
     judgements = judgements_of(protection)
     problems = [f"protection.json: {problem}" for problem in protection_problems(about)]
     if not problems and not judgements:
-        problems = ["not complete: nobody has judged its pictures"]
+        problems = ["not complete: no recognizer has judged its pictures"]
     if problems:  # all other rules rely on that form
         yield from (Finding(protection, None, problem) for problem in problems)
         return

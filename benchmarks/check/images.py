@@ -1,4 +1,4 @@
-"""Whether a protection's pictures are those of its outcomes and measurements. Each rule yields what is wrong."""
+"""Whether a protection's pictures agree with its outcomes and measurements. Each rule yields what is wrong."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from benchmarks.results.store import sources_folder
 from facecloak.errors import FacecloakError
 from facecloak.io import TEMPORARY, leftovers, read_image, read_json, sha256
 
-TOLERANCE = 1e-6  # of PSNR and SSIM, relative: torchmetrics has a constant of PSNR in 32 bits only
+TOLERANCE = 1e-6  # of PSNR and SSIM, relative: torchmetrics has a constant of PSNR only in 32 bits
 FILES = {"protection.json", "training.json", "measured.json", FILE, "images", "outcomes", "judgements"}
 JUDGEMENT_FILES = {"records.jsonl", "judgement.json"}
 
 
 class Pictures(NamedTuple):
-    """What a protection's files say of its pictures; only what has the right form.
+    """What a protection's files say about its pictures; only entries of the right form.
 
     Attributes:
         outcomes: photo → content of its outcome.
-        damaged: photos whose outcome has not.
+        damaged: photos whose outcome does not have the right form.
         measured: photo → its entry in measured.json; None if that file is missing or damaged.
     """
 
@@ -36,7 +36,7 @@ class Pictures(NamedTuple):
 
     @property
     def made(self) -> list[str]:
-        """The photos of which there is a picture."""
+        """The photos of which a picture was made."""
         return [name for name, outcome in self.outcomes.items() if outcome["error"] is None]
 
 
@@ -45,7 +45,7 @@ def read_pictures(folder: Path, surrogates: list[str]) -> tuple[Pictures, list[s
     outcomes, damaged, problems = {}, set(), []
     for path in sorted((folder / "outcomes").glob("*.json")):
         if path.name.startswith("."):
-            continue  # not a photo's name: found as an unknown file
+            continue  # not a photo's name: reported as an unknown file
         outcome, problem = _read(path, f"outcomes/{path.name}")
         problem = problem or outcome_problem(outcome, path.stem)
         if problem:
@@ -70,13 +70,13 @@ def _read(path: Path, name: str) -> tuple[Any, str | None]:
 
 
 def picture_problems(folder: Path, pictures: Pictures, suite: str, side: int) -> Iterator[str]:
-    """Every picture is there, as its outcome and its measurements say, and no other.
+    """Check that every picture exists and agrees with its outcome and measurements, and that there are no others.
 
-    PSNR and SSIM are computed again where the run kept the source.
+    PSNR and SSIM are computed again if the run kept the source.
 
     Args:
-        folder: of the protection.
-        side: of the square that every picture must be, in pixels.
+        folder: folder of the protection.
+        side: side of the square that every picture must be, in pixels.
     """
     yield from _set_problems(folder, pictures)
     for name in pictures.made:
@@ -89,18 +89,18 @@ def picture_problems(folder: Path, pictures: Pictures, suite: str, side: int) ->
 
 
 def _set_problems(folder: Path, pictures: Pictures) -> Iterator[str]:
-    """Outcomes, pictures and measurements are of the same photos."""
+    """Check that outcomes, pictures and measurements are of the same photos."""
     wanted, there = {f"{name}.png" for name in pictures.made}, _names_in(folder / "images")
     for name in sorted(wanted - there):
-        yield f"images/{name} is missing, though its outcome says that it was made"
+        yield f"images/{name} is missing, although its outcome says that it was made"
     for name in sorted(there - wanted - {f"{name}.png" for name in pictures.damaged}):
         if not name.startswith(TEMPORARY):
-            yield f"images/{name} is there, but no outcome says that it was made"
+            yield f"images/{name} exists, but no outcome says that it was made"
     if pictures.measured is not None:
         made, measured = {*pictures.made}, {*pictures.measured}
         yield from (f"measured.json has no measurements of {name}" for name in sorted(made - measured))
         yield from (
-            f"measured.json has {name}, of which no picture was made"
+            f"measured.json has measurements of {name}, but no picture of it was made"
             for name in sorted(measured - made - pictures.damaged)
         )
 
@@ -115,7 +115,7 @@ def _picture_problems(
     place = f"images/{path.name}"
     try:
         if (found := sha256(path)) != outcome.get("png_sha256"):
-            yield f"{place} has SHA-256 {found}, its outcome says {outcome.get('png_sha256')}"
+            yield f"{place} has SHA-256 {found}, but its outcome says {outcome.get('png_sha256')}"
             return
         picture = read_image(path)
         photo = read_image(source) if source.is_file() else None
@@ -127,7 +127,7 @@ def _picture_problems(
         return
     for name, image in ((place, picture), (str(source), photo)):
         if image is not None and image.shape != (side, side, 3):
-            yield f"{name} has {image.shape[1]}×{image.shape[0]} pixels, image_size is {side}"
+            yield f"{name} has {image.shape[1]}×{image.shape[0]} pixels, but image_size is {side}"
             return
     if photo is not None and measured is not None:
         yield from (f"{place}: {problem} against {source}" for problem in _quality_problems(measured, picture, photo))
@@ -137,7 +137,7 @@ def _quality_problems(measured: dict[str, Any], picture: np.ndarray, photo: np.n
     for name, value in {"psnr": psnr(picture, photo), "ssim": ssim(picture, photo)}.items():
         stored = math.inf if measured[name] is None else measured[name]  # the PSNR of identical images
         if not math.isclose(value, stored, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-            yield f"{name} is {measured[name]} in measured.json, and {value}"
+            yield f"{name} is {measured[name]} in measured.json, but is {value}"
 
 
 def _feature_problems(folder: Path, pictures: Pictures) -> Iterator[str]:
@@ -147,15 +147,15 @@ def _feature_problems(folder: Path, pictures: Pictures) -> Iterator[str]:
         yield str(error)
         return
     if features is not None and len(features.protected) != len(pictures.made):
-        yield f"{FILE} has features of {len(features.protected)} pictures, {len(pictures.made)} were made"
+        yield f"{FILE} has features of {len(features.protected)} pictures, but {len(pictures.made)} were made"
 
 
 def unknown_files(folder: Path, judgements: Iterable[Path]) -> Iterator[str]:
-    """Files of a protection that are not results: what a killed process has left, and what is not ours.
+    """Files of a protection that are not results: files that a killed process left, and unknown files.
 
-    A file that another process is writing is neither. Pictures without an outcome are another rule.
+    A file that another process is writing is neither. Another rule reports pictures without an outcome.
     """
-    yield from (f"{path.relative_to(folder)} is left over of a killed process" for path in leftovers(folder))
+    yield from (f"{path.relative_to(folder)} was left by a killed process" for path in leftovers(folder))
     expected = {folder / name for name in FILES} | {
         judgement / name for judgement in judgements for name in JUDGEMENT_FILES
     }
@@ -163,4 +163,4 @@ def unknown_files(folder: Path, judgements: Iterable[Path]) -> Iterator[str]:
     for path in sorted([*folder.iterdir(), *(folder / "outcomes").glob("*"), *(folder / "judgements").rglob("*")]):
         is_outcome = path.parent.name == "outcomes" and path.suffix == ".json" and not path.name.startswith(".")
         if path not in expected and not is_outcome and not path.name.startswith(TEMPORARY):
-            yield f"{path.relative_to(folder)} is not a file of results"
+            yield f"{path.relative_to(folder)} is not a result file"

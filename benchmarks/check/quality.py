@@ -1,4 +1,4 @@
-"""PSNR and SSIM of one pair as `facecloak.metrics.quality` defines them, in numpy: the check needs no torch."""
+"""PSNR and SSIM of one pair as `facecloak.metrics.quality` defines them, in numpy: the check does not need torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rows of a judgement must hold, from judgement.json only. Each rule yields (FAR or None, what is wrong)."""
+"""Checks the rows of a judgement, using only judgement.json. Each rule yields (FAR or None, what is wrong)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ DISTANCES = set(columns_of("distance"))
 def form_problems(rows: Sequence[Any]) -> Iterator[Problem]:
     """Whether rows have the form and the ranges of `COLUMNS`; all other rules rely on that."""
     if not rows:
-        yield None, "judgement.json holds no rows"
+        yield None, "judgement.json contains no rows"
     for row in rows:
         yield from _row_problems(row)
 
 
 def _row_problems(row: Any) -> Iterator[Problem]:
     if not isinstance(row, dict):
-        yield None, f"a row is {row!r:.80} instead of columns"
+        yield None, f"a row is {row!r:.80}, not a mapping of columns"
         return
     far = row.get("far") if is_number(row.get("far")) else None
     if row.get("schema_version") != SCHEMA_VERSION:
         version = row.get("schema_version")
-        yield far, f"schema_version is {version!r:.80}, this facecloak reads {SCHEMA_VERSION}: judge the run again"
+        yield far, f"schema_version is {version!r:.80}, but this facecloak reads {SCHEMA_VERSION}: judge the run again"
         return
     for column in sorted(set(row) - set(COLUMNS)):
         yield far, f"unknown column {column!r:.80}"
@@ -38,11 +38,11 @@ def _row_problems(row: Any) -> Iterator[Problem]:
         if value is None and column.required:
             yield far, f"{name} is missing"
         elif value is not None and name in DISTANCES:
-            yield far, f"{name} is {value!r:.80}, but distances are measured over targets and are in no judgement"
+            yield far, f"{name} is {value!r:.80}, but distances are pooled over targets: a judgement must have none"
         elif value is not None and (problem := _value_problem(column, value)):
             yield far, f"{name} is {value!r:.80}, {problem}"
     if row.get("source") != "measured":
-        yield far, f"source is {row.get('source')!r:.80}, of a judgement it is measured"
+        yield far, f"source is {row.get('source')!r:.80}, but a judgement's source must be 'measured'"
 
 
 def _value_problem(column: Column, value: Any) -> str | None:
@@ -61,18 +61,18 @@ def _value_problem(column: Column, value: Any) -> str | None:
         return "not a finite number"
     if column.kind == "whole" and value != int(value):
         return "not a whole number"
-    return None if column.low <= value <= column.high else f"not in {column.low:g} to {column.high:g}"
+    return None if column.low <= value <= column.high else f"not between {column.low:g} and {column.high:g}"
 
 
 def rows_problems(rows: Sequence[Row]) -> Iterator[Problem]:
     """Whether rows of the right form agree with each other, and each with itself."""
     fars = [row["far"] for row in rows]
     for far in sorted({far for far in fars if fars.count(far) > 1}):
-        yield far, f"{fars.count(far)} rows of this FAR"
+        yield far, f"{fars.count(far)} rows have this FAR"
     for row in rows:
         for column in SAME:
             if row.get(column) != rows[0].get(column):
-                yield row["far"], f"{column} is {row.get(column)!r}, in the first row {rows[0].get(column)!r}"
+                yield row["far"], f"{column} is {row.get(column)!r}, but in the first row {rows[0].get(column)!r}"
         yield from ((row["far"], problem) for problem in [*_orders(row), *_counts(row)])
 
 
@@ -80,7 +80,7 @@ def _orders(row: Row) -> Iterator[str]:
     for rate in ("psr", "dodging", "joint"):
         low, value, high = (row.get(column) for column in (f"{rate}_low", rate, f"{rate}_high"))
         if len({low is None, value is None, high is None}) > 1:
-            yield f"{rate} is {value}, its interval {low} to {high}: either all or none must be there"
+            yield f"{rate} is {value}, its interval is {low} to {high}: either all or none must have a value"
         elif value is not None and not low - 1e-9 <= value <= high + 1e-9:
             yield f"{rate} is {value}, outside of its interval {low} to {high}"
 
@@ -90,4 +90,4 @@ def _counts(row: Row) -> Iterator[str]:
         parts = (*parts, "n_unusable")
         total = sum(row.get(column) or 0 for column in parts)
         if total > row["n_images"]:
-            yield f"{' + '.join(parts)} = {total:g}, of {row['n_images']} images"
+            yield f"{' + '.join(parts)} = {total:g}, more than n_images = {row['n_images']}"

@@ -1,4 +1,4 @@
-"""Thresholds of a suite's recognizers from impostor pairs, as a data file."""
+"""Measures thresholds of a suite's recognizers on impostor pairs, and writes them to a data file."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ def calibrate(
 ) -> dict[str, dict[str, Any]]:
     """Measure thresholds under the suite's crop, and merge them into ``out``.
 
-    Pairs are every source with every other person's second photo of the suite; with ``photos``, a folder with a
-    folder per person, every person's first photo with every other person's second one.
+    The pairs are each source of the suite with each other person's second photo. With ``photos``, they are each
+    person's first photo with each other person's second photo.
 
     Args:
-        suite: name or path, whose crop, photos and recognizers are used.
+        suite: name or path of the suite whose crop, photos and recognizers are used.
         out: JSON file; entries of other recognizers are kept.
         recognizers: names, by default the suite's.
-        crop: instead of the suite's: mtcnn, or four pixel numbers in a square of the suite's image size (no face
-            is looked for then). The suite refuses thresholds of another crop than its own.
+        photos: folder that contains a folder per person, instead of the suite's photos.
+        crop: instead of the suite's: mtcnn, or four numbers of pixels in a square of the suite's image size (then no
+            face is searched for). The suite refuses thresholds of another crop than its own.
 
     Returns:
-        recognizer → its entry, as `facecloak.recognizers.calibration.calibrate` makes it.
+        recognizer → its entry, as `facecloak.recognizers.calibration.calibrate` returns it.
 
     Raises:
-        FacecloakError: no person with two photos, or suite, crop or recognizers are wrong.
+        FacecloakError: no person has two photos, or suite, crop or recognizers are wrong.
 
     Example:
         >>> calibrate("celeba_hq_pairs", "thresholds.json", recognizers=["mine"])  # doctest: +SKIP
@@ -80,12 +81,12 @@ def _crop(text: str) -> str | list[float]:
 
 
 def _read_pairs(suite: Suite, photos: Path | None) -> list[list[tuple[str, str, Photo]]]:
-    """Two sides of (person, photo id, photo): first photos and second photos, those with a face."""
+    """Two lists of (person, photo id, photo): first photos and second photos, only those with a face."""
     people = _people_of_folder(photos) if photos else _people_of_suite(suite)
     if not people:
         where = photos or f"suite {suite.name}"
         raise FacecloakError(
-            f"{where}: no person with two photos. Give a folder with a folder per person: --photos DIR."
+            f"{where}: no person has two photos. Give a folder that contains a folder per person: --photos DIR."
         )
     find_face = suite.find_face()
     sides: list[list[tuple[str, str, Photo]]] = [[], []]
@@ -102,7 +103,7 @@ def _people_of_suite(suite: Suite) -> dict[str, tuple[Path, Path]]:
 
 
 def _people_of_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """The first two photos of each sub-folder that has two; what machines keep beside photos is no person."""
+    """The first two photos of each sub-folder that has two; folders that programs make for themselves are left out."""
     if not folder.is_dir():
         raise FacecloakError(f"{folder}: no such folder.")
     people = [person for person in sorted(folder.iterdir()) if person.is_dir() and not is_clutter(person.name)]

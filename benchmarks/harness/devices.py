@@ -29,12 +29,12 @@ def pick_device(accelerator: str) -> torch.device:
         reason = APPLE if has_apple_gpu else "There is no GPU here"
         raise FacecloakError(f"{reason}; leave --accelerator out, or give cpu.")
     if has_apple_gpu:
-        _say_once(f"{APPLE}: working on the CPU.")
+        _say_once(f"{APPLE}: using the CPU.")
     return torch.device("cpu")
 
 
 def lightning_accelerator(accelerator: str) -> str:
-    """The same choice for Lightning's Trainer, whose own ``auto`` would take an Apple GPU."""
+    """The same choice for Lightning's Trainer, whose own ``auto`` would choose an Apple GPU."""
     return pick_device(accelerator).type
 
 
@@ -54,18 +54,18 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start counting from what is in use now."""
+    """Reset the peak to the memory in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR.exists():
         try:
             CLEAR.write_text("5")
-        except OSError:  # containers may forbid it; the peak is then of the whole process
+        except OSError:  # containers may forbid it; then the peak is that of the whole process
             return
 
 
 def peak_mb(device: torch.device) -> float | None:
-    """The peak in MB: of the GPU, or resident memory for a CPU; None where it cannot be read."""
+    """The peak in MB: of GPU memory, or of resident memory for a CPU; None if it cannot be read."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     if not STATUS.exists():
@@ -75,7 +75,7 @@ def peak_mb(device: torch.device) -> float | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given; nothing for a CPU."""
+    """Wait until a GPU has finished its work; does nothing for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -24,12 +24,12 @@ from facecloak.recognizers import weights_file
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """The result of `evaluate_folders`.
 
     Attributes:
         table: the long table of the tool's judgements.
         errors: photo → why it could not be judged.
-        n_photos: photos that were asked for.
+        n_photos: number of photos to judge.
         target: name of the target.
     """
 
@@ -55,14 +55,14 @@ def evaluate_folders(
     progress: RunProgress | None = None,
     on_judged: Iterable[Callable[[Path], None]] = (),
 ) -> Evaluation:
-    """Pair the folders' images by name, and judge the tool's with each recognizer.
+    """Pair the folders' images by name, and judge the tool's images with each recognizer.
 
     Args:
-        originals, protected, others: folders of unprotected photos, of protected ones, of another photo of each person.
-        suffix: what names of protected photos have more than those of the originals; by default what all of them share.
+        originals, protected, others: folders of unprotected photos, protected photos, and another photo of each person.
+        suffix: additional ending of the protected photos' names; by default the ending that all of them share.
         out: folder of the run.
-        suite: name or path, whose recognizers, target and thresholds are used.
-        name: what the tool is called in tables.
+        suite: name or path of the suite whose recognizers, target and thresholds are used.
+        name: name of the tool in tables.
         black_boxes: judges, by default all of the suite. A judge that the tool is known to have attacked is marked.
         on_judged: called with the folder of each judgement.
 
@@ -78,7 +78,7 @@ def evaluate_folders(
     face = loaded.load_target(target, goal)
     pairs = pair_folders(originals, protected, others, suffix=suffix)
     if goal == "obfuscation" and not any(pair.other for pair in pairs):
-        raise FacecloakError("Obfuscation is judged by another photo of each person: give their folder as --others.")
+        raise FacecloakError("Obfuscation is judged by another photo of each person: give these photos as --others.")
     judges = [*(black_boxes or loaded.recognizers)]
     weights = {judge: sha256(weights_file(judge)) for judge in judges}
     thresholds = {judge: loaded.load_thresholds(judge, weights[judge]) for judge in judges}

@@ -1,4 +1,4 @@
-"""Makes a run of pictures that any tool made: a protection like any other, which can be judged and checked."""
+"""Makes a run from the pictures of any tool: a protection like any other, which can be judged and checked."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def make_external(
 ) -> tuple[Suite, list[Source], Path]:
     """Write the pictures of a tool as a protection of a run.
 
-    Photos that are the suite's own, by name and content, stay the suite's, so that the run can be in one table with
-    the suite's others. All other photos are brought into the suite's frame, each protected photo as its original, and
-    are a suite of their own, named after the suite and the folder.
+    If the photos are the suite's own, by name and content, the suite is used as it is, so that the run can be in one
+    table with the suite's other runs. Otherwise the photos are cut to the suite's frame, each protected photo in the
+    same way as its original, and form a new suite, named after the suite and the folder.
 
     Args:
         run: folder of the run.
-        name: what the tool is called.
-        attacked: recognizer → SHA-256, of those that the tool is known to have attacked.
+        name: name of the tool.
+        attacked: recognizer → SHA-256, for the recognizers that the tool is known to have attacked.
 
     Returns:
         the suite of these photos, its sources, and the protection's folder.
@@ -79,7 +79,7 @@ class _Frames:
     """Photos in the suite's frame; each original is framed once.
 
     Args:
-        aligned: the photos are the suite's own, and are in its frame already.
+        aligned: whether the photos are the suite's own, which are in its frame already.
     """
 
     def __init__(self, suite: Suite, device: str, aligned: bool) -> None:
@@ -89,13 +89,13 @@ class _Frames:
         self._originals: dict[str, tuple[Photo, Box | None]] = {}
 
     def original(self, pair: Pair) -> tuple[Photo, Box | None]:
-        """The unprotected photo and where it was cut."""
+        """The unprotected photo and the box in which it was cut."""
         if pair.name not in self._originals:
             self._originals[pair.name] = frame(pair.original, self.size, self.find_face, self.detector)
         return self._originals[pair.name]
 
     def protected(self, pair: Pair) -> Photo:
-        """The protected photo, cut as its original."""
+        """The protected photo, cut in the same way as its original."""
         return frame(pair.protected, self.size, self.find_face, self.detector, self.original(pair)[1])[0]
 
     def other(self, path: Path) -> Photo:
@@ -104,10 +104,10 @@ class _Frames:
 
 
 def _own_sources(suite: Suite, pairs: Sequence[Pair]) -> list[Source] | None:
-    """The suite's sources that the originals are, by name and content; None if one of them is not the suite's."""
+    """The suite's sources that are equal to the originals by name and content; None if an original is not a source."""
     try:
         known = {source.name: source for source in suite.load_sources()}
-    except FacecloakError:  # a suite without its photos can still judge those of others
+    except FacecloakError:  # even without its own photos, a suite can judge other photos
         return None
     found = []
     for pair in pairs:
@@ -119,7 +119,7 @@ def _own_sources(suite: Suite, pairs: Sequence[Pair]) -> list[Source] | None:
 
 
 def _foreign_suite(suite: Suite, pairs: Sequence[Pair], run: Path, frames: _Frames) -> tuple[Suite, list[Source]]:
-    """A suite of the originals and other photos, kept in the run in the suite's frame."""
+    """A new suite of the originals and the other photos, which are stored in the run, cut to the suite's frame."""
     folders = {side: run / "photos" / side for side in ("originals", "others")}
     for pair in pairs:
         photo, _ = frames.original(pair)
@@ -140,7 +140,7 @@ def _foreign_suite(suite: Suite, pairs: Sequence[Pair], run: Path, frames: _Fram
 
 
 def _keep(photo: Photo, file: Path, path: Path) -> None:
-    """A photo in the suite's frame; one that cannot be used is kept as it is, and is found unusable again."""
+    """Store a photo in the suite's frame; an unusable one is stored unchanged, so that it is found unusable again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if photo.error is None:
         write_png(path, photo.image)
@@ -163,7 +163,7 @@ def _write_picture(folder: Path, pair: Pair, source_sha256: str | None, frames: 
 
 
 def unusable(pair: Pair) -> str | None:
-    """Why there is no protected image to judge, or None. Both must have the same size in pixels."""
+    """Why there is no protected image to judge, or None. Both images must have the same size in pixels."""
     if pair.protected is None:
         return f"no protected image of {pair.name}"
     try:
@@ -173,8 +173,8 @@ def unusable(pair: Pair) -> str | None:
     if sizes[0] != sizes[1]:
         (width, height), (new_width, new_height) = sizes
         return (
-            f"{pair.protected.name} is {new_width}×{new_height}, its original {width}×{height}; protection must keep "
-            "the size"
+            f"{pair.protected.name} is {new_width}×{new_height}, its original is {width}×{height}; protection must "
+            "not change the size"
         )
     return None
 

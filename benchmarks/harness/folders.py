@@ -1,4 +1,4 @@
-"""Folders of people's own photos: which protected photo belongs to which original, and what a result is called."""
+"""Folders of users' own photos: which protected photo belongs to which original, and how results are named."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LONGEST = 255  # bytes that a file name may have
 
 
 class Pair(NamedTuple):
-    """A photo and what a tool made of it.
+    """A photo and its protected version by a tool.
 
     Attributes:
-        name: unique, and what results can be named: the original's file name without its ending, or with its folders
-            (``anna__1`` for anna/1.jpg) where two photos have the same.
+        name: a unique name for results: the original's file name without its ending, with its folders
+            (``anna__1`` for anna/1.jpg) if two photos have the same name.
         original: file of the unprotected photo.
-        protected: file of the protected one; None where the tool made none.
+        protected: file of the protected photo; None if the tool did not make one.
         other: another photo of the person, or None.
     """
 
@@ -35,32 +35,32 @@ class Pair(NamedTuple):
 def pair_folders(
     originals: Path, protected: Path, others: Path | None = None, *, suffix: str | None = None
 ) -> list[Pair]:
-    """Pair the images of folders, sub-folders too, by their paths without the file's ending.
+    """Pair the images of folders and their sub-folders by path, without the file's ending.
 
-    One folder may be inside of another, such as photos/protected; it does not belong to the other then. Protected
-    photos may be named ``NAME_cloaked``: the suffix is found where all of them share one. They may all be in one more
-    folder than the originals, as tools sort them by what they attacked.
+    One folder may be inside of another, such as photos/protected; its photos do not count as the other's then.
+    Protected photos may be named ``NAME_cloaked``: the suffix is found if all of them have the same. They may all be in
+    one additional sub-folder, since some tools sort them by what they attacked.
 
     Args:
-        suffix: what the names of the protected photos have more than those of the originals.
+        suffix: the text at the end of the protected photos' names that the originals' names do not have.
 
     Raises:
-        FacecloakError: a folder has no image or one name twice, a protected photo has no original, or none of the other
-            photos has one.
+        FacecloakError: a folder has no image or has one name twice, a protected photo has no original, or none of the
+            other photos has an original.
     """
     first = _by_stem(originals, [protected, others])
     made = _match(_by_stem(protected, [originals, others]), first, suffix)
     strangers = [path for name, path in made.items() if name not in first]
     if strangers:
         raise FacecloakError(
-            f"{printable(strangers[0])} has no original of its name in {printable(originals)} "
-            f"({len(strangers)} of {len(made)} have none). Names must be equal; where the protected ones have "
-            "something more at the end, give that as --suffix."
+            f"{printable(strangers[0])} has no original of the same name in {printable(originals)} "
+            f"({len(strangers)} of {len(made)} have none). The names must be equal; if the names of the protected "
+            "photos have an additional ending, give it as --suffix."
         )
     second = _by_stem(others, [originals, protected]) if others else {}
     if others and second.keys().isdisjoint(first):
         raise FacecloakError(
-            f"None of the {len(second)} photos in {printable(others)} has the name of an original, such as "
+            f"None of the {len(second)} photos in {printable(others)} has the same name as an original, such as "
             f"{printable(next(iter(first)))}."
         )
     names = _result_names(first)
@@ -68,7 +68,7 @@ def pair_folders(
 
 
 def _result_names(paths: Iterable[str]) -> dict[str, str]:
-    """Path below the folder → what results are named."""
+    """Path below the folder → name of the result."""
     paths = [*paths]
     stems = [path.rpartition("/")[2] for path in paths]
     if len({*stems}) < len(stems):
@@ -79,32 +79,32 @@ def _result_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _by_stem(folder: Path, beside: Iterable[Path | None]) -> dict[str, Path]:
-    """The images of a folder, sub-folders too, by their path below it without the file's ending.
+    """The images of a folder and its sub-folders, by their path below it without the file's ending.
 
     Args:
-        beside: folders whose images are not this one's, also where they are below it.
+        beside: folders whose images are left out, even if they are below this one.
 
     Raises:
-        FacecloakError: no image is there, or two images differ in their ending only.
+        FacecloakError: there is no image, or two images differ only in their ending.
     """
     found: dict[str, Path] = {}
     for path in walk_images(folder, beside):
         name = path.relative_to(folder).parent.joinpath(path.stem).as_posix()
         if name in found:
             raise FacecloakError(
-                f"{printable(folder)}: two images are named {printable(name)!r}; photos are paired by that."
+                f"{printable(folder)}: two images are named {printable(name)!r}, but photos are paired by name."
             )
         found[name] = path
     return found
 
 
 def _match(made: Mapping[str, Path], originals: Iterable[str], suffix: str | None = None) -> dict[str, Path]:
-    """Protected photos by the names of their originals; one that has none keeps its own name.
+    """Protected photos by the names of their originals; a photo without an original keeps its own name.
 
     Args:
         made: protected photos by their names.
         originals: names.
-        suffix: what the names in ``made`` have more; None looks for it.
+        suffix: the additional ending of the names in ``made``; with None it is searched for.
     """
     known = set(originals)
     for names in (made, _without_folder(made)):
@@ -118,7 +118,7 @@ def _match(made: Mapping[str, Path], originals: Iterable[str], suffix: str | Non
 
 
 def _shared_suffix(made: Iterable[str], originals: set[str]) -> str | None:
-    """What all names have more than an original's; it begins with a sign, so that `anna2` is not `anna`'s."""
+    """The ending that all names have after an original's; never a letter or digit first: `anna2` is not `anna`'s."""
     shared: set[str] | None = None
     for name in made:
         ends = {name[size:] for size in range(1, len(name) + 1) if name[:size] in originals}
@@ -128,7 +128,7 @@ def _shared_suffix(made: Iterable[str], originals: set[str]) -> str | None:
 
 
 def _without_folder(made: Mapping[str, Path]) -> Mapping[str, Path]:
-    """The names without their first folder, where all are in the same one."""
+    """The names without their first folder, if all are in the same folder."""
     heads = {name.partition("/")[0] if "/" in name else None for name in made}
     if len(heads) != 1 or None in heads:
         return made
@@ -136,13 +136,13 @@ def _without_folder(made: Mapping[str, Path]) -> Mapping[str, Path]:
 
 
 def find_photos(paths: Iterable[Path], is_result: Callable[[Path], bool]) -> list[tuple[Path, Path]]:
-    """The photos that were typed, and those of the folders, each once, with the folder of its result below ``--out``.
+    """The given photos and those of the given folders, each once, with the folder of its result below ``--out``.
 
     Args:
-        is_result: whether a photo of a folder is the result of an earlier command, and left out.
+        is_result: whether a photo in a folder is the result of an earlier command; such photos are left out.
 
     Raises:
-        FacecloakError: a folder has no image, or there is nothing but results.
+        FacecloakError: a folder has no image, or only results.
     """
     found: dict[str, tuple[Path, Path]] = {}
     for path in paths:
@@ -158,7 +158,7 @@ def find_photos(paths: Iterable[Path], is_result: Callable[[Path], bool]) -> lis
 
 
 def result_names(photo: Path, suffix: str) -> Iterator[str]:
-    """What the result of a photo may be called, the best name first: photo.png, photo.avif.png, photo.2.png and on."""
+    """Possible names for the result of a photo, the best first: photo.png, photo.avif.png, photo.2.png and so on."""
     names = (f"{photo.stem}{suffix}", f"{photo.name}{suffix}")
     yield from (name for name in names if len(os.fsencode(name)) <= LONGEST)
     yield from (f"{photo.stem[:40]}.{number}{suffix}" for number in count(2))

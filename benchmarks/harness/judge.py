@@ -1,4 +1,4 @@
-"""The judge: decides from pictures what succeeded. A method's own claim is not asked."""
+"""The judge: decides from the pictures what succeeded. A method's own claims are not used."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Embeddings = dict[str, Tensor]  # photo → unit embedding
 
 
 class Judge:
-    """Compares protected photos with the target's test photo and with another photo of their person.
+    """Compares protected photos with the target's test photo and with another photo of the same person.
 
     Args:
-        load: gives a recognizer by its name, a black box on ``device``; each is loaded once.
-        photos: source name → the unprotected photo; one with an error is unusable and in no rate.
+        load: returns a recognizer by its name, as a black box on ``device``; each is loaded once.
+        photos: source name → the unprotected photo; a photo with an error is unusable and does not count in any rate.
         second: source name → another photo of the person, with a face. Together they are the gallery.
         tests: target name → its test photo, with a face.
-        device: of the recognizers.
+        device: device of the recognizers.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Judge:
         """Score protected photos with one recognizer.
 
         Args:
-            names: of the sources that were to be protected.
-            protected: source name → protected photo; its box is None if no face is found in it any more.
+            names: names of the sources that were to be protected.
+            protected: source name → protected photo; its box is None if a face is no longer found in it.
             errors: source name → why the method made no protected photo.
-            target: name of the target; without a test photo of it there is no cosine to it.
+            target: name of the target; if it has no test photo, there is no cosine to it.
 
         Returns:
             a record for each of ``names``, in order, and the columns of closed-set identification.
@@ -78,7 +78,7 @@ class Judge:
     def rises(
         self, recognizer: str, names: Iterable[str], protected: dict[str, Photo], target: str
     ) -> dict[str, tuple[float, float]]:
-        """Source name → cosines to the target's test photo before and after, where there are both."""
+        """Source name → cosines to the target's test photo before and after protection, where both exist."""
         _, tests = self.references(recognizer)
         if target not in tests:
             return {}
@@ -86,7 +86,7 @@ class Judge:
         return {name: (float(clean[name] @ tests[target]), float(now[name] @ tests[target])) for name in now}
 
     def references(self, recognizer: str) -> tuple[Embeddings, Embeddings]:
-        """Embeddings of the second photos by source, and of the test photos by target."""
+        """Embeddings of the second photos by source name, and of the test photos by target name."""
         if recognizer not in self._references:
             self._references[recognizer] = tuple(
                 self._embed(recognizer, photos) for photos in (self._second_photos, self._test_photos)
@@ -102,11 +102,11 @@ class Judge:
         return self._clean[key]
 
     def embed_found(self, recognizer: str, photos: dict[str, Photo]) -> Embeddings:
-        """Embeddings of those photos in which a face was found."""
+        """Embeddings of the photos in which a face was found."""
         return self._embed(recognizer, {name: photo for name, photo in photos.items() if photo.box is not None})
 
     def _ranks(self, recognizer: str, now: Embeddings, target: str) -> dict[str, float | None]:
-        """Closed-set identification in a gallery of the second photos and all targets' test photos."""
+        """Closed-set identification in a gallery of the second photos and the test photos of all targets."""
         second, tests = self.references(recognizer)
         if not now or not second:
             return {}
@@ -130,7 +130,7 @@ def _cosines(own: Tensor | None, reference: dict[str, Tensor]) -> dict[str, floa
 
 @torch.no_grad()
 def embed(recognizer: Recognizer, photos: list[Photo], device: torch.device | str = "cpu") -> Tensor:
-    """Unit embeddings N×D, on the CPU, of the faces in photos that all have one."""
+    """Unit embeddings N×D, on the CPU, of the faces in photos; each photo must have a face."""
     rows = []
     for start in range(0, len(photos), 32):
         part = photos[start : start + 32]

@@ -1,4 +1,4 @@
-"""Judges finished protections of a suite from their files, and measures what depends on no judge."""
+"""Judges finished protections of a suite from their files, and measures what does not depend on the judge."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Pictures(NamedTuple):
     """A protection's pictures as they are on disk, at the suite's size.
 
     Attributes:
-        outcomes: source name → its outcome, of all that are finished.
-        protected: source name → picture, with its face or none.
+        outcomes: source name → its outcome, for all finished images.
+        protected: source name → picture, with the box of its face or None.
         errors: source name → why there is no picture.
     """
 
@@ -49,13 +49,13 @@ class Pictures(NamedTuple):
 
 
 class Judging:
-    """A suite's photos, and what is loaded once to judge many protections of them.
+    """A suite's photos, and the models that are loaded once to judge many protections of them.
 
     Args:
         sources: the photos that are protected.
-        device: of detectors, recognizers and feature networks.
-        show: wraps the sources while they are read, to show how far that is.
-        find_face: the suite's, where it is loaded already.
+        device: device of detectors, recognizers and feature networks.
+        show: wraps the sources while they are read, to show the progress.
+        find_face: the suite's face finder, if it is loaded already.
 
     Raises:
         FacecloakError: no photo is usable, or a target's test photo shows no face.
@@ -81,17 +81,17 @@ class Judging:
         self._quality = Quality(suite.features, device)
 
     def names(self, objective: str, target: str) -> list[str]:
-        """The sources of a protection: those of the target's group. Obfuscation concerns everybody."""
+        """The sources of a protection: those of the target's group, or all sources for obfuscation."""
         own = (None, target)
         return [source.name for source in self.sources if source.group in own or objective == "obfuscation"]
 
     def usable(self, names: Iterable[str]) -> dict[str, Photo]:
-        """The photos of these names that can be used."""
+        """The usable photos among these names."""
         return {name: self.photos[name] for name in names if not self.photos[name].error}
 
     @cached_property
     def judge(self) -> Judge:
-        """What compares pictures with the suite's references."""
+        """The judge that compares pictures with the suite's references."""
         second = self.suite.read_second(self.find_face)
         return Judge(self._black_box, self.photos, second, self.tests, self.device)
 
@@ -99,7 +99,7 @@ class Judging:
         return load_recognizer(name, differentiable=False, device=self.device)
 
     def is_judged(self, protection: Path, about: Mapping[str, Any], recognizer: str, thresholds: Any) -> bool:
-        """Whether there is a judgement that still holds."""
+        """Whether there is a judgement that is still valid."""
         judgement = read_judgement(judgement_folder(protection, recognizer))
         wanted = self._fingerprint(about, recognizer, thresholds)
         return judgement is not None and judgement.provenance.get("fingerprint") == wanted
@@ -111,8 +111,8 @@ class Judging:
 
         Args:
             about: content of protection.json.
-            recognizer: name of any recognizer.
-            thresholds: its entry.
+            recognizer: name of the recognizer, which need not be in the suite.
+            thresholds: the recognizer's entry in the thresholds.
         """
         folder, names = judgement_folder(protection, recognizer), self.names(about["objective"], about["target"])
         pictures = self.read_pictures(protection, names)
@@ -144,7 +144,7 @@ class Judging:
     def measure(
         self, protection: Path, about: Mapping[str, Any], names: list[str], pictures: Pictures
     ) -> dict[str, Any]:
-        """What depends on no judge: quality, and what the surrogates see; kept in measured.json and read from there."""
+        """Quality and the surrogates' cosines, which do not depend on the judge; measured once, in measured.json."""
         path = protection / "measured.json"
         fingerprint = self._measure_fingerprint(about)
         if path.is_file():
@@ -209,19 +209,19 @@ class Judging:
 
     @cached_property
     def _references(self) -> list[Any]:
-        """What pictures are compared with, by content."""
+        """The photos that pictures are compared with, by content."""
         tests = [self.suite.load_target(name, "impersonation") for name in self.suite.target_names()]
         return [[test.name, file_sha256(test.test), test.test_box] for test in tests]
 
     def _fingerprint(self, about: Mapping[str, Any], recognizer: str, thresholds: Any) -> str:
-        """Hash of all that a judgement depends on, its pictures aside."""
+        """Hash of everything that a judgement depends on, except for its pictures."""
         return sha256_json([
             self._measure_fingerprint(about), self._gallery_sha256, thresholds, sha256(weights_file(recognizer)),
             self.suite.fars, about["preset"],
         ])  # fmt: skip
 
     def _measure_fingerprint(self, about: Mapping[str, Any]) -> str:
-        """Hash of all that measured.json depends on, the pictures aside."""
+        """Hash of everything that measured.json depends on, except for the pictures."""
         return sha256_json([
             SCHEMA_VERSION, self.manifest, self._references, self.suite.detect, self.suite.features,
             self._quality.available, about["weights"],

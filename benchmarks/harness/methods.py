@@ -1,4 +1,4 @@
-"""From names to methods: settings resolved in their layers, surrogates and targets loaded; the one recipe for both."""
+"""Makes methods from their names: resolves the layers of settings, and loads surrogates and targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Resolved(NamedTuple):
 
     Attributes:
         name: key of `benchmarks.METHODS`.
-        preset: name of the preset, with * if other settings were given beside it.
+        preset: name of the preset, with * if other settings were given too.
         cls: the method's class.
         settings: an instance of ``cls.Settings``.
     """
@@ -36,7 +36,7 @@ class Resolved(NamedTuple):
 
 
 def list_methods() -> list[str]:
-    """Names of the methods that there are, those of other packages and of `register_method` among them.
+    """Names of all methods, including those of other packages and those added by `register_method`.
 
     Example:
         >>> "facecloak" in list_methods()
@@ -46,11 +46,11 @@ def list_methods() -> list[str]:
 
 
 def register_method(name: str, cls: type[ProtectionMethod]) -> None:
-    """Make a class a method by name, in this process; an installed package does it by the entry point group
-    ``facecloak.methods``, and a command by ``--methods mypackage.mine:Mine``.
+    """Register a class as a method under a name, in this process. An installed package uses the entry point group
+    ``facecloak.methods`` instead, and a command ``--methods mypackage.mine:Mine``.
 
     Raises:
-        FacecloakError: the name is another method's or is not a plain one, or the class is not a `ProtectionMethod`.
+        FacecloakError: the name belongs to another method or is not plain, or the class is not a `ProtectionMethod`.
 
     Example:
         >>> from facecloak import ProtectionMethod
@@ -64,7 +64,7 @@ def register_method(name: str, cls: type[ProtectionMethod]) -> None:
 
 
 def method_name(spec: str) -> str:
-    """The name of the method that a ``name:preset`` or ``package.module:Class`` is of."""
+    """The name of the method in ``name:preset`` or ``package.module:Class``."""
     return _find(spec)[0]
 
 
@@ -90,7 +90,7 @@ def resolve_methods(
     overrides: Iterable[str] = (),
     config: Path | Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Resolved]:
-    """Each method with its settings: the suite's, then the preset's, then those of ``config``, then the overrides.
+    """Each method with its settings: the suite's, overridden by the preset's, by ``config``, then by the overrides.
 
     The preset's name ends in * if the last two changed anything.
 
@@ -112,7 +112,7 @@ def resolve_methods(
         method, _, assignment = override.partition(".")
         if method not in asked:
             raise FacecloakError(
-                f"--{override}: {method!r} is not among the methods of this run ({', '.join(sorted(asked))})."
+                f"--{override}: {method!r} is not one of the methods of this run ({', '.join(sorted(asked))})."
             )
         typed.setdefault(method, []).append(assignment)
     resolved = []
@@ -146,7 +146,7 @@ def load_objective(
 
     Args:
         surrogates: names.
-        load: gives a surrogate by its name.
+        load: returns a surrogate by its name.
 
     Raises:
         FacecloakError: weights are missing, or a target's photo shows no face.
@@ -159,7 +159,7 @@ def attackable(suite: Suite, black_boxes: Sequence[str]) -> list[str]:
     """The suite's surrogates for a photo that these recognizers judge.
 
     Raises:
-        FacecloakError: one of them is not the suite's, or nothing is left to attack.
+        FacecloakError: one of them is not in the suite, or no recognizer is left to attack.
     """
     for black_box in black_boxes:
         if black_box not in suite.recognizers:
@@ -186,12 +186,12 @@ def load_method(
 
     Args:
         spec: name, ``name:preset`` or ``package.module:Class``.
-        suite: whose settings, recognizers and targets are used.
+        suite: the suite whose settings, recognizers and targets are used.
         target: name; by default the suite's first.
-        black_box: a recognizer that is not attacked, to judge by; None attacks all that the suite does not hold out.
+        black_box: a recognizer that is not attacked, so that it can judge; None: all not held out are attacked.
         objective: impersonation or obfuscation; by default the suite's.
         accelerator: auto, cpu or gpu.
-        **settings: of the method, over those of suite and preset.
+        **settings: settings of the method, which override those of suite and preset.
 
     Raises:
         FacecloakError: a name, a setting or weights are wrong or missing, or the method must be trained first.
@@ -214,7 +214,7 @@ def load_method(
 
 
 def require_untrained(method: Resolved) -> None:
-    """`FacecloakError` if a method must be trained before it can protect: the benchmark does that."""
+    """Raise `FacecloakError` if a method must be trained before it can protect: only a benchmark does that."""
     if method.cls.stages(method.settings):
         raise FacecloakError(
             f"{method.name} must be trained for a suite's target first, which only a benchmark does: "

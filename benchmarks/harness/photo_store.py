@@ -1,4 +1,4 @@
-"""The results of `facecloak protect` in a folder: known by their content, never overwritten by another photo's."""
+"""The results of `facecloak protect` in a folder, recognized by content and never overwritten by other results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Place:
 
 
 class PhotoStore:
-    """The results in a folder and ``protect.json``, which knows them by the hashes of photo, settings and result.
+    """The results in a folder, and ``protect.json`` with the hashes of each result's photo, settings and content.
 
-    The hashes are there and not in the results: those are made to be published, and a mark would tell what they are.
+    The hashes are not in the results themselves: these are made to be published, and a mark would reveal them.
     """
 
     def __init__(self, out: Path) -> None:
@@ -33,14 +33,14 @@ class PhotoStore:
         self.outcomes = _read_outcomes(self.file)
 
     def assign(self, photos: Sequence[tuple[Path, Path]], suffix: str) -> list[Place]:
-        """Where the result of each photo goes: never over another photo's result.
+        """Where the result of each photo goes; another photo's result is never overwritten.
 
         Args:
             photos: files, and the folders below ``out`` that their results go to.
             suffix: of the results' names.
 
         Raises:
-            FacecloakError: a file that is not a result is there.
+            FacecloakError: a file that is not a result would be overwritten.
         """
         taken: set[str] = set()
         return [self._place(photo, folder, suffix, taken) for photo, folder in photos]
@@ -54,7 +54,7 @@ class PhotoStore:
                 continue
             if result.exists() and not own:
                 raise FacecloakError(
-                    f"{printable(result)} would be overwritten, and is no result of {printable(photo)}; "
+                    f"{printable(result)} would be overwritten, but is not a result of {printable(photo)}; "
                     "choose another --out."
                 )
             taken.add(str(result).casefold())
@@ -62,7 +62,7 @@ class PhotoStore:
         raise AssertionError("names do not end")
 
     def outcome(self, result: Path) -> dict[str, Any] | None:
-        """What is recorded of a file, None unless the file is still the result of that time."""
+        """What is recorded of a file; None if the file is not a result or has changed."""
         outcome = self.outcomes.get(self.name(result))
         same = outcome and not outcome["error"] and _sha256_or_none(result) == outcome["result_sha256"]
         return outcome if same else None
@@ -73,7 +73,7 @@ class PhotoStore:
         return not inside.startswith(os.pardir) and self.outcome(self.out / inside) is not None
 
     def save(self, place: Place, outcome: dict[str, Any], file: bytes | None) -> None:
-        """Record an outcome, and write its picture after that: a killed process leaves no file that nobody knows."""
+        """Record an outcome, then write its picture: in this order a killed process leaves no unrecorded file."""
         if self.outcome(place.result):
             place.result.unlink()
         self.outcomes.pop(printable(place.photo), None)
@@ -88,14 +88,14 @@ class PhotoStore:
 
 
 def _read_outcomes(file: Path) -> dict[str, dict[str, Any]]:
-    """The outcomes that are recorded, by result, or by photo where there is none."""
+    """The recorded outcomes by result, or by photo if there is no result."""
     if not file.exists():
         return {}
     try:
         outcomes = read_json(file)["photos"]
         return {outcome["photo"] if outcome["error"] else outcome["result"]: outcome for outcome in outcomes}
     except (KeyError, TypeError):
-        raise FacecloakError(f"{printable(file)} is not a file of `facecloak protect`; choose another --out.") from None
+        raise FacecloakError(f"{printable(file)} was not made by `facecloak protect`; choose another --out.") from None
 
 
 def _sha256_or_none(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Protect photos of any size with a suite's models and settings, every face in them."""
+"""Protects every face in photos of any size, with a suite's models and settings."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import weights_file
 
 Faces = Literal["all", "largest"]
-TOO_SMALL = 32  # pixels of a face's shorter side; below, recognizers see hardly more than a blur
+TOO_SMALL = 32  # pixels of a face's shorter side; a smaller face is hardly more than a blur to recognizers
 
 
 @dataclass(frozen=True)
 class Protector:
-    """A method that is ready to protect photos, and what has to be known of it.
+    """A method that is ready to protect photos, and what must be known about it.
 
     Attributes:
-        about: what is recorded of every photo.
-        key: a hash of all that a result depends on besides the photo.
+        about: what is recorded with every photo.
+        key: a hash of everything that a result depends on, except for the photo.
     """
 
     method: ProtectionMethod
@@ -81,8 +81,8 @@ def protect_photos(
 
     The results hold pixels only: no GPS position, no thumbnail and no other metadata of a photo.
 
-    A photo that was protected with the same settings before is not protected again, wherever it and ``out`` are now:
-    results are known by their content. The tree of a folder is kept in ``out``.
+    A photo that was protected with the same settings before is not protected again, even if it or ``out`` has been
+    moved: results are recognized by their content. Sub-folders are kept in ``out``.
 
     Args:
         photos: image files and folders.
@@ -92,7 +92,7 @@ def protect_photos(
         format: png, exact; or jpeg, and what is recorded is measured on the JPEG.
 
     Returns:
-        the outcome of every photo. ``error`` says why there is no result, ``done_before`` that it was there already.
+        the outcome of every photo. ``error`` says why there is no result; ``done_before``: the result existed already.
 
     Raises:
         FacecloakError: a setting is wrong, a file that is not a result would be overwritten, or another process is
@@ -124,8 +124,8 @@ class ProtectedPhoto:
     Attributes:
         image: uint8 H×W×3, of the photo's size, upright.
         file: the image as a file of ``format``, without metadata.
-        outcome: ``n_faces`` found, ``n_protected``; ``psnr`` in dB (None: identical); ``seconds``; per face ``box`` and
-            cosines to target and original; method, settings, target and surrogates.
+        outcome: ``n_faces`` (found) and ``n_protected``; ``psnr`` in dB (None: identical); ``seconds``; for each face
+            its ``box`` and its cosines to target and original; method, settings, target and surrogates.
     """
 
     image: np.ndarray
@@ -165,7 +165,7 @@ def protect(
 
     Args:
         photo: image file.
-        suite: where models, target and settings come from.
+        suite: the suite whose models, target and settings are used.
         method: name, ``name:preset`` or ``package.module:Class``.
         target: name; by default the suite's first.
         objective: impersonation or obfuscation; by default the suite's.
@@ -173,7 +173,7 @@ def protect(
         faces: every face, each towards the same target, or only the largest one.
         format: png, exact; or jpeg, and the outcome is that of the JPEG.
         accelerator: auto, cpu or gpu.
-        **settings: of the method, over those of suite and preset.
+        **settings: settings of the method, which override those of suite and preset.
 
     Raises:
         FacecloakError: the photo cannot be read or shows no face, a face could not be protected, or a name, a setting
@@ -211,7 +211,7 @@ def _make_protector(
     names = attackable(suite, black_boxes)
     surrogates = resolved.cls.pick_surrogates(resolved.settings, names)
     find_face, device = suite.find_face(), pick_device(accelerator)
-    # a method that attacks nobody is compared by all
+    # if a method attacks no recognizer, its results are compared by all of them
     attacked = load_objective(suite, resolved, goal, face, surrogates or names, find_face).to(device)
     method = resolved.cls(resolved.settings, attacked if surrogates else None).to(device)
     about = {"method": f"{resolved.name}:{resolved.preset}", "settings": asdict(resolved.settings), "objective": goal,
@@ -225,7 +225,7 @@ def _make_protector(
 
 
 def _outcome(protector: Protector, store: PhotoStore, place: Place) -> dict[str, Any]:
-    """Protect a photo unless that is done; what goes wrong is this photo's outcome and not the end of the others."""
+    """Protect a photo unless it is done; an error is recorded as this photo's outcome and does not stop the others."""
     shared = {"photo": printable(place.photo), "source_sha256": place.source_sha256, "key": protector.key}
     before = store.outcome(place.result)
     if before and before["key"] == protector.key and before["source_sha256"] == place.source_sha256:
@@ -249,16 +249,16 @@ def _reason(photo: Path, error: Exception) -> str:
         return printable(str(error))
     text = str(error).strip().partition("\n")[0] or "no reason given"
     if isinstance(error, MemoryError) or any(word in text for word in ("out of memory", "can't allocate memory")):
-        return printable(f"{photo}: out of memory, not protected; a smaller photo or model needs less.")
+        return printable(f"{photo}: out of memory, not protected. Use a smaller photo or model.")
     return printable(f"{photo}: {type(error).__name__}: {text}, not protected.")
 
 
 @torch.no_grad()
 def _protect(protector: Protector, path: Path) -> tuple[bytes, np.ndarray, dict[str, Any]]:
-    """The photo with its faces protected one after the other, as a file and its pixels, and what is recorded of it.
+    """The photo with its faces protected one after the other, as a file and its pixels, and what is recorded with it.
 
     Raises:
-        FacecloakError: there is no face, or one of them cannot be protected: half a group is not a protected photo.
+        FacecloakError: there is no face, or one of them cannot be protected: all faces must be, or the photo is not.
     """
     photo = read_image(path)
     found = protector.detector.find_all(photo)
@@ -293,7 +293,7 @@ def _protect(protector: Protector, path: Path) -> tuple[bytes, np.ndarray, dict[
 def _progress(done: int, boxes: list[Box]) -> str:
     if len(boxes) == 1:
         return ""
-    return f" (face {done + 1} of {len(boxes)}, so that nothing was written; --faces largest protects only the largest)"
+    return f" (face {done + 1} of {len(boxes)}; nothing was written; --faces largest protects only the largest face)"
 
 
 def _is_large(box: Box) -> bool:
@@ -301,7 +301,7 @@ def _is_large(box: Box) -> bool:
 
 
 def _protect_face(protector: Protector, photo: np.ndarray, box: Box) -> tuple[np.ndarray, Box, float]:
-    """The photo with one face protected, the crop that recognizers see of its square, and the seconds it took."""
+    """The photo with one face protected, the part of its square that recognizers see, and the seconds it took."""
     square = cut_square(photo, box, protector.size)
     crop = protector.find_face(square.image)
     if crop is None:
@@ -316,7 +316,7 @@ def _protect_face(protector: Protector, photo: np.ndarray, box: Box) -> tuple[np
 
 
 def _compare(protector: Protector, photo: np.ndarray, result: np.ndarray, box: Box, crop: Box) -> dict[str, Any]:
-    """What the attacked recognizers see of a face, before and after."""
+    """How the attacked recognizers compare a face before and after."""
     attacked, device = protector.objective, protector.method.device
     crops = torch.tensor([crop], device=device)
     before, after = (

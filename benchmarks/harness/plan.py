@@ -1,4 +1,4 @@
-"""From what the user asked for to protections and their judges, with everything that can be checked checked first."""
+"""Turns a user's request into protections and their judges, after checking everything that can be checked."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Mode = Literal["only-missing", "failed", "overwrite"]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a benchmark is asked for; what is None comes from the suite.
+    """What the user asks of a benchmark; where a value is None, the suite's is used.
 
     Attributes:
         out: folder of the results.
         methods: names, each optionally with a preset (``facecloak:paper``).
         overrides: settings as typed, ``method.field=value``.
-        config: settings by method, or a YAML file of them, between the suite's and the typed ones.
-        black_boxes: judges, each of pictures made by attacking the other recognizers that are not held out.
-        white_boxes: judges that stay among the surrogates.
-        limit: photos of each group.
-        devices: processes or GPUs of each of ``num_nodes`` machines.
+        config: settings by method, or a YAML file of them; they override the suite's, and ``overrides`` override them.
+        black_boxes: judges; each judges pictures made by attacking the other recognizers that are not held out.
+        white_boxes: judges that are also attacked as surrogates.
+        limit: number of photos of each group.
+        devices: number of processes or GPUs on each of ``num_nodes`` machines.
         accelerator: auto, cpu or gpu.
-        mode: what is made: ``only-missing``, ``failed`` (those that failed too), or ``overwrite`` (everything again).
+        mode: which images are made: ``only-missing``, ``failed`` (also failed ones), or ``overwrite`` (all again).
     """
 
     out: Path
@@ -64,11 +64,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a run needs to know.
+    """Everything that a run needs to know.
 
     Attributes:
         tasks: each distinct protection once, with its judges.
-        sources: the photos, of all groups.
+        sources: the photos of all groups.
         thresholds: judge → its entry in the suite's thresholds.
         methods: name → class.
     """
@@ -88,12 +88,12 @@ class Plan:
 
     @property
     def processes(self) -> int:
-        """How many processes protect."""
+        """The number of processes that protect."""
         return self.request.devices * self.request.num_nodes
 
     @property
     def protections(self) -> list[Protection]:
-        """Of all tasks."""
+        """The protections of all tasks."""
         return [task.protection for task in self.tasks]
 
 
@@ -101,13 +101,13 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     """Resolve and check a request.
 
     Raises:
-        FacecloakError: whatever cannot work, before any image is touched.
+        FacecloakError: something in the request cannot work; no image has been touched yet.
     """
     writable(request.out)
     _check_devices(request)
     objective = request.objective or suite.objective
     if objective == "obfuscation" and request.targets:
-        raise FacecloakError("Obfuscation has one target, the suite's synthetic one; leave --targets out.")
+        raise FacecloakError("Obfuscation has only one target, the suite's synthetic one; leave --targets out.")
     names = request.targets or suite.default_targets or suite.target_names()
     names = ["synthetic"] if objective == "obfuscation" else names
     targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
@@ -127,8 +127,8 @@ def make_plan(suite: Suite, request: Request) -> Plan:
                 task = tasks.setdefault(protection.key, Task(protection))
                 if task.protection.preset.rstrip("*") != method.preset.rstrip("*"):
                     raise FacecloakError(
-                        f"{method.name}:{task.protection.preset} and {method.name}:{method.preset} come to the same "
-                        "settings; ask for one of them."
+                        f"{method.name}:{task.protection.preset} and {method.name}:{method.preset} have the same "
+                        "settings; give only one of them."
                     )
                 if judge not in task.judges:
                     task.judges.append(judge)
@@ -142,7 +142,7 @@ def _protection(
     suite: Suite, method: Resolved, method_weights: str | None, objective: str, target: Target, judge: str, white: bool,
     weights: dict[str, str],
 ) -> Protection:  # fmt: skip
-    """What a judge is to judge: made by attacking the others, or a white box too."""
+    """The protection that a judge judges: made by attacking the other recognizers and, for a white box, the judge."""
     pool = sorted(suite.surrogates_for([] if white else [judge]), key=lambda name: name != judge)
     picked = method.cls.pick_surrogates(method.settings, pool)
     # in the suite's order, so that white boxes of one pool share their pictures
@@ -151,9 +151,9 @@ def _protection(
     twins = [name for name in surrogates if weights[name] == weights[judge]]
     if twins and not white:
         raise FacecloakError(
-            f"Suite {suite.name}: the black box {judge} is among the surrogates, as {twins[0]} "
-            f"({', '.join(surrogates)}), so the method would be judged by what it attacked. Take it out of the "
-            f"surrogates, or ask for a white box by name: --white-box {judge}."
+            f"Suite {suite.name}: the black box {judge} is one of the surrogates, under the name {twins[0]} "
+            f"({', '.join(surrogates)}), so the method would be judged by a recognizer that it attacked. Remove it "
+            f"from the surrogates, or request a white box by name: --white-box {judge}."
         )
     return Protection(
         suite, method.name, method.preset, method.settings, objective, target, surrogates,
@@ -166,21 +166,21 @@ def _check_devices(request: Request) -> None:
     # SLURM_NTASKS would not say whether srun started this
     processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
     if num_nodes > 1 and processes == 1:
-        raise FacecloakError(f"--num-nodes {num_nodes}: torchrun or srun has to start this command on every machine.")
+        raise FacecloakError(f"--num-nodes {num_nodes}: start this command on every machine with torchrun or srun.")
     if processes not in (1, devices * num_nodes):
         raise FacecloakError(
-            f"{processes} processes have been started, for --devices {devices} × --num-nodes {num_nodes}: give the "
-            f"processes of a machine and the machines, whose product must be {processes}."
+            f"{processes} processes were started, but not for --devices {devices} × --num-nodes {num_nodes}. Give the "
+            f"number of processes per machine and the number of machines; their product must be {processes}."
         )
     if pick_device(request.accelerator).type == "cuda" and gpu_count() < devices:
-        raise FacecloakError(f"--devices {devices}: there are {gpu_count()} GPUs here.")
+        raise FacecloakError(f"--devices {devices}: this machine has {gpu_count()} GPUs.")
 
 
 def _judges(suite: Suite, black: Sequence[str] | None, white: Sequence[str] | None) -> list[tuple[str, bool]]:
     """(recognizer, whether it stays among the surrogates) of each judge."""
     for name in white or []:
         if name in suite.held_out:
-            raise FacecloakError(f"--white-box {name}: suite {suite.name} holds it out, so that no method ever attacks "
+            raise FacecloakError(f"--white-box {name}: suite {suite.name} holds it out, so that no method may attack "
                                  f"it. Use --black-box {name}.")  # fmt: skip
         if suite.surrogates and name not in suite.surrogates:
             raise FacecloakError(
@@ -189,5 +189,5 @@ def _judges(suite: Suite, black: Sequence[str] | None, white: Sequence[str] | No
     if black is None and not white:
         black = [name for name in suite.recognizers if name not in (suite.surrogates or [])]
         if not black:
-            raise FacecloakError(f"Suite {suite.name}: all recognizers are surrogates, so that none can judge.")
+            raise FacecloakError(f"Suite {suite.name}: all recognizers are surrogates, so no recognizer can judge.")
     return [(name, False) for name in black or []] + [(name, True) for name in white or []]

@@ -1,4 +1,4 @@
-"""Runs a method over photos, through Lightning's Trainer."""
+"""Runs a method on photos with Lightning's Trainer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facecloak.method import Protected, ProtectionMethod
 
 
 class _Stops(pl.Callback):
-    """SIGTERM is heeded at once: Lightning's handler waits for other processes, which do not listen."""
+    """Stop at once on SIGTERM: Lightning's handler waits for other processes, which do not respond."""
 
     def on_predict_start(self, trainer, pl_module) -> None:
         heed_sigterm()
@@ -37,13 +37,13 @@ def predict(
     method: ProtectionMethod, protection: Protection, data: Sources, plan: Plan, sources: dict[str, str],
     progress: RunProgress,
 ) -> None:  # fmt: skip
-    """Protect the photos and write each as soon as it is made; a method that must be trained is trained first.
+    """Protect the photos and write each as soon as it is made; train the method first if it must be trained.
 
     Args:
         sources: name → SHA-256 of each photo.
 
     Raises:
-        FacecloakError: what another machine has made is not in this one's folder.
+        FacecloakError: images that another machine has made are not in this machine's folder.
     """
     folder, request = protection.folder(plan.out), plan.request
     training = []
@@ -66,12 +66,12 @@ def predict(
         if missing:
             raise FacecloakError(
                 f"{len(missing)} of {len(wanted)} images that were made are missing in {folder}: --out must be one "
-                "folder, shared by all machines."
+                "folder that all machines share."
             )
 
 
 class Writer(BasePredictionWriter):
-    """An 8-bit PNG and an outcome per image, in a protection's folder; moves the progress on.
+    """Writes an 8-bit PNG and an outcome per image into a protection's folder, and advances the progress.
 
     Args:
         sources: name → SHA-256 of the photo that is protected.
@@ -95,7 +95,7 @@ class Writer(BasePredictionWriter):
         batch_idx,
         dataloader_idx,
     ) -> None:
-        """Called by the Trainer; an image with an error gets an outcome and no picture."""
+        """Called by the Trainer; an image with an error gets an outcome but no picture."""
         shared = {
             "seconds": prediction.seconds / len(batch.ids),
             "unet_passes": prediction.unet_passes,

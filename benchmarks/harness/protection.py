@@ -1,4 +1,4 @@
-"""A protection: what its pictures depend on, and nothing else; who judges them is not part of it."""
+"""A protection: everything that its pictures depend on, and nothing else; its judges are not part of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.suites.suite import Suite, Target
 from facecloak.config import settings_hash
 from facecloak.io import file_name, sha256, sha256_json
 
-LAYOUT = 2  # raise it when the files of a protection, or what its images depend on, change
+LAYOUT = 2  # increase it when the files of a protection change, or the things that its images depend on
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Protection:
     Attributes:
         surrogates: names of the recognizers that are attacked, in the suite's order.
         weights: surrogate → SHA-256.
-        method_weights: SHA-256 of what else the method loads (its diffusion model), or None.
-        other_targets: what the method may attack instead of the target, which is judged by all the same.
+        method_weights: SHA-256 of other models that the method loads (its diffusion model), or None.
+        other_targets: targets that the method may attack instead; its success is still judged by ``target``.
     """
 
     suite: Suite
@@ -45,7 +45,7 @@ class Protection:
 
     @cached_property
     def key_of(self) -> dict[str, Any]:
-        """All that the images depend on, except for the source photos, whose hashes are in the outcomes."""
+        """Everything that the images depend on, except for the source photos, whose hashes are in the outcomes."""
         target = sha256(self.target.image) if self.surrogates else None
         others = [[other.name, sha256(other.image), other.box] for other in self.other_targets]
         return {
@@ -59,21 +59,21 @@ class Protection:
 
     @property
     def title(self) -> str:
-        """For people: method, target, surrogates."""
+        """A title for users: method, target, surrogates."""
         attacked = f", attacks {'+'.join(self.surrogates)}" if self.surrogates else ""
         return f"{self.method}:{self.preset}, target {self.target.name}{attacked}"
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """The name of its folder."""
         return f"{file_name(self.method)}_{file_name(self.target.name)}_{self.key[:12]}"
 
     def folder(self, run: Path) -> Path:
-        """Where it is in a run's folder."""
+        """Its path in a run's folder."""
         return protections_folder(run) / self.name
 
     def about(self) -> dict[str, Any]:
-        """The content of protection.json: enough to judge the pictures without the method."""
+        """The content of protection.json, which is enough to judge the pictures without the method."""
         return {
             "key": self.key,
             "key_of": self.key_of,

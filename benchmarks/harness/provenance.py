@@ -1,4 +1,4 @@
-"""Where pictures and rows come from."""
+"""Which version of the code makes pictures and rows."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ from facecloak.metrics.quality import lpips, lpips_metric
 
 
 class Quality:
-    """PSNR, SSIM, LPIPS where its backbone is there, and the features that distances are computed from.
+    """PSNR, SSIM, LPIPS if its backbone is there, and the features from which distances are computed.
 
     Args:
         features: name of the feature network.
-        device: of the feature network.
+        device: device of the feature network.
     """
 
     def __init__(self, features: str, device: torch.device | str = "cpu") -> None:
@@ -39,7 +39,7 @@ class Quality:
 
     @property
     def available(self) -> list[str]:
-        """What can be measured here, to distinguish measurements that could measure more."""
+        """The measures that are available here; with others available, measurements are made again."""
         network = [] if isinstance(self._network, FacecloakError) else [self._network.name]
         return [*network, *(["lpips"] if self._lpips else [])]
 

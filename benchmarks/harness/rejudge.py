@@ -1,4 +1,4 @@
-"""Judges finished runs again: by more recognizers, or to see whether their cosines follow from their pictures."""
+"""Judges finished runs again: by more recognizers, or to check that their cosines follow from their pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
 from facecloak.recognizers import weights_file
 
-TOLERANCE = 1e-4  # of a cosine: another machine rounds otherwise
+TOLERANCE = 1e-4  # of a cosine: another machine rounds differently
 
 
 @dataclass
@@ -34,10 +34,10 @@ class Judged:
     """What `judge_run` did.
 
     Attributes:
-        folders: of the judgements that were made now.
-        kept: number of judgements that there were already.
-        white: number of protections that attacked the recognizer, and were left out.
-        incomplete: names of protections that lack pictures, and were left out.
+        folders: folders of the new judgements.
+        kept: number of judgements that existed already.
+        white: number of protections that were left out because they attacked the recognizer.
+        incomplete: names of protections that were left out because pictures are missing.
     """
 
     folders: list[Path] = field(default_factory=list)
@@ -60,9 +60,9 @@ def judge_run(
 
     Args:
         run: the ``--out`` of a benchmark.
-        recognizers: names of any recognizers, in the suite or not.
-        thresholds: file made by `facecloak calibrate`, instead of the suite's.
-        white_box: judge also pictures that were made by attacking the recognizer.
+        recognizers: names of recognizers, which need not be in the suite.
+        thresholds: file made by `facecloak calibrate`, used instead of the suite's thresholds.
+        white_box: also judge pictures that were made by attacking the recognizer.
 
     Raises:
         FacecloakError: a recognizer or its thresholds are missing, or the suite's photos have changed.
@@ -103,7 +103,7 @@ def _by_suite(
     """Run's folder and suite → folder of a protection → content of its protection.json.
 
     Args:
-        skipped: gets a line about each damaged protection; without it that is an error.
+        skipped: gets a line about each damaged protection; if it is None, a damaged protection is an error.
     """
     found: dict[tuple[Path, str], dict[Path, dict[str, Any]]] = defaultdict(dict)
     for folder in find_protections(runs):
@@ -122,7 +122,7 @@ def _load(suite: Suite, protections: Iterable[Path], device: Any, progress: RunP
     """The photos of these protections.
 
     Raises:
-        FacecloakError: they are not those that earlier judgements are of.
+        FacecloakError: they are not the photos of earlier judgements.
     """
     protections = [*protections]
     names = {path.stem for folder in protections for path in (folder / "outcomes").glob("*.json")}
@@ -150,14 +150,14 @@ def _sources(suite: Suite, names: Collection[str], manifests: Collection[str]) -
             return found
     raise FacecloakError(
         f"Suite {suite.name}: its photos are not those that this run was made from (they have changed, or some are "
-        "missing), so that its pictures cannot be judged with them."
+        "missing), so the run's pictures cannot be judged with them."
     )
 
 
 def rejudge(
     runs: Sequence[Path], skipped: list[str], *, accelerator: str = "auto", progress: RunProgress | None = None
 ) -> Iterator[tuple[Path, float | None, str]]:
-    """Compute every cosine again from the pictures; (judgement's folder, None, what is wrong) of each that differs.
+    """Compute every cosine again from the pictures; yields (judgement's folder, None, problem) for each difference.
 
     Args:
         skipped: gets a line about each judgement that could not be computed again, and why.
@@ -187,7 +187,7 @@ def _rejudge_protection(
     judgements = [judgement for each in judgements_of(folder) if (judgement := read_judgement(each))]
     for judgement in judgements:
         recognizer, weights = _judge_of(judgement) or ("", "")
-        if problem := _other_weights(recognizer, weights) if recognizer else "its rows do not say who judged":
+        if problem := _other_weights(recognizer, weights) if recognizer else "its rows do not name the recognizer":
             skipped.append(f"{judgement.folder}: {problem}")
             continue
         records, ranks = judging.judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
@@ -195,7 +195,7 @@ def _rejudge_protection(
             yield judgement.folder, None, text
         for column, rank in ranks.items():
             if judgement.rows[0].get(column) != rank:
-                yield judgement.folder, None, f"{column} is {judgement.rows[0].get(column)}, the pictures give {rank}"
+                yield judgement.folder, None, f"{column} is {judgement.rows[0].get(column)}; the pictures give {rank}"
     measured = read_json(folder / "measured.json")
     if problem := measured_problem(measured, about["surrogates"]):
         skipped.append(f"{folder / 'measured.json'}: {problem}")
@@ -210,13 +210,13 @@ def _rejudge_protection(
             if not _same(stored, computed):
                 place = judgements[0].folder if judgements else folder
                 yield place, None, (
-                    f"measured.json, {image['id']}: cosines by the surrogate {recognizer} are {stored}, the picture "
+                    f"measured.json, {image['id']}: cosines by the surrogate {recognizer} are {stored}; the picture "
                     f"gives {computed}"
                 )  # fmt: skip
 
 
 def _judge_of(judgement: Judgement) -> tuple[str, str] | None:
-    """Recognizer and SHA-256 of its weights, None if the rows do not say it; the check tells what is wrong then."""
+    """Recognizer and SHA-256 of its weights; None if the rows do not have them, which the check reports."""
     row = judgement.rows[0] if judgement.rows and isinstance(judgement.rows[0], dict) else {}
     found = (row.get("black_box"), row.get("weights_sha256"))
     return found if all(isinstance(each, str) for each in found) else None
@@ -228,7 +228,7 @@ def _other_weights(recognizer: str, weights: str | None) -> str | None:
         found = sha256(weights_file(recognizer))
     except FacecloakError as error:
         return str(error)
-    return None if found == weights else f"the weights of {recognizer} here are not those that judged"
+    return None if found == weights else f"the weights of {recognizer} here differ from those of the run"
 
 
 def _differences(judgement: Judgement, computed: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -242,7 +242,7 @@ def _differences(judgement: Judgement, computed: dict[str, dict[str, Any]]) -> I
             for side in SIDES:
                 stored, found = record[column].get(side), own[column].get(side)
                 if not _same(None if stored is None else [stored], None if found is None else [found]):
-                    yield f"{record['id']}: {column} to {side} is {stored}, the picture gives {found}"
+                    yield f"{record['id']}: {column} to {side} is {stored}; the picture gives {found}"
 
 
 def _same(stored: Sequence[float] | None, computed: Sequence[float] | None) -> bool:

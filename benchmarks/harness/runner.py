@@ -1,4 +1,4 @@
-"""Runs a plan: each protection is made once through Lightning's Trainer, then judged from its files. Resumable."""
+"""Runs a plan: makes each protection once with Lightning's Trainer, then judges it from its files. Resumable."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ Listener = Callable[[Path], None]
 
 
 class Runner:
-    """One run: its plan, the photos, and what is loaded once for many protections.
+    """One run: its plan, the photos, and the models that are loaded once for many protections.
 
     Args:
-        progress: is told what happens; without one nothing is shown.
+        progress: shows what happens; without it nothing is shown.
 
     Raises:
         FacecloakError: no photo of the suite is usable, a target's photo shows no face, or the folder holds results
@@ -77,13 +77,13 @@ class Runner:
         self._surrogates: dict[str, Recognizer] = {}
 
     def run(self, on_judged: Iterable[Listener] = ()) -> pd.DataFrame:
-        """Protect and judge all that is missing.
+        """Protect and judge everything that is missing.
 
         Args:
             on_judged: called with the folder of each judgement that was not complete before.
 
         Returns:
-            the long table of the plan's judgements; an empty one in processes other than the first.
+            the long table of the plan's judgements; an empty table in processes other than the first.
         """
         listeners = [*on_judged]
         if self.main:
@@ -107,13 +107,13 @@ class Runner:
         return long_table(self.folders()) if self.main else pd.DataFrame()
 
     def _prepare(self) -> None:
-        """What is written before the first photo is protected."""
+        """Write what is needed before the first photo is protected."""
         plan = self.plan
         remove_leftovers(plan.out)
         keep_suite(self.suite, plan.out)
         again = {"overwrite": start_over, "failed": forget_failed}.get(plan.request.mode)
         for protection in plan.protections if again else []:
-            again(protection.folder(plan.out))  # all at once: a run that is killed is resumed without --mode
+            again(protection.folder(plan.out))  # all now, so that a killed run can be resumed without --mode
         trained = [each for each in plan.protections if plan.methods[each.method].stages(each.settings)]
         announce(
             [each for each in trained if self._pending(each)], plan.out, plan.request.accelerator, self._load_method,
@@ -135,7 +135,7 @@ class Runner:
             self.progress.line(f"{sum(states)} of {len(states)} judgements were done before")
 
     def _refuse_mixed(self) -> None:
-        """Find out now, and not after the first long protection, that results could not be in one table."""
+        """Find out now, rather than after the first long protection, whether results cannot be in one table."""
         own, plan = {*self.folders()}, self.plan
         if not protections_folder(plan.out).is_dir() or not any(protections_folder(plan.out).iterdir()):
             return
@@ -148,12 +148,12 @@ class Runner:
                 if found != wanted:
                     raise FacecloakError(
                         f"{folder} differs from this run in {column} ({found}, here {wanted}; n = {row['n_images']}) "
-                        "and cannot be in one table with it. Repeat it under the same --limit, photos, weights and "
+                        "and cannot be in one table with it. Repeat it with the same --limit, photos, weights and "
                         "thresholds, delete it, or use another --out."
                     )
 
     def _compared(self, rows: list[Row]) -> Iterator[tuple[str, Any, Any]]:
-        """(column, what an earlier judgement's row has, what this run's will have) of what must be the same."""
+        """(column, value in an earlier judgement's row, value in this run's rows) of each column that must be equal."""
         yield "manifest_sha256", rows[0].get("manifest_sha256"), self.judging.manifest
         entry = self.plan.thresholds.get(rows[0]["black_box"])
         if entry is None:
@@ -177,8 +177,8 @@ class Runner:
         return self.judging.names(protection.objective, protection.target.name)
 
     def _lock(self, protection: Protection) -> AbstractContextManager:
-        """Two commands may work in one folder: the second waits, and finds the protection done."""
-        if not self.main:  # the first process holds it while the others work with it
+        """Two commands may use the same folder: the second waits, and then finds the protection done."""
+        if not self.main:  # the first process has the lock while the others work with it
             return nullcontext()
         (self.plan.out / "locks").mkdir(exist_ok=True)
         return FileLock(self.plan.out / "locks" / f"{protection.name}.lock")
@@ -191,7 +191,7 @@ class Runner:
         return read_outcomes(protection.folder(self.plan.out), self.judging.hashes)
 
     def _protect(self, protection: Protection) -> int:
-        """Make what is missing; returns for how many photos the progress was moved on."""
+        """Make what is missing; returns by how many photos the progress was advanced."""
         folder, names = protection.folder(self.plan.out), self._names(protection)
         photos = self.judging.usable(names)
         done = set(self._outcomes(protection))
@@ -212,7 +212,7 @@ class Runner:
         return sum(len(batch) for batch in data.batches)
 
     def _judge(self, task: Task) -> Iterable[Path]:
-        """Judge what is not judged yet; yields those judgements' folders."""
+        """Judge what is not judged yet; yields the folders of the new judgements."""
         folder, about = task.protection.folder(self.plan.out), task.protection.about()
         for judge in task.judges:
             thresholds = self.plan.thresholds[judge]
@@ -227,7 +227,7 @@ class Runner:
         return f"{task.protection.method}:{task.protection.preset}"
 
     def _report(self, label: str) -> None:
-        """A line about a method whose protections are all judged."""
+        """Print a line about a method whose protections are all judged."""
         rows = [
             read_judgement(judgement_folder(task.protection.folder(self.plan.out), judge)).rows
             for task in self.plan.tasks
@@ -237,7 +237,7 @@ class Runner:
         self.progress.line(f"{label.removesuffix(':default')}: {summary(rows)}")
 
     def _load_method(self, protection: Protection) -> ProtectionMethod:
-        """The protection's method; the last one is kept, since the next often differs only in its objective."""
+        """The protection's method; the last method is kept, since the next one often differs only in its objective."""
         cls = self.plan.methods[protection.method]
         resolved = Resolved(protection.method, protection.preset, cls, protection.settings)
         key = (protection.method, settings_hash(protection.settings))
@@ -246,8 +246,8 @@ class Runner:
             self._method = (key, cls(protection.settings, objective))
             if (side := self._method[1].side) not in (None, self.suite.image_size):
                 raise FacecloakError(
-                    f"{protection.method} makes pictures of {side} pixels a side, suite {self.suite.name} has "
-                    f"{self.suite.image_size}: use another model."
+                    f"{protection.method} makes pictures of {side}×{side} pixels, but suite {self.suite.name} has "
+                    f"pictures of {self.suite.image_size}×{self.suite.image_size}: use another model."
                 )
         self._method[1].objective = objective
         return self._method[1]

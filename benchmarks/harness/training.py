@@ -1,4 +1,4 @@
-"""Trains what methods need before they can protect: each stage once, found again by its hash, resumed after a kill."""
+"""Trains the models of methods before they protect: each stage once, found by its hash, resumed if it was killed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, read_json, sha256, sha256_json, write_bytes, write_json
 from facecloak.method import ProtectionMethod, Stage
 
-LAYOUT = 1  # raise it when what a checkpoint depends on changes
+LAYOUT = 1  # increase it when a checkpoint depends on something else than before
 SHIPPED = "trained"  # folder of the embedded suite's assets
 
 
 def checkpoint_name(protection: Protection, stage: Stage) -> str:
-    """``METHOD-STAGE-HASH``, the hash being that of all that the trained weights depend on."""
+    """``METHOD-STAGE-HASH``; the hash is of everything that the trained weights depend on."""
     key: dict[str, Any] = {
         "layout": LAYOUT, "weights": protection.method_weights, "settings": stage.settings, "passes": stage.passes,
     }  # fmt: skip
@@ -46,24 +46,24 @@ def checkpoint_name(protection: Protection, stage: Stage) -> str:
 
 
 def find_checkpoint(out: Path, name: str) -> Path | None:
-    """A trained stage of this run's folder, or one that ships with the embedded suite; None if there is none.
+    """A trained stage in this run's folder, or one that ships with the embedded suite; None if there is none.
 
     Raises:
-        FacecloakError: the file is not the one that was written.
+        FacecloakError: the file has changed since it was written.
     """
     for folder in (out / "checkpoints", pocket_dir() / SHIPPED):
         file = folder / f"{name}.safetensors"
         if file.is_file():
             if sha256(file) != _about(file)["sha256"]:
-                raise FacecloakError(f"{file} has changed since it was trained; delete it, and it is trained again.")
+                raise FacecloakError(f"{file} has changed since it was trained. Delete it to train it again.")
             return file
     return None
 
 
 class Training(pl.Callback):
-    """Hands a method its trained weights before it protects, and fits what is missing.
+    """Gives a method its trained weights before it protects, and trains the stages that are missing.
 
-    In the first process; the others wait. What it needed is written to the protection's ``training.json``.
+    The first process trains and the others wait. The cost is written to the protection's ``training.json``.
     """
 
     def __init__(self, protection: Protection, out: Path, accelerator: str) -> None:
@@ -73,7 +73,7 @@ class Training(pl.Callback):
         """Called by the Trainer in every process, with the method still in main memory.
 
         Raises:
-            FacecloakError: training failed; in every process, since the others would wait for ever.
+            FacecloakError: training failed; raised in every process, since the others would wait forever.
         """
         stages = pl_module.stages(self.protection.settings)
         names = [checkpoint_name(self.protection, stage) for stage in stages]
@@ -92,7 +92,7 @@ class Training(pl.Callback):
         pl_module.use(stages[-1].name, load_file(find_checkpoint(self.out, names[-1])))
 
     def _train_missing(self, method: ProtectionMethod, stages: list[Stage], names: list[str]) -> None:
-        """Fit what has no checkpoint, in order; nothing where the last stage has one, since it alone protects."""
+        """Train stages without a checkpoint, in order; none if the last has one, since only the last one protects."""
         last, spent = find_checkpoint(self.out, names[-1]), 0.0
         for stage, name in zip(stages, names, strict=True) if last is None else ():
             (self.out / "locks").mkdir(exist_ok=True)
@@ -109,12 +109,12 @@ def announce(
     protections: Iterable[Protection], out: Path, accelerator: str, load: Callable[[Protection], ProtectionMethod],
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Say what must be trained and how long it will take, from a timed step of each kind of stage.
+    """Say what must be trained and how long that will take, estimated from a timed step of each kind of stage.
 
     Args:
-        protections: by methods that have stages.
+        protections: protections whose methods have stages.
         load: makes a protection's method.
-        say: is given each line.
+        say: is called with each line.
     """
     missing: dict[str, tuple[Protection, Stage]] = {}
     for protection in protections:
@@ -133,14 +133,14 @@ def announce(
         total[protection.method, stage.name].append(timed[kind])
     for (method, stage), seconds in total.items():
         minutes = sum(seconds) / 60
-        say(f"{method}: {len(seconds)} × {stage} to train, about {minutes:.0f} min; run again to resume")
+        say(f"{method}: {len(seconds)} × {stage} to train, about {minutes:.0f} min; if stopped, run again to resume")
 
 
 def fit_seconds(module: pl.LightningModule, passes: int, accelerator: str) -> float:
-    """Seconds that a fit will take, from its first batch.
+    """Seconds that a fit will take, estimated from its first batch.
 
-    The batch is used twice: what costs more the first time (data that is prepared once, kernels that are loaded) is
-    taken to cost so for each batch of the first pass.
+    The batch is used twice. The first time costs more (data is prepared once, kernels are loaded); each batch of the
+    first pass is assumed to cost as much.
     """
     device = pick_device(accelerator)
     module.to(device)
@@ -158,7 +158,7 @@ def fit_seconds(module: pl.LightningModule, passes: int, accelerator: str) -> fl
 def _fit(
     build: Callable[[], pl.LightningModule], stage: Stage, name: str, spent: float, out: Path, accelerator: str
 ) -> Path:
-    """Fit a stage from where an earlier fit stopped; ``spent`` are the seconds of the stages before."""
+    """Fit a stage from where an earlier fit stopped; ``spent`` is the number of seconds of the stages before."""
     work, file = out / "checkpoints" / name, out / "checkpoints" / f"{name}.safetensors"
     last = work / "last.ckpt"
     with progress(desc=f"  train {stage.name}", unit="step") as bar:
@@ -176,7 +176,7 @@ def _fit(
         "seconds": clock.seconds, "total_seconds": spent + clock.seconds,
         "device": device_name(trainer.strategy.root_device), "sha256": hashlib.sha256(weights).hexdigest(),
     })  # fmt: skip
-    write_bytes(file, weights)  # last, since it says that the stage is trained
+    write_bytes(file, weights)  # last, since this file marks the stage as trained
     shutil.rmtree(work)
     return file
 
@@ -186,7 +186,7 @@ def _about(file: Path) -> dict[str, Any]:
 
 
 class _Clock(pl.Callback):
-    """Adds up the seconds of the passes, over all interruptions, and moves a bar."""
+    """Adds up the seconds of the passes, across interruptions, and advances a bar."""
 
     def __init__(self, bar: tqdm) -> None:
         self.bar, self.seconds, self.since = bar, 0.0, time.perf_counter()
@@ -206,9 +206,9 @@ class _Clock(pl.Callback):
         self.seconds, self.since = self.seconds + now - self.since, now
 
     def state_dict(self) -> dict[str, float]:
-        """What a checkpoint keeps."""
+        """The values that a checkpoint stores."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Take up what a checkpoint kept."""
+        """Restore the values that a checkpoint stored."""
         self.seconds = state_dict["seconds"]

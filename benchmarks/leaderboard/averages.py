@@ -1,4 +1,4 @@
-"""What a method achieves over the cells of a board, and how sure that is: of tables, plots and page the one source."""
+"""A method's averages over the cells of a board, with intervals: the only source for tables, plots and page."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.results.table import BOARD, METHOD, TASK, headline_far, method_n
 from facecloak.metrics.statistics import wilson_interval
 
 INTERVAL = (
-    "95 % Wilson interval, with one result a photo: recognizers and targets judge the same photos, so that more "
-    "results are not more photos"
+    "95 % Wilson interval, with one result per photo: all recognizers and targets use the same photos, so more "
+    "results do not mean more photos"
 )
 RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
 COUNTS = ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable")
@@ -43,7 +43,7 @@ def tasks(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def name_methods(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column ``name``: what a line of the board is called, by suite and objective."""
+    """The table with a column ``name``: the names of the board's lines, by suite and objective."""
     lines = table.drop_duplicates([*TASK, *METHOD, "source"])[[*TASK, *METHOD, "source"]].fillna("")
     named = []
     for _, part in lines.groupby([*TASK, "source"]):
@@ -58,11 +58,11 @@ def name_methods(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def average_methods(table: pd.DataFrame, records: dict[str, Records] | None = None) -> pd.DataFrame:
-    """A line for each method and FAR, measured and published rows and black and white boxes each apart.
+    """A line for each method and FAR; measured and published rows are kept apart, and so are black and white boxes.
 
-    Nothing is averaged over what is there alone: all means are NaN unless the method has every cell of its board (each
-    target × each black box that some row has) and the value in each. A method without a row of a FAR that others of its
-    suite and objective have gets a line of that FAR all the same, with 0 cells.
+    There are no means over incomplete cells: all means are NaN unless the method has every cell of its board (each
+    target × each black box that some row has) and the value in each. If other methods of the suite and objective have
+    rows of a FAR, a method without one gets a line of that FAR too, with 0 cells.
 
     Args:
         table: with `name_methods`' column.
@@ -71,9 +71,9 @@ def average_methods(table: pd.DataFrame, records: dict[str, Records] | None = No
     Returns:
         columns `AVERAGES`: means as in the rows, ``psr`` and ``dodging`` with the ends of their intervals; ``psnr``
         (dB) over the cells with images that differ from their source, infinite where no cell has one; ``distance`` with
-        the network of ``distance_name`` (see there); sums of the counts, empty where there are none; ``photos``,
-        different ones in ``psr``, at whatever FAR; ``expected`` = n_targets × n_boxes cells; ``boxes``, black box →
-        `Rate`, its PSR over the board's targets.
+        the network of ``distance_name`` (see there); sums of the counts, empty where there are none; ``photos``, the
+        number of different photos in ``psr``, at any FAR; ``expected`` = n_targets × n_boxes cells; ``boxes``, black
+        box → `Rate`, its PSR over the board's targets.
     """
     lines = []
     for (source, *_), part in table.groupby(["source", *TASK], sort=True):
@@ -107,10 +107,10 @@ def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, Records] |
 
 
 def _places(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row for each target, judge and FAR: the mean over sets of surrogates where a judge saw several of them.
+    """A row for each target, judge and FAR: the mean over sets of surrogates if a judge has results for several.
 
-    A recognizer that is in no suite's pool judges what was made by attacking any set of surrogates. Counts are the
-    largest of the sets.
+    A recognizer that is in no suite's pool judges the pictures made with any set of surrogates. Counts are the largest
+    of the sets.
     """
     by = ["target", "black_box", "far"]
     if not rows.duplicated(by).any():
@@ -147,7 +147,7 @@ def complete_mean(values: pd.Series, expected: int) -> float:
 
 
 def photo_ids(cells: pd.DataFrame, records: dict[str, Records] | None, objective: str) -> set[str]:
-    """The different photos that are in the rates of an objective in these rows' cells; none without records."""
+    """The different photos that count towards the rates of an objective in these rows' cells; none without records."""
     photos: set[str] = set()
     for run_id in cells["run_id"].unique() if records else []:
         record = records[run_id]
@@ -157,10 +157,10 @@ def photo_ids(cells: pd.DataFrame, records: dict[str, Records] | None, objective
 
 
 def distance_name(board: pd.DataFrame) -> str:
-    """The Fréchet distance that a board's rows are compared by: FID where there is one, else fd_NAME.
+    """The Fréchet distance by which a board's rows are compared: FID where there is one, else fd_NAME.
 
-    A distance with another network stands in no column beside it; with several networks, none of which is FID's, it is
-    fd and nobody has one.
+    Distances of another network are not shown beside it. With several networks, none of which is FID's, the name is fd
+    and no row has a value.
     """
     if board["fid"].notna().any():
         return "FID"
@@ -179,12 +179,12 @@ SAME = ("psnr", "ssim", "lpips", "distance", "distance_name", "seconds_per_image
 
 
 def wide_table(table: pd.DataFrame, records: dict[str, Records] | None = None) -> pd.DataFrame:
-    """Method × black box at the headline FAR: PSR in per cent, over targets; averages, quality, cost; white box apart.
+    """Method × black box at the headline FAR: PSR in per cent over targets, averages, quality, cost.
 
-    Means, counts and intervals (``psr_low BOX``, ``average psr_low`` …) are those of `average_methods`: missing cells
-    are never averaged away. ``n_cells`` and ``n_cells BOX`` say how many there are, ``n_targets`` × ``n_boxes`` how
-    many there should be. The FAR is the headline of its suite and objective. An infinite ``psnr`` is that of a method
-    all of whose images are equal to their sources.
+    White boxes have separate lines. Means, counts and intervals (``psr_low BOX``, ``average psr_low`` …) are those of
+    `average_methods`: there is no mean if a cell is missing. ``n_cells`` and ``n_cells BOX`` say how many cells there
+    are, ``n_targets`` × ``n_boxes`` how many there should be. The FAR is the headline FAR of the suite and objective.
+    ``psnr`` is infinite if all images of a method are equal to their sources.
 
     Args:
         table: a long table.
@@ -198,14 +198,14 @@ def wide_table(table: pd.DataFrame, records: dict[str, Records] | None = None) -
     counts = [column for column in wide if column.startswith("n_")]
     wide[counts] = wide[counts].astype("Int64")
     by_box = [column for column in wide if " " in column and not column.startswith("average ")]
-    by_box.sort(key=lambda column: column.split(" ", 1)[1])  # boxes of several suites, each with its columns together
+    by_box.sort(key=lambda column: column.split(" ", 1)[1])  # the columns of each box together
     first = [*BOARD, *METHOD, "source", "far"]
     rest = [column for column in wide if column not in {*first, *by_box}]
     return wide[[*first, *by_box, *rest]].sort_values(FIRST, ignore_index=True)
 
 
 def _line(line: dict[str, Any], ends: tuple[str, ...]) -> dict[str, Any]:
-    """A line of `average_methods`, its rates in per cent and in a column each; ``ends``: which parts of an interval."""
+    """A line of `average_methods`, with a column for each rate, in per cent; ``ends``: parts of an interval."""
     wide = {column: line[column] for column in (*FIRST, "far")}
     for box, rate in line["boxes"].items():
         numbers = zip(ends, (rate.value, rate.low, rate.high), strict=False)

@@ -1,4 +1,4 @@
-"""The tables of a run while it goes on: made from all judgements that are complete in its folder."""
+"""The tables of a run in progress: made from all complete judgements in its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAUSE = 20.0  # seconds between two writings: each reads all judgements
 class LiveTables:
     """Writes ``leaderboard.csv``, ``leaderboard_wide.csv``, ``leaderboard.md`` and ``grid.png`` of a run.
 
-    Two commands may work in one folder: what is written is always made from what both have judged.
+    Two commands may work in one folder: the tables always contain the judgements of both.
 
     Args:
         out: the run's folder.
@@ -27,7 +27,7 @@ class LiveTables:
         self.out, self._written = out, time.monotonic()
 
     def refresh(self, judgement: Path) -> None:
-        """A judgement was made; the tables follow, if they have not been written in the last 20 seconds."""
+        """A judgement was made: write the tables again, unless they were written in the last 20 seconds."""
         if time.monotonic() - self._written > PAUSE:
             self._tables()
             self._written = time.monotonic()

@@ -1,4 +1,4 @@
-"""The results of any number of runs: tables, plots and the page; a pure function of their directories."""
+"""The results of any number of runs: tables, plots and the page. They depend only on the runs' directories."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 SHOWN_RATES = ("psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean")
 OF_IMAGE = ["suite", "method", "preset", "objective", "target", "black_box", "white_box", "countermeasure"]
 MEASURED = ("psnr", "ssim", "seconds", "detected", "usable")
-HINT = "`facecloak leaderboard --check` with the same runs says all that is wrong."
+HINT = "`facecloak leaderboard --check` with the same runs lists all problems."
 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What runs hold, read once.
+    """The contents of runs, read once.
 
     Attributes:
         table: a row for each judgement and FAR; its columns are `benchmarks.results.schema.COLUMNS`, rates fractions.
         published: numbers that papers report, as `read_reported` gives them.
         judgements: run_id → complete judgement.
-        n_incomplete: judgements that are not complete, and are left out.
+        n_incomplete: number of judgements that are left out because they are not complete.
         runs: the folders that were read.
         submissions: what the people who submitted runs say about them, by method.
     """
@@ -61,7 +61,7 @@ class Results:
     @cached_property
     def with_published(self) -> pd.DataFrame:
         """Measured and reported rows."""
-        # without the empty columns, which would take away the type that the measured rows give them
+        # drop empty columns: they would change the types of the measured rows' columns
         reported = reported_rows(self.published).dropna(axis="columns", how="all")
         return pd.concat([self.table, reported], ignore_index=True)
 
@@ -90,7 +90,7 @@ class Results:
 
     @cached_property
     def named(self) -> pd.DataFrame:
-        """The rows, reported ones too, with a column ``name``: what a line of the board is called."""
+        """All rows, including reported ones, with a column ``name``: the name of the line on the board."""
         return name_methods(self.with_published)
 
     @cached_property
@@ -110,7 +110,7 @@ class Results:
             far: the false accept rate of the thresholds; by default 0.01, or the smallest that was measured.
 
         Raises:
-            FacecloakError: no row is of this FAR.
+            FacecloakError: no row has this FAR.
 
         Example:
             >>> load_results("runs/pocket").summary(far=0.01)  # doctest: +SKIP
@@ -118,7 +118,7 @@ class Results:
         fars = sorted({*self.table["far"]})
         far = headline_far(fars) if far is None else far
         if far not in fars:
-            raise FacecloakError(f"No row is of FAR {far:g}; there are {', '.join(f'{each:g}' for each in fars)}.")
+            raise FacecloakError(f"No row has FAR {far:g}; there are {', '.join(f'{each:g}' for each in fars)}.")
         lines = self.averages[(self.averages["source"] == "measured") & (self.averages["far"] == far)]
         percent = {rate: 100 * lines[rate] for rate in SHOWN_RATES}
         columns = ["suite", "objective", "white_box", "name", *SHOWN_RATES, "psnr", "ssim", "seconds_per_image"]
@@ -128,7 +128,7 @@ class Results:
         )
 
     def check(self) -> list[Finding]:
-        """What is wrong in the runs, as `facecloak leaderboard --check` finds it; an empty list if nothing is."""
+        """The problems that `facecloak leaderboard --check` finds in the runs; an empty list if there are none."""
         return [*findings(self.runs)]
 
     def plot(self, family: str = "pareto", *, suite: str | None = None, objective: str | None = None) -> Figure:
@@ -136,7 +136,7 @@ class Results:
 
         Args:
             family: pareto, heat, far or similarity, see `benchmarks.leaderboard.plots.families.FAMILIES`.
-            suite, objective: of which results, where there are several.
+            suite, objective: which results to plot; needed if the runs have several.
 
         Raises:
             FacecloakError: no such family, or no such results.
@@ -170,7 +170,7 @@ def load_results(*runs: str | Path) -> Results:
     """Read runs: the ``--out`` folders of benchmarks, or folders of such folders at any depth.
 
     Raises:
-        FacecloakError: a judgement cannot be read, is there twice, or cannot be in one table with the others.
+        FacecloakError: a judgement cannot be read, occurs twice, or cannot be in one table with the others.
 
     Example:
         >>> load_results("runs/pocket").table  # doctest: +SKIP
@@ -192,7 +192,7 @@ def load_results(*runs: str | Path) -> Results:
 
 
 def _problems(judgement: Judgement) -> list[str]:
-    """What is wrong with a judgement's rows and what they are made of; the rest relies on their form."""
+    """The problems of a judgement's rows and of their provenance; the other code relies on correct rows."""
     if problems := [text for _, text in form_problems(judgement.rows)]:
         return problems
     folder = protection_of(judgement.folder)

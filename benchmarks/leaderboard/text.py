@@ -23,11 +23,11 @@ HEADS = dict(zip(RATES, ("average PSR", "PSR clean", "dodging", "dodging clean")
 
 
 class Column(NamedTuple):
-    """A column of a table of people: what stands in each line, and what of it is better.
+    """A column of a table for people: its text in each line, and which values are better.
 
     Attributes:
-        numbers: what the texts say, NaN where that is no number.
-        better: 1 if higher is better, -1 if lower is, 0 if it is not to be ranked by.
+        numbers: the values of the texts, NaN where a text is not a number.
+        better: 1 if higher is better, -1 if lower is better, 0 if lines are not ranked by it.
     """
 
     head: str
@@ -41,7 +41,7 @@ def columns(wide: pd.DataFrame, detailed: bool = False) -> list[Column]:
 
     Args:
         wide: lines of `wide_table`.
-        detailed: with the intervals, and with how many cells there are where a number is missing for want of cells.
+        detailed: with the intervals, and with the number of cells where a mean is missing because cells are missing.
     """
     found = [Column("method", method_names(wide), pd.Series(float("nan"), wide.index))]
     for box in (column.removeprefix("psr ") for column in wide if column.startswith("psr ")):
@@ -54,13 +54,13 @@ def columns(wide: pd.DataFrame, detailed: bool = False) -> list[Column]:
         better = 0 if rate.endswith("clean") else 1
         wanted = wide["n_targets"] * wide["n_boxes"]
         found.append(_rate(head, wide, names, wide["n_cells"], wanted, better, detailed))
-    touched = wide["psnr"] != math.inf  # none is no rival in quality or cost
+    touched = wide["psnr"] != math.inf  # unchanged images do not compete in quality or cost
     distance = _distance_head(wide)
     for head, values, digits, better in (
         ("PSNR dB", wide["psnr"], 1, 1), ("SSIM", wide["ssim"], 3, 1),
         (distance, wide["distance"].where(wide["distance_name"] == distance), 2, -1),
         ("no face", wide["n_undetected"], 0, 0), ("failed", wide["n_failed"], 0, 0),
-        ("s/image", wide["seconds_per_image"], 2, 0),  # seconds of several machines are no race
+        ("s/image", wide["seconds_per_image"], 2, 0),  # seconds of several machines cannot be ranked
     ):  # fmt: skip
         found.append(Column(head, [_digits(value, digits) for value in values], values.where(touched), better))
     return found
@@ -70,7 +70,7 @@ def _rate(
     head: str, wide: pd.DataFrame, names: tuple[str, str, str], have: pd.Series, wanted: pd.Series, better: int,
     detailed: bool,
 ) -> Column:  # fmt: skip
-    """A rate in per cent, with its interval; published ones with both of their digits."""
+    """A rate in per cent, with its interval; published rates with two digits, as published."""
     texts = []
     for index, line in wide.iterrows():
         text = _digits(line[names[0]], 2 if line["source"] == "reported" else 1)
@@ -84,14 +84,14 @@ def _rate(
 
 
 def _distance_head(wide: pd.DataFrame) -> str:
-    """Of measured lines, if one of them has a distance: published ones then have none beside them."""
+    """The distance of the measured lines, if one of them has a distance; published lines then show no other."""
     known = wide[wide["distance"].notna()].sort_values("source", kind="stable")
     return [*known["distance_name"], *wide["distance_name"]][0]
 
 
 def title(table: pd.DataFrame, far: float) -> str:
-    """What rows of one suite and objective show at a FAR."""
-    first, number = table.iloc[0], f", n = {table['n_images'].max()} a cell" if "n_images" in table else ""
+    """The title of a table of one suite and objective at a FAR."""
+    first, number = table.iloc[0], f", n = {table['n_images'].max()} per cell" if "n_images" in table else ""
     return f"{first['suite']}, {first['objective']}: PSR in % at FAR {far:g}{number}"
 
 
@@ -103,7 +103,7 @@ def lines_of(found: list[Column]) -> tuple[list[str], list[list[str]]]:
 def write_leaderboard(out: Path, folders: list[Path]) -> None:
     """Write these cells below ``out``: ``leaderboard.csv`` (long), ``leaderboard_wide.csv`` and ``leaderboard.md``.
 
-    Without intervals, which would need the records of every image: a run writes its tables again and again.
+    There are no intervals, because they need the records of every image and a run writes its tables many times.
     """
     table = long_table(folders)
     pages, parts = [], [part for _, part in table.groupby(TASK, sort=True)]
@@ -116,7 +116,7 @@ def write_leaderboard(out: Path, folders: list[Path]) -> None:
 
 
 def wide_csv(wide: pd.DataFrame) -> bytes:
-    """Equal images have no finite PSNR: it says so in a word."""
+    """Equal images have no finite PSNR: the table says "identical"."""
     return to_csv(wide.replace({"psnr": {math.inf: "identical"}}))
 
 
@@ -140,11 +140,11 @@ def _digits(value: float, digits: int) -> str:
 
 
 INTERVALS = (
-    "In parentheses: 95 % Wilson intervals, with one result a photo, since the recognizers judge the same photos."
+    "In parentheses: 95 % Wilson intervals, with one result per photo, since the recognizers judge the same photos."
 )
-MISSING = "– (3 of 4): only 3 of 4 cells (target × black box) are there, so that there is no mean."
-REPORTED = "Reported, not measured here: numbers of papers, under other crops and surrogates. Do not rank by them."
-WHITE = "White box: the judge was attacked itself. Not comparable with black boxes."
+MISSING = "– (3 of 4): only 3 of 4 cells (target × black box) are there, so there is no mean."
+REPORTED = "Reported, not measured here: numbers from papers, with other crops and surrogates. Do not rank by them."
+WHITE = "White box: the judge itself was attacked. Not comparable with black boxes."
 SPECIAL = {"\\": r"\textbackslash{}", "–": "--", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
            "×": r"$\times$", "†": r"\textsuperscript{\dag}"}  # fmt: skip
 SPECIAL |= {mark: f"\\{mark}" for mark in "_%&#${}"}
@@ -153,9 +153,10 @@ SPECIAL |= {mark: f"\\{mark}" for mark in "_%&#${}"}
 def markdown(
     measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame, submissions: Sequence[Submission] = ()
 ) -> str:
-    """A section for each suite, objective and kind of box, then those of the published numbers and of submissions.
+    """A section for each suite, objective and kind of box, then the sections of the published numbers and
+    of the submissions.
 
-    Measured lines are sorted by average PSR, the highest first, those without one last.
+    Measured lines are sorted by average PSR, the highest first; lines without an average come last.
 
     Args:
         measured: a long table.
@@ -187,7 +188,7 @@ def _plainly(value: str | bool) -> str:
 def latex(measured: pd.DataFrame, wide: pd.DataFrame, published: pd.DataFrame) -> str:
     r"""A ``table*`` for each suite, objective and kind of box; needs ``booktabs``.
 
-    The best of a column is bold. Published numbers stand below a ``\midrule``, each with a dagger, and are never bold.
+    The best value of a column is bold. Published numbers are below a ``\midrule``, each with a dagger, and never bold.
     """
     tables = ["% needs \\usepackage{booktabs} and \\usepackage[utf8]{inputenc}\n"]
     kinds = sorted({*measured[BOARD].itertuples(index=False, name=None)}
@@ -219,7 +220,7 @@ def _tabular(wide: pd.DataFrame, caption: str) -> str:
 
 
 def _bold(column: Column, ranked: pd.Series) -> list[str]:
-    """The texts for LaTeX, the best one bold; ties, seen with the digits that are shown, are all bold."""
+    """The texts for LaTeX, the best one bold; values that are equal in the digits shown are all bold."""
     texts = [escape(text) for text in column.texts]
     numbers = column.better * pd.to_numeric(column.numbers).where(ranked)
     if not column.better or numbers.count() < 2:
@@ -232,7 +233,7 @@ def _bold(column: Column, ranked: pd.Series) -> list[str]:
 
 
 def _columns(wide: pd.DataFrame) -> list[Column]:
-    """All columns, with a dagger behind the methods whose numbers are published ones."""
+    """All columns, with a dagger behind the names of methods with published numbers."""
     names, *others = columns(wide, detailed=True)
     daggers = ["†" if source == "reported" else "" for source in wide["source"]]
     return [names._replace(texts=[a + b for a, b in zip(names.texts, daggers, strict=True)]), *others]
@@ -240,7 +241,7 @@ def _columns(wide: pd.DataFrame) -> list[Column]:
 
 def _lines(wide: pd.DataFrame, kind: tuple[str, str, bool], source: str) -> pd.DataFrame:
     lines = wide[(wide[BOARD] == kind).all(axis=1) & (wide["source"] == source)].reset_index(drop=True)
-    if source == "reported":  # under other crops and surrogates each, so that there is no order
+    if source == "reported":  # each with other crops and surrogates, so there is no order
         return lines
     return lines.sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
 
@@ -259,5 +260,5 @@ def _papers(part: pd.DataFrame) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX shows it."""
+    """Text with LaTeX's special characters escaped."""
     return "".join(SPECIAL.get(mark, mark) for mark in text)

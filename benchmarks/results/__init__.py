@@ -1,1 +1,1 @@
-"""What is on disk: protections, judgements, their records and rows. Knows JSON and files, not suites or torch."""
+"""Results on disk: protections, judgements, their records and rows. Uses JSON and files, not suites or torch."""

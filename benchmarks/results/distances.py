@@ -1,7 +1,7 @@
-"""Fréchet and kernel distances, pooled: between what a method made for all targets and the photos it was made from.
+"""Fréchet and kernel distances between all pictures of a method and the photos that they were made from.
 
-A few pictures per target are too few for a distance, so that the pictures of one method under one judge are pooled over
-targets; below `MINIMUM` pictures nothing is shown.
+The pictures for one target are too few for a distance, so the pictures of one method under one judge are pooled over
+targets. With fewer than `MINIMUM` pictures no distance is shown.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 from facecloak.metrics.frechet import frechet_distance, kernel_distance
 
-MINIMUM = 20  # pictures, below which a distance says more about their number than about the method
+MINIMUM = 20  # with fewer pictures, a distance says more about their number than about the method
 FILE = "features.safetensors"
 
 
 class Features(NamedTuple):
-    """What a feature network makes of a protection's pictures.
+    """Features of a protection's pictures by a feature network.
 
     Attributes:
         protected, sources: N×D of the protected pictures and of their source photos.
@@ -39,17 +39,17 @@ class Features(NamedTuple):
 
 
 def write_features(protection: Path, features: Features) -> None:
-    """Store a protection's features, atomically; same features, same bytes."""
+    """Store a protection's features, atomically; the same features give the same bytes."""
     arrays = {"protected": features.protected, "sources": features.sources}
     arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
     write_bytes(protection / FILE, save(arrays, {"about": json.dumps(features.about, sort_keys=True)}))
 
 
 def read_features(protection: Path) -> Features | None:
-    """A protection's features; None where they were not measured.
+    """A protection's features; None if they were not measured.
 
     Raises:
-        FacecloakError: the file is damaged, or holds what is not finite.
+        FacecloakError: the file is damaged, or contains values that are not finite.
     """
     path = protection / FILE
     if not path.is_file():
@@ -78,10 +78,10 @@ def _has_form(features: Features) -> bool:
 
 
 def pooled_distances(protections: Iterable[Path]) -> dict[str, Any]:
-    """The distance columns of protections taken together; empty where they cannot be compared or are too few.
+    """The distance columns of several protections together; empty if they cannot be compared or are too few.
 
     Args:
-        protections: folders; of one method under one judge, one for each target.
+        protections: folders of protections of one method under one judge, one for each target.
     """
     return dict(_pooled(tuple(sorted(map(str, protections)))))
 

@@ -1,4 +1,4 @@
-"""The form of what a protection's files hold; all that reads them relies on it. Each rule says what is wrong."""
+"""The form of a protection's files, on which all code that reads them relies. Each function says what is wrong."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def outcome_problem(outcome: Any, name: str) -> str | None:
     """What is wrong with the form of an outcome, or None.
 
     Args:
-        name: of its file, without .json.
+        name: name of its file, without .json.
     """
     if not isinstance(outcome, dict):
         return f"it is {outcome!r:.80}, not an outcome"
     if outcome.get("id") != name or not is_photo_name(name):
-        return f"id is {outcome.get('id')!r:.80}, not its name"
+        return f"id is {outcome.get('id')!r:.80}, not the name of its file"
     for part, kinds in OUTCOME.items():
         if type(outcome.get(part)) not in kinds:
-            return f"{part} is {outcome.get(part)!r:.80}"
+            return f"{part} is {outcome.get(part)!r:.80}, which has the wrong type"
     return None if "error" in outcome else "it does not say whether there was an error"
 
 
@@ -58,20 +58,20 @@ def measured_problem(content: Any, surrogates: Sequence[str]) -> str | None:
     """What is wrong with the form of a measured.json, or None.
 
     Args:
-        surrogates: of the protection.
+        surrogates: names of the protection's surrogates.
     """
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list):
-        return "it holds no images"
+        return "it contains no images"
     for image in images:
         name = image.get("id") if isinstance(image, dict) else None
         if not isinstance(name, str):
-            return f"an image is {image!r:.80}"
+            return f"an image is {image!r:.80}, not a mapping with an id"
         if problem := _image_problem(image, surrogates):
             return f"{name}: {problem}"
     names = Counter(image["id"] for image in images)
     twice = next((name for name, times in names.items() if times > 1), None)
-    return f"it has {twice} {names[twice]} times" if twice is not None else None
+    return f"it contains {twice} {names[twice]} times" if twice is not None else None
 
 
 def _image_problem(image: dict[str, Any], surrogates: Sequence[str]) -> str | None:
@@ -79,13 +79,13 @@ def _image_problem(image: dict[str, Any], surrogates: Sequence[str]) -> str | No
         if not is_number(image.get(part)) and not (optional and image.get(part) is None):
             return f"{part} is {image.get(part)!r:.80}, not a number"
     if not isinstance(image.get("identical"), bool) or image["identical"] != (image.get("psnr") is None):
-        return f"psnr is {image.get('psnr')}, identical is {image.get('identical')!r:.80}"
+        return f"psnr is {image.get('psnr')}, but identical is {image.get('identical')!r:.80}"
     seen = image.get("surrogates", {})
     if not isinstance(seen, dict) or not set(seen) <= set(surrogates):
-        return f"surrogates is {seen!r:.80}, not of {'+'.join(surrogates)!r}"
+        return f"surrogates is {seen!r:.80}, not cosines by {'+'.join(surrogates)!r}"
     for surrogate, pair in seen.items():
         if not _are_cosines(pair):
-            return f"the cosines by {surrogate} are {pair!r:.80}, not two in -1 to 1"
+            return f"the cosines by {surrogate} are {pair!r:.80}, not two numbers between -1 and 1"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Pictures in rows and columns: what methods did to the same photos, and how much they changed."""
+"""Pictures in rows and columns: the results of methods on the same photos, and how much they changed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from facecloak.io import read_image, write_bytes, write_png
 
 ROWS = 6  # sources in a grid
 GAIN = 10  # of the difference; written with an x, since the font that comes with Pillow has no ×
-SIDE, GAP, HEADING = 256, 4, 28  # of a picture, between two, above a column; pixels of the grid
+SIDE, GAP, HEADING = 256, 4, 28  # pixels of a picture's side, between two pictures, and above a column
 
 Row = list[np.ndarray | str | None]
 
 
 def write_sources(folder: Path, photos: dict[str, np.ndarray | None]) -> None:
-    """Keep the unprotected photos that a grid shows, at the suite's size, since protections hold only protected ones.
+    """Store the unprotected photos that a grid shows, at the suite's size; protections contain only protected photos.
 
     Args:
-        photos: source name → uint8 S×S×3; None for one that cannot be read, whose earlier picture is removed.
+        photos: source name → uint8 S×S×3; None if a photo cannot be read: its earlier picture is removed.
     """
     for name, image in photos.items():
         if image is None:
@@ -36,12 +36,12 @@ def write_sources(folder: Path, photos: dict[str, np.ndarray | None]) -> None:
 
 
 def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -> None:
-    """Write ``grid.png``: the first sources in rows, each beside what every method made of it and its difference.
+    """Write ``grid.png``: a row for each of the first sources, with every method's picture of it and the difference.
 
     Args:
-        out: where to.
-        folders: of complete judgements; those of the first one's suite, target and judge are shown.
-        names: what the methods shown are called; by default method and preset.
+        out: folder of ``grid.png``.
+        folders: folders of complete judgements; only those with the first one's suite, target and judge are shown.
+        names: names for the methods shown; by default method and preset.
     """
     if not folders:
         return
@@ -60,10 +60,10 @@ def write_grid(out: Path, folders: list[Path], names: list[str] | None = None) -
 
 
 def read_pictures(protections: list[Path], name: str, suite: str) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
-    """The unprotected photo of that name, and what each of these protections made of it; None without a picture.
+    """The unprotected photo of that name, and its picture in each of these protections; None for a missing picture.
 
     Args:
-        protections: folders, of any runs: the photo is that of the first run that kept it (see `write_sources`).
+        protections: folders, of any runs: the photo is taken from the first run that kept it (see `write_sources`).
         suite: name of the suite of the photo.
     """
     kept = (_read(sources_folder(folder.parents[1], suite) / f"{name}.png") for folder in protections)
@@ -74,12 +74,12 @@ def read_pictures(protections: list[Path], name: str, suite: str) -> tuple[np.nd
 def _read(path: Path) -> np.ndarray | None:
     try:
         return read_image(path)
-    except FacecloakError:  # shown as such, and the tables count it
+    except FacecloakError:  # shown as missing; the tables count it
         return None
 
 
 def difference(protected: np.ndarray | None, original: np.ndarray | None) -> np.ndarray | None:
-    """The change, ×10 around mid-grey: uint8 S×S×3, or None if one is missing or they differ in size."""
+    """The change, ×10 around mid-grey: uint8 S×S×3, or None if an image is missing or the sizes differ."""
     if protected is None or original is None or protected.shape != original.shape:
         return None
     change = protected.astype(np.int32) - original
@@ -87,10 +87,10 @@ def difference(protected: np.ndarray | None, original: np.ndarray | None) -> np.
 
 
 def write_picture(path: Path, heads: list[str], rows: list[Row]) -> None:
-    """Write pictures as PNG, in rows, under a head for each column; a missing one is an empty place, "failed".
+    """Write pictures as PNG, in rows, under a head for each column; a missing picture is an empty box with "failed".
 
     Args:
-        rows: uint8 S×S×3 each, shown at 256×256; a text is an empty place that says it.
+        rows: uint8 S×S×3 each, shown at 256×256; a text is shown in an empty box.
     """
     size = (len(heads) * (SIDE + GAP) - GAP, HEADING + len(rows) * (SIDE + GAP) - GAP)
     page = Image.new("RGB", size, "white")
@@ -111,14 +111,14 @@ def write_picture(path: Path, heads: list[str], rows: list[Row]) -> None:
 
 
 def _scaled(image: np.ndarray) -> Image.Image:
-    """Whole multiples keep their pixels, so that a change of one stays a square to look at."""
+    """The image at the grid's size; whole multiples keep sharp pixels, so that a change of one pixel is a square."""
     whole = SIDE % len(image) == 0
     resample = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
     return Image.fromarray(image).resize((SIDE, SIDE), resample)
 
 
 def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float) -> None:
-    """Centre a text, small enough for a column."""
+    """Write a text around a centre, small enough for a column."""
     size = 18
     while size > 8 and ImageFont.load_default(size).getlength(text) > SIDE:
         size -= 1

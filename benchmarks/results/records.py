@@ -1,12 +1,12 @@
-"""records.jsonl of a judgement: the form that every line must have, read as columns or line by line.
+"""records.jsonl of a judgement: the form that every line must have, and reading it as columns or line by line.
 
-A record is one image under one judge:
+A record is about one image under one judge:
 
     {"id": "30011", "usable": true, "error": null, "detected": true, "reference": ["self", "target"],
      "cosine": {"target": 0.61, "self": 0.2}, "cosine_clean": {"target": 0.1, "self": 0.9},
      "psnr": 24.1, "identical": false, "ssim": 0.77, "lpips": null, "seconds": 3.3}
 
-``reference`` says which photos there are to compare with; a cosine that was not measured is null or missing.
+``reference`` lists the photos that the image can be compared with; a cosine that was not measured is null or missing.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from facecloak.metrics.statistics import NEEDED, outcomes
 
 Record = dict[str, Any]
 
-SIDES = ("target", "self")  # whom an image is compared with
+SIDES = ("target", "self")  # the people that an image is compared with
 NUMBER = {int, float, type(None)}
-# field → types of its value, None for one that is missing; and what to call them
+# field → types of its value (None if it may be missing), and their name in messages
 FIELDS = {
     "id": ({str}, "the name of a photo"), "error": ({str, type(None)}, "a text"), "usable": ({bool}, "true or false"),
     "detected": ({bool}, "true or false"), "identical": ({bool, type(None)}, "true or false"),
@@ -49,7 +49,7 @@ class Records:
         errors: N texts, None where nothing went wrong.
         usable, detected, identical: (N,) bool.
         reference: "target" and "self" → (N,) bool, whether there is a photo to compare with.
-        cosine, cosine_clean: "target" and "self" → (N,) of the protected and of the unprotected image, NaN for none.
+        cosine, cosine_clean: "target" and "self" → (N,) of the protected and of the unprotected image, NaN if missing.
         psnr, ssim, seconds: (N,), NaN where not measured.
     """
 
@@ -76,7 +76,7 @@ class Records:
         Args:
             kind: "impersonation", "obfuscation" or "joint".
             threshold: a number, or (M, 1) numbers.
-            clean: of the unprotected images, of which none has failed.
+            clean: whether the unprotected images are meant, of which none has failed.
         """
         cosines = self.cosine_clean if clean else self.cosine
         failed = np.zeros(len(self.ids), dtype=bool) if clean else self.failed
@@ -111,7 +111,7 @@ def read_one(folder: Path) -> Records:
         sound = False
     if not sound:
         _, problems = check_records(folder)
-        problem = problems[0][1] if problems else "records.jsonl holds a line that is not a record"
+        problem = problems[0][1] if problems else "records.jsonl contains a line that is not a record"
         raise FacecloakError(f"{folder}: {problem}. {AGAIN}")
     return _columns(columns)
 
@@ -140,7 +140,7 @@ def _columns(columns: Mapping[Any, Sequence]) -> Records:
 
 
 def _pick(record: Record) -> tuple:
-    """Values of `PICKED` and `COSINES`, and whether there is each of `SIDES`."""
+    """Values of `PICKED` and `COSINES`, and for each of `SIDES` whether it is there."""
     get, now, clean, reference = record.get, record["cosine"], record["cosine_clean"], record["reference"]
     if type(reference) is not list:
         raise TypeError("reference")
@@ -153,7 +153,7 @@ def _pick(record: Record) -> tuple:
 
 
 def check_records(folder: Path) -> tuple[list[Record], list[Problem]]:
-    """The records of the right form, and what is wrong with the others."""
+    """The records that have the right form, and what is wrong with the others."""
     records, problems = [], []
     try:
         lines = (folder / "records.jsonl").read_bytes().splitlines()
@@ -199,5 +199,5 @@ def _form_problem(record: Any) -> str | None:
             return f"{name}: {column} is {sides!r:.80}, not cosines to target and self"
         for side, value in sides.items():
             if type(value) not in NUMBER or (value is not None and abs(value) > LARGEST):
-                return f"{name}: {column} to {side} is {value!r:.80}, not in -1 to 1"
+                return f"{name}: {column} to {side} is {value!r:.80}, not between -1 and 1"
     return None

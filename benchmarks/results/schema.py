@@ -1,4 +1,4 @@
-"""The columns of a result row: the one table that scoring, check, leaderboard, page and tracking read."""
+"""The columns of a result row: a single list that scoring, check, leaderboard, page and tracking use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal, NamedTuple
 
 SCHEMA_VERSION = 4
-AGAIN = "Judge it again, or leave its run out."  # what to do with a damaged judgement
+AGAIN = "Judge it again, or leave out its run."  # what to do with a damaged judgement
 
 Row = dict[str, Any]
 Problem = tuple[float | None, str]  # the FAR of the row or None for all rows, and what is wrong
@@ -19,14 +19,14 @@ class Column(NamedTuple):
     """A column of a result row; a value that was not measured is empty (None).
 
     Attributes:
-        name: in rows, CSV files and the page.
+        name: name in rows, CSV files and the page.
         meaning: a whole phrase, shown to readers.
         kind: text; name (text without markup or control characters); hash (SHA-256 in hex); flag (true or false);
             whole (a whole number); number (finite).
         group: what it is about.
         low, high: the range of a number.
-        required: a row cannot be without it.
-        by_far: it differs between the rows of one judgement, which differ in their FAR.
+        required: whether every row must have it.
+        by_far: whether it differs between the rows of one judgement, each of which has its own FAR.
     """
 
     name: str
@@ -67,7 +67,7 @@ _COLUMNS = [
            required=True),
     Column("settings_hash", "Hash of the method's settings.", "hash", "provenance", required=True),
     Column("facecloak", "Version of facecloak that judged.", "text", "provenance"),
-    Column("git_sha", "Commit of the checkout that judged, if it is one.", "text", "provenance"),
+    Column("git_sha", "Commit of the code that judged, if it is a git checkout.", "text", "provenance"),
     Column("made_by", "Version and commit that made the pictures; several are separated by a semicolon.", "text",
            "provenance"),
     Column("seed", "Seed of the method, if it has one.", "number", "about"),
@@ -105,11 +105,11 @@ _COLUMNS = [
            -2, 2),
     Column("cosine_rise_surrogates", "Mean rise of the attacked recognizers' cosines to the target's test photo.",
            "number", "success", -2, 2),
-    _count("n_undetected", "Protected images without a detectable face; they count in no rate.", required=True),
+    _count("n_undetected", "Protected images without a detectable face; no rate includes them.", required=True),
     _count("n_failed", "Images that the method failed to protect; they never count as a success.", required=True),
-    _count("n_unusable", "Source photos that cannot be read or show no face; they count in no rate.", required=True),
+    _count("n_unusable", "Source photos that cannot be read or show no face; no rate includes them.", required=True),
     Column("psnr", "Mean PSNR in dB over the images that differ from their source.", "number", "quality", 1e-12),
-    _count("n_identical", "Images equal to their source; their PSNR is infinite and counts in no mean."),
+    _count("n_identical", "Images equal to their source; their PSNR is infinite and not included in the mean."),
     Column("ssim", "Mean SSIM (11×11 Gaussian, σ 1.5, RGB).", "number", "quality", -1, 1),
     Column("lpips", "Mean LPIPS (AlexNet).", "number", "quality", 0),
     Column("fid", "Fréchet distance with FID's own Inception network, pooled over targets.", "number", "distance",
@@ -119,12 +119,12 @@ _COLUMNS = [
            -1e-3),
     Column("fd_network", "Network of the distances, a key of facecloak.metrics.FEATURES.", "name", "distance"),
     Column("kd", "Kernel distance with that network, pooled over targets.", "number", "distance"),
-    Column("n_fid", "Images on each side of the distances.", "whole", "distance", 0),
+    Column("n_fid", "Number of images on each side of the distances.", "whole", "distance", 0),
     Column("fid_convention", "Network, layer and resize of the distances.", "text", "distance"),
-    Column("seconds_per_image", "Mean seconds per image, everything included that one photo costs.", "number", "cost",
+    Column("seconds_per_image", "Mean seconds per image, including everything that one photo costs.", "number", "cost",
            0),
     Column("training_seconds", "Seconds of training of the models that made the images.", "number", "cost", 0),
-    Column("amortised_seconds_per_image", "seconds_per_image with each image's share of the training.", "number",
+    Column("amortised_seconds_per_image", "seconds_per_image plus each image's share of the training.", "number",
            "cost", 0),
     Column("peak_memory_mb", "Peak memory of the method in MB.", "number", "cost", 0),
     Column("unet_passes", "Forward passes of a UNet per image.", "number", "cost", 0),

@@ -1,4 +1,4 @@
-"""Rows from records: rates, intervals, counts and means, one row for each false accept rate."""
+"""Computes rows from records: rates, intervals, counts and means, one row for each false accept rate."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MEANS = ("psnr", "ssim", "lpips")  # of the records
 
 
 def score(records: Sequence[Record], objective: str, thresholds: Mapping[str, Any], fars: Sequence[float]) -> list[Row]:
-    """The columns of the rows that follow from a judgement's records, one row for each FAR, the highest first.
+    """The columns that are computed from a judgement's records: one row for each FAR, the highest first.
 
     Args:
-        records: of one judge, see `benchmarks.results.records`.
+        records: records of one judge, see `benchmarks.results.records`.
         objective: impersonation or obfuscation; its rate is ``psr``.
-        thresholds: the entry of the judge, its ``fars`` by FAR.
+        thresholds: the judge's entry in the thresholds.
     """
     columns, shared = to_columns(records), _shared(records)
     rows = []
@@ -55,13 +55,13 @@ def _shared(records: Sequence[Record]) -> Row:
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """The mean of the numbers that there are; None without any."""
+    """The mean of the values that are numbers; None if there are none."""
     numbers = [value for value in values if value is not None and math.isfinite(value)]
     return sum(numbers) / len(numbers) if numbers else None
 
 
 def surrogate_rise(measured: Mapping[str, Any] | None, surrogates: Sequence[str]) -> float | None:
-    """The mean over attacked recognizers of how far their cosines to the target's test photo rose.
+    """By how much the attacked recognizers' cosines to the target's test photo rose, as a mean over recognizers.
 
     Args:
         measured: content of a protection's measured.json.
@@ -74,7 +74,7 @@ def surrogate_rise(measured: Mapping[str, Any] | None, surrogates: Sequence[str]
 
 
 def cost(protection: Path, outcomes: Collection[Mapping[str, Any]]) -> Row:
-    """Cost columns, from the outcomes of the images that a method made and from the protection's training.json."""
+    """The cost columns, from the outcomes of a method's images and from the protection's training.json."""
     made = [outcome for outcome in outcomes if not outcome["error"]]
     if not made:
         return {}
@@ -92,10 +92,10 @@ def cost(protection: Path, outcomes: Collection[Mapping[str, Any]]) -> Row:
 
 
 def summary(judgements: Sequence[Sequence[Row]]) -> str:
-    """Judgements in one line, at FAR 0.01 or the smallest that there is: means of their rates, quality and seconds.
+    """A line about judgements: means of their rates, quality and seconds, at FAR 0.01 or else at the smallest FAR.
 
     Args:
-        judgements: the rows of each.
+        judgements: the rows of each judgement.
     """
     far = headline_far({row["far"] for rows in judgements for row in rows})
     shown = [row for rows in judgements for row in rows if row["far"] == far]
@@ -111,5 +111,5 @@ def summary(judgements: Sequence[Sequence[Row]]) -> str:
 
 
 def headline_far(fars: Collection[float]) -> float:
-    """0.01, or the smallest FAR where that was not measured."""
+    """0.01, or the smallest FAR if 0.01 was not measured."""
     return HEADLINE_FAR if HEADLINE_FAR in set(fars) else float(min(fars))

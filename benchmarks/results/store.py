@@ -1,14 +1,14 @@
-"""The store: where protections and judgements are on disk, written atomically, found again and read.
+"""The store: where protections and judgements are on disk, how they are written (atomically), found and read.
 
 RUN/protections/PROTECTION/protection.json       what the pictures depend on, the method's settings
                            images/NAME.png       the protected pictures
-                           outcomes/NAME.json    per image: error, seconds, loss curves, hashes, who made it
+                           outcomes/NAME.json    per image: error, seconds, loss curves, hashes, version that made it
                            training.json         what the method's training cost, if it has one
-                           measured.json         per image: quality, and what the surrogates see
+                           measured.json         per image: quality, and the surrogates' cosines
                            features.safetensors  features for distances between sets of pictures
                            judgements/COUNTERMEASURE/RECOGNIZER/records.jsonl, judgement.json
 RUN/sources/SUITE/NAME.png                       some unprotected photos, for grids and the check
-RUN/suites/SUITE.yaml                            the suites as they were used
+RUN/suites/SUITE.yaml                            the suites as the run used them
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ NO_COUNTERMEASURE = "none"
 
 @dataclass(frozen=True)
 class Judgement:
-    """A complete judgement as it was read.
+    """A complete judgement, read from disk.
 
     Attributes:
-        folder: of its records.
-        rows: one for each FAR; the first has the highest.
-        provenance: content of judgement.json beside its rows: fingerprint, thresholds, torch.
+        folder: folder of its files.
+        rows: one for each FAR; the first row has the highest FAR.
+        provenance: the other content of judgement.json: fingerprint, thresholds, torch.
         protection: content of protection.json: key, key_of, settings, weights of the surrogates …
     """
 
@@ -46,37 +46,37 @@ class Judgement:
 
 
 def protections_folder(run: Path) -> Path:
-    """Where a run keeps its protections."""
+    """The folder in which a run keeps its protections."""
     return run / "protections"
 
 
 def judgement_folder(protection: Path, recognizer: str, countermeasure: str = NO_COUNTERMEASURE) -> Path:
-    """Where a protection's judgement by a recognizer is."""
+    """The folder of a protection's judgement by a recognizer."""
     return protection / "judgements" / countermeasure / recognizer
 
 
 def protection_of(judgement: Path) -> Path:
-    """The protection's folder of a judgement's folder."""
+    """The folder of the protection that a judgement's folder is in."""
     return judgement.parents[2]
 
 
 def run_of(judgement: Path) -> Path:
-    """The run's folder of a judgement's folder."""
+    """The folder of the run that a judgement's folder is in."""
     return judgement.parents[4]
 
 
 def run_id(judgement: Path) -> str:
-    """PROTECTION/COUNTERMEASURE/RECOGNIZER: the judgement's name in rows."""
+    """PROTECTION/COUNTERMEASURE/RECOGNIZER, the judgement's name in rows."""
     return f"{protection_of(judgement).name}/{judgement.parent.name}/{judgement.name}"
 
 
 def sources_folder(run: Path, suite: str) -> Path:
-    """Where a run keeps unprotected photos of a suite."""
+    """The folder in which a run keeps unprotected photos of a suite."""
     return run / "sources" / file_name(suite)
 
 
 def write_outcome(protection: Path, name: str, png: bytes | None, outcome: dict[str, Any]) -> None:
-    """Store one image's result: the picture first, then the file that says it is finished."""
+    """Store one image's result: first the picture, then the file that marks it as finished."""
     picture = protection / "images" / f"{name}.png"
     if png is None:
         picture.unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def write_outcome(protection: Path, name: str, png: bytes | None, outcome: dict[
 
 
 def read_outcomes(protection: Path, sources: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """The finished images of a protection by name; one whose picture or source has changed counts as unfinished.
+    """The finished images of a protection by name; an image counts as unfinished if its picture or source has changed.
 
     Args:
         sources: name → SHA-256 of the photo as it is now.
@@ -107,14 +107,14 @@ def read_outcomes(protection: Path, sources: dict[str, str]) -> dict[str, dict[s
 
 
 def start_over(protection: Path) -> None:
-    """Make a protection count as not begun: no finished image, and no judgement."""
+    """Make a protection count as not started, without finished images and judgements."""
     forget_judgements(protection)
     for path in (protection / "outcomes").glob("*.json"):
         path.unlink(missing_ok=True)
 
 
 def forget_failed(protection: Path) -> None:
-    """Make the images that failed count as not begun; the judgements of a protection that has one count as not made."""
+    """Make failed images count as not started; if there are any, the protection's judgements count as not made."""
     for path in (protection / "outcomes").glob("*.json"):
         outcome = read_json(path)
         if not isinstance(outcome, dict) or outcome.get("error") is not None:
@@ -123,7 +123,7 @@ def forget_failed(protection: Path) -> None:
 
 
 def forget_judgements(protection: Path) -> None:
-    """Make every judgement and measurement of a protection's pictures count as not made: the pictures change."""
+    """Make every judgement and measurement of a protection count as not made, since its pictures will change."""
     for path in [protection / "measured.json", *protection.glob("judgements/*/*/judgement.json")]:
         path.unlink(missing_ok=True)
 
@@ -136,53 +136,53 @@ def forget(protection: Path, names: Iterable[str]) -> None:
 
 
 def write_protection(protection: Path, about: dict[str, Any]) -> None:
-    """Write protection.json, unless it says the same already."""
+    """Write protection.json, unless it has the same content already."""
     if not (protection / "protection.json").is_file() or read_json(protection / "protection.json") != about:
         write_json(protection / "protection.json", about)
 
 
 def read_protection(protection: Path) -> dict[str, Any]:
-    """The content of protection.json; `FacecloakError` if it is missing or damaged."""
+    """The content of protection.json; raises `FacecloakError` if it is missing or damaged."""
     path = protection / "protection.json"
     about = read_json(path)
     for problem in protection_problems(about):
-        raise FacecloakError(f"{path}: {problem}. Protect it again, or leave its run out.")
+        raise FacecloakError(f"{path}: {problem}. Protect the photos again, or leave out this run.")
     return about
 
 
 def write_judgement(folder: Path, rows: list[Row], records: list[dict], provenance: dict[str, Any]) -> None:
-    """Store a judgement: records.jsonl, then judgement.json, whose presence says that it is complete."""
+    """Store a judgement: first records.jsonl, then judgement.json, which marks it as complete."""
     lines = "".join(json.dumps(record, sort_keys=True, allow_nan=False) + "\n" for record in records)
     write_bytes(folder / "records.jsonl", lines.encode())
     write_json(folder / "judgement.json", {"rows": rows, "provenance": provenance})
 
 
 def read_judgement(folder: Path) -> Judgement | None:
-    """A judgement, or None while it is not complete.
+    """A judgement, or None if it is not complete.
 
     Raises:
-        FacecloakError: it is there and holds no rows, or its protection.json is missing.
+        FacecloakError: judgement.json contains no rows or no provenance, or protection.json is missing or damaged.
     """
     path = folder / "judgement.json"
     if not path.exists():
         return None
     result = read_json(path)
     if not isinstance(result, dict) or not isinstance(result.get("rows"), list):
-        raise FacecloakError(f"{path} holds no rows. {AGAIN}")
+        raise FacecloakError(f"{path} contains no rows. {AGAIN}")
     provenance = result.get("provenance")
     if not isinstance(provenance, dict):
-        raise FacecloakError(f"{path} holds no provenance. {AGAIN}")
+        raise FacecloakError(f"{path} contains no provenance. {AGAIN}")
     return Judgement(folder, result["rows"], provenance, read_protection(protection_of(folder)))
 
 
 def find_protections(runs: Iterable[Path]) -> list[Path]:
-    """The folders of all protections, complete or not, by name; each once, however often its run is named.
+    """The folders of all protections, complete or not, sorted by name; each once, even if its run is given twice.
 
     Args:
-        runs: folders that hold ``protections``, or folders of such folders at any depth; links are not followed.
+        runs: folders that contain ``protections``, or folders of such folders at any depth; links are not followed.
 
     Raises:
-        FacecloakError: no such folder, or one without a protection.
+        FacecloakError: a folder does not exist, or contains no protection.
     """
     found = {}
     for run in runs:
@@ -191,7 +191,7 @@ def find_protections(runs: Iterable[Path]) -> list[Path]:
         below = _protections_below(run)
         if not below:
             raise FacecloakError(
-                f"{run}: no protections below it. Give the --out of a benchmark, or a folder of such folders."
+                f"{run}: it contains no protections. Give the --out of a benchmark, or a folder of such folders."
             )
         found |= {folder.resolve(): folder for folder in below}
     return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))
@@ -210,16 +210,16 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def refuse_old_run(run: Path) -> None:
-    """`FacecloakError` if a folder holds a run of facecloak 0.1."""
+    """Raise `FacecloakError` if a folder contains a run of facecloak 0.1."""
     if any((run / "cells").glob("*/cell.json")):
         raise FacecloakError(
-            f"{run} is a run of facecloak 0.1, which made pictures once per judge; this version cannot read it. "
-            "Run the benchmark again into another --out."
+            f"{run} is a run of facecloak 0.1, which made the pictures for each judge separately; this version cannot "
+            "read it. Run the benchmark again with another --out."
         )
 
 
 def find_judgements(runs: Iterable[Path]) -> list[Path]:
-    """The folders of all judgements, complete or not, in the order of their run_id; raises as `find_protections`."""
+    """The folders of all judgements, complete or not, sorted by run_id; raises like `find_protections`."""
     return [folder for protection in find_protections(runs) for folder in judgements_of(protection)]
 
 

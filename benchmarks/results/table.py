@@ -15,13 +15,13 @@ from facecloak.errors import FacecloakError
 ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "surrogates",
          "countermeasure", "far"]  # fmt: skip
 TASK = ["suite", "objective"]
-BOARD = [*TASK, "white_box"]  # what is compared, and ranked, together
+BOARD = [*TASK, "white_box"]  # rows that agree in these are compared and ranked together
 METHOD = ["method", "preset", "settings_hash"]
-# a row is one of a kind by these
+# no two rows agree in all of these
 KEY = ["suite", "method", "settings_hash", "objective", "target", "black_box", "white_box", "surrogates",
        "countermeasure", "far"]  # fmt: skip
-POOLED = [*BOARD, *METHOD, "black_box", "surrogates", "countermeasure"]  # whose pictures are pooled over targets
-# column → what its rows must agree in it by
+POOLED = [*BOARD, *METHOD, "black_box", "surrogates", "countermeasure"]  # pictures of such rows are pooled over targets
+# column → rows that agree in these columns must also agree in it
 SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
         "threshold": ["suite", "black_box", "far"]}  # fmt: skip
 
@@ -33,16 +33,16 @@ def long_table(folders: Iterable) -> pd.DataFrame:
     """The rows of complete judgements, one per judgement and FAR, sorted; columns as in `COLUMNS`.
 
     Args:
-        folders: of judgements; those that are not complete are left out.
+        folders: folders of judgements; incomplete judgements are left out.
 
     Raises:
-        FacecloakError: rows that cannot be in one table (other photos, thresholds or weights).
+        FacecloakError: rows cannot be in one table, since they have different photos, thresholds or weights.
     """
     return tabulate([judgement for folder in folders if (judgement := read_judgement(folder))])
 
 
 def tabulate(judgements: Iterable[Judgement]) -> pd.DataFrame:
-    """The same of judgements that have been read."""
+    """The same table, from judgements that have already been read."""
     judgements = list(judgements)
     table = pd.DataFrame([row for judgement in judgements for row in judgement.rows], columns=list(COLUMNS))
     for name, column, group in mixed(table):
@@ -54,7 +54,7 @@ def tabulate(judgements: Iterable[Judgement]) -> pd.DataFrame:
 
 
 def _with_distances(table: pd.DataFrame, protections: dict) -> pd.DataFrame:
-    """Fill the columns of distances: they are of a method's pictures for all targets together."""
+    """Fill the columns of distances, which are computed from a method's pictures for all targets together."""
     filled = {column: pd.Series(index=table.index, dtype=object) for column in columns_of("distance")}
     for _, rows in table.groupby(POOLED, dropna=False, sort=False):
         folders = {protections[run] for run in rows["run_id"] if run in protections}
@@ -70,7 +70,7 @@ def _is_number(column: str) -> bool:
 
 
 def mixed(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(what, column, rows) wherever rows that are in one table differ in photos, weights or threshold."""
+    """(name, column, rows) wherever rows of one table differ in photos, weights or threshold."""
     for column, by in SAME.items():
         for name, group in table.groupby(by, sort=True):
             if group[column].nunique(dropna=False) > 1:
@@ -82,13 +82,13 @@ def mixed_message(name: str, column: str, group: pd.DataFrame) -> str:
     first = group.drop_duplicates(column)
     examples = ", ".join(f"{row['run_id']}: n = {row['n_images']}" for _, row in first.iterrows())
     return (
-        f"Judgements of {name} differ in {column} ({examples}) and cannot be in one table. Repeat the older ones under "
+        f"Judgements of {name} differ in {column} ({examples}) and cannot be in one table. Repeat the older ones with "
         "the same --limit, photos, weights and thresholds, delete their directories, or use another --out."
     )
 
 
 def method_names(table: pd.DataFrame) -> list[str]:
-    """What to call each line: method and preset, and the hash of the settings where those are not unique."""
+    """A name for each line: method and preset, and the hash of the settings where these are not unique."""
     names = table["method"] + (":" + table["preset"]).where(table["preset"].notna(), "")
     ambiguous = table["settings_hash"].groupby(names).transform("nunique") > 1
     names += (" " + table["settings_hash"].str[:6]).where(ambiguous, "")

@@ -1,1 +1,1 @@
-"""What backs a claim of the documents: each study is a command of its own."""
+"""The studies behind the claims of the documents: each study is a separate command."""

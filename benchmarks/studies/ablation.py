@@ -1,6 +1,6 @@
-"""`python -m benchmarks.studies.ablation`: what the method's two ideas are worth, each against the method without it.
+"""`python -m benchmarks.studies.ablation`: the effect of each of the method's two ideas, by leaving it out.
 
-Learned unconditional embeddings are to raise the black-box success, the structure term the quality (Salar et al.,
+Learned unconditional embeddings should raise the black-box success, and the structure term the quality (Salar et al.,
 CVPR 2025). Everything else is equal; differences are taken image by image.
 """
 
@@ -33,19 +33,19 @@ VARIANTS = {
     LOOSE: ["facecloak.lambda_attn=0"],
     "neither": ["facecloak.embedding_iterations=0", "facecloak.lambda_attn=0"],
 }
-# column of `measure` → what it is called, and its digits
+# column of `measure` → its name in the tables, and its digits
 MEASURES = {"psr": ("black-box PSR, %", 1), "rise": ("black-box cosine rise", 3), "psnr": ("PSNR, dB", 2),
             "ssim": ("SSIM", 4)}  # fmt: skip
 CLAIMS = [(PLAIN, "psr"), (PLAIN, "rise"), (LOOSE, "ssim"), (LOOSE, "psnr")]
 CELL = ["source", "target", "black_box"]
-FEW = 10  # photos, below which a bootstrap interval cannot be trusted
+FEW = 10  # with fewer photos a bootstrap interval cannot be trusted
 
 
 def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> dict[str, Plan]:
     """A plan for each variant, over all targets and judges of the suite; ``overrides`` change all of them.
 
     Raises:
-        FacecloakError: two variants come to the same settings, or what `make_plan` raises.
+        FacecloakError: two variants have the same settings, or the errors of `make_plan`.
     """
     suite, variants, plans = load_suite(suite_name), {}, {}
     for name, variant in VARIANTS.items():
@@ -56,21 +56,21 @@ def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[st
         twin = variants.setdefault(settings_hash(plans[name].protections[0].settings), name)
         if twin != name:
             raise FacecloakError(
-                f"Suite {suite.name}: {twin} and {name} come to the same settings, so that nothing can be compared. "
-                "Its settings of facecloak must have embedding_iterations and lambda_attn above 0."
+                f"Suite {suite.name}: {twin} and {name} have the same settings, so there is nothing to compare. "
+                "In its settings of facecloak, embedding_iterations and lambda_attn must be above 0."
             )
     return plans
 
 
 def measure(out: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """What each image of a run is worth, from its judgements' records.
+    """The measures of each image of a run, from its judgements' records.
 
     Args:
         table: the run's long table.
 
     Returns:
         a line for each usable source and judgement: source, target, black_box; ``psr`` (100 or 0, in per cent),
-        ``rise`` of the black box's cosine to the target's test photo, ``psnr``, ``ssim``; NaN where there is none.
+        ``rise`` of the black box's cosine to the target's test photo, ``psnr``, ``ssim``; NaN if there is no value.
     """
     parts = []
     for _, row in table[table["far"] == headline_far(table["far"])].iterrows():
@@ -88,8 +88,8 @@ def measure(out: Path, table: pd.DataFrame) -> pd.DataFrame:
 def estimates(measured: dict[str, pd.DataFrame]) -> list[tuple[str, str, Estimate]]:
     """(variant or difference, measure, estimate), from `measure` of each variant.
 
-    The interval of a PSR is Wilson's, as if a photo had one result: it has several, which are not independent. All
-    others come from resampling photos, with all results of each.
+    The interval of a PSR is Wilson's, computed as if a photo had one result, because its several results are not
+    independent. All other intervals come from resampling photos, with all results of each photo.
     """
     found = []
     for name, lines in measured.items():
@@ -121,9 +121,9 @@ def report(found: list[tuple[str, str, Estimate]], title: str) -> str:
         for estimate in [by_name[f"{FULL} − {name}", column]]
     ]  # fmt: skip
     photos = by_name[FULL, "psr"].n
-    notes = "Intervals are over photos (for PSR, Wilson's with one result a photo); targets and recognizers are fixed."
+    notes = "Intervals are over photos (for PSR, Wilson's, one result per photo); targets and recognizers are fixed."
     if photos < FEW:
-        notes += f" {photos} photos are too few to trust those of the differences."
+        notes += f" {photos} photos are too few to trust the intervals of the differences."
     tables = [
         markdown_table(heads, variants),
         markdown_table(["difference", "of", "mean", "95 %", "in words"], differences),
@@ -132,7 +132,7 @@ def report(found: list[tuple[str, str, Estimate]], title: str) -> str:
 
 
 def verdict(estimate: Estimate) -> str:
-    """What a difference's interval says, in words."""
+    """The meaning of a difference's interval, in words."""
     if pd.isna(estimate.low):
         return "too few photos for an interval"
     if not estimate.excludes_zero:
@@ -149,7 +149,7 @@ def _interval(estimate: Estimate, column: str, sign: str = "") -> str:
 
 
 def run_ablation(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> int:
-    """Run what is missing of all variants, print and write ``ablation.md`` and ``ablation.csv`` below ``out``.
+    """Run what is missing for all variants; print and write ``ablation.md`` and ``ablation.csv`` below ``out``.
 
     Returns:
         0, or 1 if an image failed or a source was unusable.
@@ -185,16 +185,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.ablation", description=__doc__.splitlines()[0],
-        epilog="Settings of all variants are given as --facecloak.field=value.",
+        epilog="Set the settings of all variants with --facecloak.field=value.",
     )  # fmt: skip
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos of each group only (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos of each group (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="run again to resume (runs/ablation)")
     options, overrides = parser.parse_known_args(arguments)
     if options.limit is not None and options.limit < 1:
-        parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
+        parser.error(f"argument --limit: must be at least 1, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
-    kept = "Finished images are kept: run the same command again to go on."
+    kept = "Finished images are kept: run the same command again to continue."
     run = quietly()(lambda: run_ablation(options.suite, options.out, options.limit, overrides))
     return guarded(run, kept)
 

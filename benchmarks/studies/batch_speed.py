@@ -1,6 +1,6 @@
-"""`python -m benchmarks.studies.batch_speed`: a batch of photos beside the same photos one at a time, in one process.
+"""`python -m benchmarks.studies.batch_speed`: the speed of a batch and of the same photos one by one, in one process.
 
-No ratio is shown unless both make the same pictures, up to rounding: 2 % of the pixels.
+No ratio is shown unless both make the same pictures up to rounding, that is in all but 2 % of the pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facecloak.data import Batch, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.method import ProtectionMethod
 
-# Sums are rounded differently in another batch: where a gradient is next to 0, its sign, and the pixel, may differ.
+# Sums are rounded differently in another batch: where a gradient is close to 0, its sign, and so the pixel, may differ.
 TOLERATED = 0.02
 
 
@@ -31,13 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--suite", default="pocket", help="photos, target and recognizers (default: pocket)")
     parser.add_argument("--methods", default="pgd:single,mi_fgsm:single,ti_dim:single,tip_im:single")
-    parser.add_argument("--images", type=int, default=32, help="in the batch (default: 32)")
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU (default: 2)")
-    parser.add_argument("--repetitions", type=int, default=3, help="of which the median counts (default: 3)")
+    parser.add_argument("--images", type=int, default=32, help="images in the batch (default: 32)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--repetitions", type=int, default=3, help="the median is shown (default: 3)")
     options = parser.parse_args(arguments)
     for name in ("images", "threads", "repetitions"):
         if getattr(options, name) < 1:
-            parser.error(f"argument --{name}: must be 1 at least, got {getattr(options, name)}")
+            parser.error(f"argument --{name}: must be at least 1, got {getattr(options, name)}")
     torch.set_num_threads(options.threads)
     with quietly():
         return guarded(lambda: _run(options), smaller="--images or model")
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def compare(method: ProtectionMethod, batch: Batch, repetitions: int) -> tuple[float, float, float]:
-    """Median seconds an image alone and in a batch, taken in turns, and the share of 8-bit pixels that differ."""
+    """Median seconds per image, alone and in a batch, measured in turns, and the share of 8-bit pixels that differ."""
     single = [
         Batch([name], batch.images[index : index + 1], batch.boxes[index : index + 1])
         for index, name in enumerate(batch.ids)
@@ -74,7 +74,7 @@ def compare(method: ProtectionMethod, batch: Batch, repetitions: int) -> tuple[f
 
 
 def _load(suite_name: str, names: list[str], count: int):
-    """(name, surrogates, method, batch) of each method; the suite's first target, its last recognizer as the judge."""
+    """(name, surrogates, method, batch) of each method, with the suite's first target and last recognizer as judge."""
     suite = load_suite(suite_name)
     find_face, target = suite.find_face(), suite.load_target(None, suite.objective)
     photos = [suite.read(source.path, find_face) for source in suite.load_sources(count)]

@@ -39,9 +39,9 @@ BROWSER = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgro
 
 
 def write_judgements(run: Path, judgements: int, images: int) -> list[Path]:
-    """Made-up judgements below a run's folder: methods × 10 targets × 5 recognizers, random numbers of a fixed seed.
+    """Write made-up judgements below a run's folder: methods × 10 targets × 5 recognizers, with a fixed random seed.
 
-    Every protection has five judges; the first `PICTURES` of its pictures are there.
+    Every protection has five judges and its first `PICTURES` pictures.
     """
     random, folders = np.random.default_rng(0), []
     names = [f"{place:06d}" for place in range(images)]
@@ -105,9 +105,9 @@ def _write_judgement(protection: Path, box: str, names: list[str], random: np.ra
 
 
 def measure_page(file: Path) -> dict[str, float]:
-    """Milliseconds until the table is there, of a sort, a filter and a drill-down, each until the next frame is drawn.
+    """Milliseconds to load the table, to sort, to filter and to open details, each until the next frame is drawn.
 
-    Empty where there is neither playwright nor chromium.
+    Empty if playwright or chromium is missing.
     """
     chromium = shutil.which("chromium")
     try:
@@ -136,7 +136,7 @@ def measure_page(file: Path) -> dict[str, float]:
 
 
 def run_speed(judgements: int, images: int, keep: Path | None) -> int:
-    """Write judgements, build the board of them, print seconds, bytes and milliseconds; returns 0."""
+    """Write judgements, build a board from them, print seconds, bytes and milliseconds; returns 0."""
     with tempfile.TemporaryDirectory() as temporary:
         root = keep or Path(temporary)
         start = time.perf_counter()
@@ -156,14 +156,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.board_speed", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--judgements", type=int, default=2000, help="of 10 targets × 5 recognizers a method (2000)")
-    parser.add_argument("--images", type=int, default=1000, help="records of each (1000)")
+    parser.add_argument("--judgements", type=int, default=2000, help="10 targets × 5 recognizers per method (2000)")
+    parser.add_argument("--images", type=int, default=1000, help="records per judgement (1000)")
     parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="write there and leave it (default: nothing is kept)"
+        "--keep", type=Path, metavar="FOLDER", help="write there and keep the files (default: nothing is kept)"
     )
     options = parser.parse_args(arguments)
     if min(options.judgements, options.images) < 1:
-        parser.error("--judgements and --images must be 1 at least")
+        parser.error("--judgements and --images must be at least 1")
     return guarded(lambda: run_speed(options.judgements, options.images, options.keep))
 
 

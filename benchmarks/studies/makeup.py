@@ -1,7 +1,7 @@
-"""`python -m benchmarks.studies.makeup`: what DiffAM's trainings did, on drawn faces, whose bare truth is known.
+"""`python -m benchmarks.studies.makeup`: the effect of DiffAM's trainings, on drawn faces with and without makeup.
 
-How much makeup the removal takes off, how near the transfer comes to its reference, and what the adversarial term is
-worth: the same model trained without it (``lambda_adv`` = 0) is applied to the same photos.
+It measures how much makeup the removal takes off, how close the transfer comes to its reference, and the effect of the
+adversarial term: the same model trained without it (``lambda_adv`` = 0) is applied to the same photos.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from facecloak.data import to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.pocket.portraits import portraits
 
-PEOPLE = range(44_000, 44_032)  # nobody learns from them, and no suite shows them
-SHOWN = 4  # of them in a picture
+PEOPLE = range(44_000, 44_032)  # not used in any training or suite
+SHOWN = 4  # people in the picture
 LIPS = REGIONS.index("lips")
 NAMES = ["transfer", "transfer without the adversarial term"]
 HEADS_BEFORE = ["what", "before", "after", "change, %"]
@@ -46,7 +46,7 @@ def make_plans(out: Path, black_box: str, targets: list[str] | None, limit: int,
     """DiffAM as the suite sets it, and without its adversarial term.
 
     Raises:
-        FacecloakError: the faces are not drawn, no pass is adversarial, or what `make_plan` raises.
+        FacecloakError: the faces are not drawn, no pass is adversarial, or the errors of `make_plan`.
     """
     suite = load_suite("pocket")
     request = Request(out=out, methods=["diffam"], overrides=overrides, black_boxes=[black_box], targets=targets,
@@ -60,7 +60,7 @@ def make_plans(out: Path, black_box: str, targets: list[str] | None, limit: int,
 
 
 def load_trained(plan: Plan) -> DiffAM:
-    """The method of a plan's first protection, with both stages as a run trained them."""
+    """The method of a plan's first protection, with the trained weights of both stages."""
     protection = plan.protections[0]
     stages = DiffAM.stages(protection.settings)
     method, names = DiffAM(protection.settings), [checkpoint_name(protection, stage) for stage in stages]
@@ -68,8 +68,8 @@ def load_trained(plan: Plan) -> DiffAM:
         file = find_checkpoint(plan.out, name)
         if file is None:
             raise FacecloakError(
-                f"{name} is missing in {plan.out / 'checkpoints'}: delete {names[-1]} there as well, and both stages "
-                "are trained again."
+                f"{name} is missing in {plan.out / 'checkpoints'}: delete {names[-1]} there as well, so that both "
+                "stages are trained again."
             )
         method.use(stage.name, load_file(file))
     return method
@@ -79,7 +79,7 @@ class People:
     """Drawn people with and without makeup.
 
     Attributes:
-        made_up, bare: N×3×128×128 in [-1, 1], alike but for the makeup.
+        made_up, bare: N×3×128×128 in [-1, 1], equal except for the makeup.
         lips: bool N×128×128.
     """
 
@@ -103,7 +103,7 @@ def mean_colour(image: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def makeup_scores(clip: Clip, images: Tensor) -> Tensor:
-    """CLIP's zero-shot probability that faces wear makeup, B: of the removal's two texts, which it was trained with."""
+    """CLIP's zero-shot probability that faces wear makeup, B, with the two texts of the removal's training."""
     texts = clip.embed_texts([MADE_UP, BARE])
     return (clip.model.logit_scale.exp() * clip.embed_images(images) @ texts.T).softmax(dim=1)[:, 0]
 
@@ -112,9 +112,9 @@ def measure(people: People, clip: Clip, removed: Tensor, made: dict[str, Tensor]
     """Lines of the table: what, before, after, change in per cent.
 
     Args:
-        removed: ``people.made_up`` as the removal left them.
-        made: name of a transfer → ``people.bare`` as it made them up.
-        reference: mean colour of its lips, 3 grey levels.
+        removed: ``people.made_up`` after the removal.
+        made: name of a transfer → ``people.bare`` after the transfer.
+        reference: mean lip colour of the transfer's reference, 3 grey levels.
     """
 
     def gap(images: Tensor, goal: Tensor) -> float:
@@ -137,11 +137,11 @@ def _line(what: str, before: float, after: float, digits: int = 1) -> list[str]:
 
 
 def success(table: pd.DataFrame, names: dict[str, str]) -> list[list[str]]:
-    """Lines of the second table: transfer, PSR, that of unprotected photos, PSNR; means over targets.
+    """Lines of the second table: transfer, PSR, PSR of unprotected photos, PSNR; means over targets.
 
     Args:
         table: a run's long table.
-        names: hash of settings → what they are called.
+        names: hash of settings → their name.
     """
     own, lines = table[table["far"] == headline_far(table["far"])], []
     for key, name in names.items():
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.makeup", description=__doc__.splitlines()[0],
-        epilog="Settings are given as --diffam.field=value; what they train is trained first.",
+        epilog="Set settings with --diffam.field=value; models that are missing are trained first.",
     )  # fmt: skip
     parser.add_argument("--black-box", default="pocket_dense", help="recognizer that judges (default: pocket_dense)")
     parser.add_argument("--targets", help="comma-separated (default: all of the suite)")
@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/makeup"), help="folder (default: runs/makeup)")
     options, overrides = parser.parse_known_args(arguments)
     if options.limit < 1:
-        parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
+        parser.error(f"argument --limit: must be at least 1, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
     targets = options.targets.split(",") if options.targets else None
 
@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(run(options.out, plans))
         return 0
 
-    return guarded(work, "Finished images are kept: run the same command again to go on.")
+    return guarded(work, "Finished images are kept: run the same command again to continue.")
 
 
 if __name__ == "__main__":

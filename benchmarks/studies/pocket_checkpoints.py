@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.pocket_checkpoints RUN…`: ship trained stages that the embedded suite needs."""
+"""`python -m benchmarks.studies.pocket_checkpoints RUN…`: ship the trained stages that the embedded suite needs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from facecloak.pocket.training.assets import write_manifest
 
 
 def needed(out: Path) -> set[str]:
-    """Names of the checkpoints that the suite's default run and `benchmarks.studies.makeup`'s need.
+    """Names of the checkpoints that default runs of the suite and of `benchmarks.studies.makeup` need.
 
     Args:
-        out: folder of any run, where nothing is written.
+        out: folder of any run; nothing is written there.
     """
     plans: list[Plan] = [
         make_plan(load_suite("pocket"), Request(out=out)),
@@ -40,17 +40,17 @@ def needed(out: Path) -> set[str]:
 
 
 def ship(runs: list[Path]) -> int:
-    """Take what is needed from the checkpoints of runs, or from what is shipped; the rest is deleted.
+    """Ship the needed checkpoints, from runs or from those shipped already; delete the other shipped ones.
 
     Returns:
-        how many there are.
+        the number of shipped checkpoints.
 
     Raises:
-        FacecloakError: one is in none of them or has changed, or the assets cannot be written; nothing is done then.
+        FacecloakError: a checkpoint is missing or has changed, or the assets cannot be written; then nothing is done.
     """
     folder, found = pocket_dir() / SHIPPED, {}
     if not os.access(pocket_dir(), os.W_OK):
-        raise FacecloakError(f"{pocket_dir()} cannot be written; let $FACECLOAK_POCKET name a copy of it.")
+        raise FacecloakError(f"{pocket_dir()} cannot be written; set $FACECLOAK_POCKET to a copy of it.")
     for name in sorted(needed(runs[0])):
         files = [file for run in runs if (file := find_checkpoint(run, name))]
         if not files:
@@ -72,7 +72,7 @@ def ship(runs: list[Path]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, copy, say how many."""
+    """Parse, copy, print the number of stages."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.pocket_checkpoints", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run (--out of a benchmark)")
     options = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.studies.purification`: how much of a change to the latent the denoising takes out again.
+"""`python -m benchmarks.studies.purification`: how much of a change to the latent the denoising removes again.
 
-Denoising purifies: an adversarial change of the latent is noise to it. Learned unconditional embeddings are to weaken
-that (Salar et al., CVPR 2025). Here small changes are followed to the image, with the empty prompt's embedding and with
-learned ones: random changes, and those along the gradient of the adversarial loss, which itself runs through the
-denoising.
+Denoising purifies: it treats an adversarial change of the latent as noise. Learned unconditional embeddings should
+weaken that (Salar et al., CVPR 2025). This study follows small changes to the image, with the empty prompt's embedding
+and with learned ones: random changes, and changes along the gradient of the adversarial loss, which itself runs through
+the denoising.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WHAT = {"random": "of a random change survives, %", "adversarial": "of one along
 
 @torch.no_grad()
 def survival(method: FaceCloak, z: Tensor, embeddings: list[Tensor], direction: Tensor) -> Tensor:
-    """⟨G(z + δ) − G(z), δ⟩ / |δ|² of each latent, B: 1 where a change passes, 0 where it is taken out.
+    """⟨G(z + δ) − G(z), δ⟩ / |δ|² of each latent, B: 1 if a change survives, 0 if it is removed.
 
     Args:
         method: whose generation steps are G.
@@ -60,17 +60,17 @@ def adversarial_loss(method: FaceCloak, batch: Batch, z: Tensor, embeddings: lis
 
 def measure(suite_name: str, limit: int, overrides: list[str]) -> pd.DataFrame:
     """A line per photo and embedding: embedding, source; ``random`` and ``adversarial``, `survival` in per cent;
-    ``drop``, how far the latter lowers L_adv; ``psnr`` of the portrait that comes back when nothing is changed.
+    ``drop``, by how much the latter lowers L_adv; ``psnr`` of the portrait that is generated without a change.
 
     Raises:
-        FacecloakError: the suite, its photos or the settings are wrong.
+        FacecloakError: the suite, its photos or the settings are invalid.
     """
     suite = load_suite(suite_name)
     find_face = suite.find_face()
     (resolved,) = resolve_methods(suite, ["facecloak"], overrides)
     settings = resolved.settings
     if settings.embedding_iterations == 0:
-        raise FacecloakError("embedding_iterations is 0, so that there are no learned embeddings to measure.")
+        raise FacecloakError("embedding_iterations is 0, so there are no learned embeddings to measure.")
     read = {source: suite.read(source.path, find_face) for source in suite.load_sources(limit)}
     photos = {source: photo for source, photo in read.items() if not photo.error}
     if not photos:
@@ -134,13 +134,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.purification", description=__doc__.splitlines()[0],
-        epilog="Settings are given as --facecloak.field=value.",
+        epilog="Set settings with --facecloak.field=value.",
     )  # fmt: skip
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
     parser.add_argument("--limit", type=int, default=3, metavar="N", help="photos of each group (default: 3)")
     options, overrides = parser.parse_known_args(arguments)
     if options.limit < 1:
-        parser.error(f"argument --limit: must be 1 at least, got {options.limit}")
+        parser.error(f"argument --limit: must be at least 1, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
     with quietly():
         return guarded(lambda: print(report(measure(options.suite, options.limit, overrides))) or 0)

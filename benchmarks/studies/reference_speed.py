@@ -1,6 +1,6 @@
-"""`python -m benchmarks.studies.reference_speed`: the method next to the plain reference, on the same weights.
+"""`python -m benchmarks.studies.reference_speed`: the speed of the method and the plain reference, with equal weights.
 
-No time is shown unless both compute the same.
+No time is shown unless both compute the same results.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facecloak.errors import FacecloakError
 if TYPE_CHECKING:
     from tests.reference.side_by_side import Side
 
-# how often one image needs a stage with the released settings; a timestep's last embedding is run once more
+# how often one image needs each stage with the released settings; a timestep's last embedding is run once more
 IMAGE = {
     "reference": {"inversion step": 19 + 3, "embedding step": 60, "adversarial iteration": 30},
     "method": {"inversion step": 3 + 3, "embedding step": 60, "source maps": 1, "adversarial iteration": 30},
@@ -35,7 +35,7 @@ def table(sides: dict[str, Side], found: dict[str, float], title: str) -> Table:
         "whole image, estimated (s)",
         *_row(*(_image_seconds(sides[name], name) for name in sides), "{:.0f}"),
     )
-    if None not in reference.peaks + method.peaks:  # later repetitions start with what the allocator kept
+    if None not in reference.peaks + method.peaks:  # later repetitions start with memory that the allocator kept
         view.add_row("peak memory of the loop (MB)", *_row(min(reference.peaks), min(method.peaks), "{:.0f}"))
     view.caption = f"largest difference: gradient {found['gradient']:.1e} (relative), latent {found['latent']:.1e}"
     return view
@@ -57,9 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.studies.reference_speed", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--size", choices=["tiny", "sd2"], default="tiny", help="random weights of this size")
-    parser.add_argument("--golden", action="store_true", help="the golden files' model, recognizers and images")
-    parser.add_argument("--iterations", type=int, help="adversarial iterations a repetition (tiny 3, sd2 1)")
-    parser.add_argument("--repetitions", type=int, help="tiny 3, sd2 1")
+    parser.add_argument("--golden", action="store_true", help="use the golden files' model, recognizers and images")
+    parser.add_argument("--iterations", type=int, help="adversarial iterations per repetition (tiny 3, sd2 1)")
+    parser.add_argument("--repetitions", type=int, help="default: tiny 3, sd2 1")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             from tests.reference.side_by_side import compare, differences
         except ImportError:
             raise FacecloakError(
-                "The plain reference lies in tests/reference, which is not installed: run this in the root of a clone."
+                "The plain reference is in tests/reference, which is not installed: run this in the root of a clone."
             ) from None
         models, case = prepare(options.size, options.golden, getattr(torch, options.dtype))
         case.iterations = options.iterations or (3 if small else 1)

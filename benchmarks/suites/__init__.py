@@ -1,1 +1,1 @@
-"""What is measured: suites, as YAML, and their thresholds."""
+"""Suites, as YAML files, and their thresholds."""

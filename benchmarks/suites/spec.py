@@ -1,4 +1,4 @@
-"""What a suite file says of its photos: where they are, and what each target is."""
+"""The parts of a suite file about photos: where they are, and what each target is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-LONGEST_NAME = 100  # bytes; names of results, with what is put around them, must fit into a file's 255
+LONGEST_NAME = 100  # bytes; results are named after it, with more text, and file names are limited to 255
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class SourcesSpec:
     """The photos to protect.
 
     Attributes:
-        folder: of all of them; or
+        folder: folder of all photos; or
         groups: target → folder of the photos that attack it.
-        second: folder with another photo of each person, of the same name up to the suffix.
+        second: folder with another photo of each person, with the same file name except for the suffix.
     """
 
     folder: str | None = None
@@ -37,16 +37,16 @@ class Pair:
     """A target of impersonation.
 
     Attributes:
-        name: in results.
+        name: name in results.
         image: file of the photo that is attacked.
-        test: file of another photo of the person, which only judges.
-        box, test_box: MTCNN's face box (x0, y0, x1, y1) in the files' pixels, where it is known.
+        test: file of another photo of the person, which is only used to judge.
+        box, test_box: MTCNN's face box (x0, y0, x1, y1) in the files' pixels, if it is known.
     """
 
     name: str
     image: str
     test: str
-    box: list[int | float] | None = None  # whole numbers stay so: keys of results hold them
+    box: list[int | float] | None = None  # whole numbers must not become floats: keys of results contain them
     test_box: list[int | float] | None = None
 
     def faults(self, place: str) -> Iterator[str]:
@@ -64,12 +64,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class TargetsSpec:
-    """Whom attacks impersonate.
+    """The targets of attacks.
 
     Attributes:
-        folder: of the files that the others name.
+        folder: folder of the files that ``pairs`` and ``synthetic`` name.
         pairs: the targets of impersonation.
-        synthetic: file of the target of obfuscation, where there is one.
+        synthetic: file of the target of obfuscation, if there is one.
     """
 
     folder: str
@@ -86,14 +86,14 @@ class TargetsSpec:
             yield from pair.faults(f"{place}.pairs[{index}]")
         names = [pair.name for pair in self.pairs]
         for name in sorted({name for name in names if names.count(name) > 1}):
-            yield f"{place}.pairs: two are named {name!r}"
+            yield f"{place}.pairs: two targets are named {name!r}"
 
 
-NOT_PLAIN = f"is not a plain name: results are filed under it, so no slash, no control character, {LONGEST_NAME} bytes"
+NOT_PLAIN = f"is not a plain name: files get it, so no slash, no control character, at most {LONGEST_NAME} bytes"
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a file can have the name on any system, with something put around it, and a person can read it."""
+    """Whether the name can be part of a file name on any system, and is readable."""
     plain = name.isprintable() and name == name.strip() and not {"/", "\\"} & set(name)
     return plain and name not in ("", ".", "..") and len(name.encode()) <= LONGEST_NAME
 

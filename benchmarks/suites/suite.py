@@ -1,4 +1,4 @@
-"""Suites: which photos, targets, recognizers and thresholds; read from YAML and checked before anything runs."""
+"""Suites: photos, targets, recognizers and thresholds, read from YAML and checked before anything runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """An identity to impersonate. ``test`` is another photo of it, which alone is used to judge."""
+    """An identity to impersonate. ``test`` is another photo of it, which is only used to judge."""
 
     name: str
     image: Path
@@ -52,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite file. CONTRIBUTING.md says what each key means; paths may start with $FACECLOAK_SHARED."""
+    """A suite file. benchmarks/suites/README.md explains each key; paths may start with $FACECLOAK_SHARED."""
 
     name: str
     description: str
@@ -74,7 +74,7 @@ class Suite:
     batch_size: int = 1
 
     def find_face(self, device: str = "cpu") -> FindFace:
-        """What finds the part of a photo that recognizers see: MTCNN's box, or one crop for an aligned set."""
+        """A function that finds the part of a photo that recognizers see: MTCNN's box, or a fixed crop if aligned."""
         detector = FaceDetector(device) if self.detect else None
         return detector if self.crop == "mtcnn" else AlignedCrop(self.crop, detector)
 
@@ -82,7 +82,7 @@ class Suite:
         """The first ``limit`` sources of each group, sorted by name.
 
         Raises:
-            FacecloakError: a folder is missing or empty, or a name stands twice.
+            FacecloakError: a folder is missing or empty, or a name is in two groups.
         """
         groups = self.sources.groups or {None: self.sources.folder}
         second: dict[str, Path] = {}
@@ -91,7 +91,7 @@ class Suite:
         files = {group: list_images(self._folder(folder)) for group, folder in groups.items()}
         if second and second.keys().isdisjoint(path.stem for paths in files.values() for path in paths):
             raise FacecloakError(
-                f"Suite {self.name}: no photo of `second` ({self.sources.second}) has the name of a source."
+                f"Suite {self.name}: no photo of `second` ({self.sources.second}) has the same name as a source."
             )
         sources = [
             Source(path.stem, path, second.get(path.stem), group)
@@ -101,14 +101,14 @@ class Suite:
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise FacecloakError(f"Suite {self.name}: the source {twice!r} stands in two groups.")
+            raise FacecloakError(f"Suite {self.name}: the source {twice!r} is in two groups.")
         return sources
 
     def load_target(self, name: str | None, objective: str) -> Target:
-        """A target of an objective, the first one for None; obfuscation has one synthetic target and no test photo.
+        """A target of an objective, by default the first; obfuscation has one synthetic target and no test photo.
 
         Raises:
-            FacecloakError: no such target, or its file is missing.
+            FacecloakError: there is no such target, or its file is missing.
         """
         folder = self._folder(self.targets.folder)
         if objective == "obfuscation":
@@ -128,18 +128,18 @@ class Suite:
         return target
 
     def read_face(self, path: Path, find_face: FindFace, box: Box | None) -> Photo:
-        """`read` a target's photo, which must be usable."""
+        """`read` a target's photo; raises `FacecloakError` if it is not usable."""
         photo = self.read(path, find_face, box)
         if photo.error:
             raise FacecloakError(f"Suite {self.name}, target: {photo.error}.")
         return photo
 
     def batch(self, target: str | None = None, limit: int | None = None) -> Batch:
-        """Photos of the suite as a method takes them.
+        """Photos of the suite, as the input of a method.
 
         Args:
-            target: those of its group, where the suite has groups; by default all.
-            limit: the first so many of each group.
+            target: only photos of this target's group, if the suite has groups; by default all.
+            limit: number of photos of each group, from the first.
 
         Raises:
             FacecloakError: photos are missing, or none of them can be used.
@@ -158,25 +158,25 @@ class Suite:
         return Batch([*usable], to_tensor(photo.image for photo in usable.values()), boxes)
 
     def read_second(self, find_face: FindFace) -> dict[str, Photo]:
-        """The second photos of the whole suite by source name, those with a face: the gallery."""
+        """The second photos of the whole suite by source name, only those with a face: the gallery."""
         paths = {source.name: source.second for source in self.load_sources() if source.second}
         photos = {name: self.read(path, find_face) for name, path in paths.items()}
         return {name: photo for name, photo in photos.items() if not photo.error}
 
     def read_tests(self, find_face: FindFace) -> dict[str, Photo]:
-        """The test photos of all targets by name; `FacecloakError` if one has no face."""
+        """The test photos of all targets by name; raises `FacecloakError` if one has no face."""
         targets = [self.load_target(name, "impersonation") for name in self.target_names()]
         return {target.name: self.read_face(target.test, find_face, target.test_box) for target in targets}
 
     @property
     def dataset(self) -> str:
-        """The folder of the sources, or those of their groups."""
+        """The folder of the sources, or the folders of their groups."""
         return self.sources.folder or "+".join(self.sources.groups.values())
 
     def _folder(self, text: str) -> Path:
         folder, variable = expand(text), re.match(r"\$\{?(\w+)", text)
-        if not os.path.isdir(folder):  # unlike Path's, it says no to a name that is too long
-            hint = f" Set ${variable[1]} to the folder that holds it." if variable else ""
+        if not os.path.isdir(folder):  # Path.is_dir would raise an error for a name that is too long
+            hint = f" Set ${variable[1]} to the folder that contains it." if variable else ""
             raise FacecloakError(f"Suite {self.name} needs {folder}: no such folder.{hint}")
         return folder
 
@@ -185,24 +185,24 @@ class Suite:
         return [pair.name for pair in self.targets.pairs]
 
     def read(self, path: Path, find_face: FindFace, box: Box | None = None) -> Photo:
-        """A photo at this suite's size with its face; ``box`` is MTCNN's in the file's pixels, if known."""
+        """A photo at this suite's size, with the box of its face; ``box`` is MTCNN's in the file's pixels, if known."""
         return read_photo(path, self.image_size, find_face, box if self.crop == "mtcnn" else None)
 
     def surrogates_for(self, black_boxes: Collection[str]) -> list[str]:
-        """What is attacked when ``black_boxes`` judge: the suite's surrogates, or all others that are not held out."""
+        """The surrogates when ``black_boxes`` judge: the suite's, or all other recognizers that are not held out."""
         if self.surrogates:
             return self.surrogates
         return [name for name in self.recognizers if name not in (*black_boxes, *self.held_out)]
 
     def target_set(self, target: Target) -> list[Target]:
-        """What an attack on a set of targets may choose from: the target itself, then all others with a test photo."""
+        """The targets that an attack on a set may choose from: the target itself, then all others with a test photo."""
         others = [self.load_target(name, "impersonation") for name in self.target_names() if name != target.name]
         return [target, *others]
 
     def build_objective(
         self, goal: Goal, targets: Sequence[Target], surrogates: list[Recognizer], find_face: FindFace
     ) -> Objective:
-        """What an attack minimises; `FacecloakError` if no face is found in a target's photo."""
+        """The objective that an attack minimises; raises `FacecloakError` if a target's photo shows no face."""
         photos = [self.read_face(target.image, find_face, target.box) for target in targets]
         boxes = torch.tensor([photo.box for photo in photos])
         return Objective(goal, surrogates, to_tensor(photo.image for photo in photos), boxes)
@@ -212,25 +212,25 @@ class Suite:
         entry = lookup(load_thresholds(self.thresholds_file()), recognizer, weights_sha256, self.fars, CALIBRATION)
         if entry.get("crop", self.crop) != self.crop:
             raise FacecloakError(
-                f"{self.thresholds_file()}: {recognizer} was calibrated under the crop {entry['crop']}, but suite "
+                f"{self.thresholds_file()}: {recognizer} was calibrated with the crop {entry['crop']}, but suite "
                 f"{self.name} uses {self.crop}. Run `facecloak calibrate {CALIBRATION}`."
             )
         return entry
 
     def thresholds_file(self) -> Path:
-        """Where the thresholds lie: a path, or the name of a file that ships with the suites."""
+        """The file of the thresholds: a path, or a file of that name that ships with the suites."""
         path = expand(self.thresholds)
         return path if path.is_absolute() or os.path.isfile(path) else FOLDER / "thresholds" / path
 
 
 def manifest_sha256(sources: list[Source]) -> str:
-    """The hash of the sources and their second photos: names and contents, by name."""
+    """The hash of the names and contents of the sources and their second photos, sorted by name."""
     found = sorted(sources, key=lambda source: source.name)
     return sha256_json([[source.name, file_sha256(source.path), file_sha256(source.second)] for source in found])
 
 
 def file_sha256(path: Path | None) -> str | None:
-    """Hex SHA-256; None without a file, which is then found out when it is read."""
+    """Hex SHA-256; None if there is no file, which is reported later, when it is read."""
     return sha256(path) if path is not None and path.is_file() else None
 
 
@@ -251,7 +251,7 @@ def load_suite(name: str) -> Suite:
         name: see `list_suites`, or a path.
 
     Raises:
-        FacecloakError: no such suite, an unknown or missing key, a value that cannot be.
+        FacecloakError: there is no such suite, a key is unknown or missing, or a value is not allowed.
 
     Example:
         >>> load_suite("pocket").target_names()
@@ -265,7 +265,7 @@ def load_suite(name: str) -> Suite:
             else unknown_name("suite", name, list_suites())
         )
     suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
-    if os.path.isfile(path.parent / suite.thresholds):  # beside a suite that is kept elsewhere
+    if os.path.isfile(path.parent / suite.thresholds):  # the suite is elsewhere, with its thresholds beside it
         suite = replace(suite, thresholds=str((path.parent / suite.thresholds).resolve()))
     _check(suite, path)
     return suite
@@ -277,24 +277,24 @@ def _check(suite: Suite, path: Path) -> None:
     names, groups = suite.target_names(), suite.sources.groups or {}
     rules = {
         f"the name {suite.name!r} {NOT_PLAIN}": is_plain_name(suite.name),
-        f"image_size must lie between 1 and {LARGEST_IMAGE}": 0 < suite.image_size <= LARGEST_IMAGE,
-        "recognizers must name two at least, each once": len(set(suite.recognizers)) == len(suite.recognizers) > 1,
-        "held_out must leave two recognizers at least, which judge each other": not suite.held_out
+        f"image_size must be between 1 and {LARGEST_IMAGE}": 0 < suite.image_size <= LARGEST_IMAGE,
+        "recognizers must have two or more names, each once": len(set(suite.recognizers)) == len(suite.recognizers) > 1,
+        "held_out must leave at least two recognizers, which judge each other": not suite.held_out
         or len(set(suite.recognizers) - set(suite.held_out)) > 1,
         "surrogates and held_out must not share a name": set(suite.surrogates or []).isdisjoint(suite.held_out),
-        "surrogates, held_out and default_targets must have each name once": all(
+        "surrogates, held_out and default_targets must have each name only once": all(
             len(set(each)) == len(each) for each in (suite.surrogates or [], suite.held_out, suite.default_targets)
         ),
-        "crop must be mtcnn or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, in the image": suite.crop == "mtcnn"
+        "crop must be mtcnn or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, inside the image": suite.crop == "mtcnn"
         or (isinstance(suite.crop, list) and is_box(suite.crop) and _is_in_image(suite.crop, suite.image_size)),
-        "detect can be false with a fixed crop only": suite.detect or suite.crop != "mtcnn",
+        "detect can be false only with a fixed crop": suite.detect or suite.crop != "mtcnn",
         "thresholds must name a file": bool(suite.thresholds),
-        "each group of sources must be named as a target": set(groups) <= set(names),
-        "fars must be between 0 and 1, each once": bool(suite.fars)
+        "each group of sources must have the name of a target": set(groups) <= set(names),
+        "fars must be between 0 and 1, each only once": bool(suite.fars)
         and all(0 < far < 1 for far in suite.fars)
-        and len({f"{far:g}" for far in suite.fars}) == len(suite.fars),  # as which they are looked up
-        "batch_size must be 1 at least": suite.batch_size > 0,
-        "default_limit must be 1 at least": suite.default_limit is None or suite.default_limit > 0,
+        and len({f"{far:g}" for far in suite.fars}) == len(suite.fars),  # the form in which they are looked up
+        "batch_size must be at least 1": suite.batch_size > 0,
+        "default_limit must be at least 1": suite.default_limit is None or suite.default_limit > 0,
     }
     for rule, holds in rules.items():
         if not holds:
@@ -310,14 +310,14 @@ def _check(suite: Suite, path: Path) -> None:
 
 
 def keep_suite(suite: Suite, run: Path) -> None:
-    """Keep a suite as it was used in a run's folder, so that its pictures can be judged later."""
-    # one file, whoever wrote it: results of other photos or thresholds refuse to be in one run anyway
+    """Store the suite in a run's folder as the run used it, so that its pictures can be judged later."""
+    # it may overwrite an earlier one: results with other photos or thresholds are refused in one run anyway
     text = to_yaml(dataclasses.asdict(suite))
     write_bytes(run / "suites" / f"{file_name(suite.name)}.yaml", text.encode())
 
 
 def kept_suite(name: str, run: Path) -> Suite:
-    """A suite as a run used it; `FacecloakError` if the run does not have it."""
+    """A suite as a run used it; raises `FacecloakError` if the run does not have it."""
     return load_suite(str(run / "suites" / f"{file_name(name)}.yaml"))
 
 

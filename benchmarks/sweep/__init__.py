@@ -1,1 +1,1 @@
-"""Searches settings: sweep files, trials, the local engine and W&B's agents."""
+"""Search for settings: sweep files, trials, the local engine and W&B's agents."""

@@ -1,4 +1,4 @@
-"""Runs a sweep at Weights & Biases: registers it, starts agents, and reports what all machines' trials have found."""
+"""Runs a sweep at Weights & Biases: registers it, starts agents, and reports the results of all machines' trials."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, writable, write_json
 
-STATE = "wandb_sweep.json"  # which sweep of W&B's a folder is about
+STATE = "wandb_sweep.json"  # says to which sweep of W&B a folder belongs
 
 
 def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Callable[[str], None]) -> bool:
-    """Register a sweep, or go on with the one of ``out``, and run agents here until ``count`` trials have ended.
+    """Register a sweep, or continue the sweep of ``out``, and run agents here until ``count`` trials have ended.
 
     Args:
         path: YAML file, see `load_sweep`.
         out: folder of the sweep's path, the agents' files, ``trials.csv`` and plots.
-        count: trials in all, or the file's ``run_cap`` if that is less; those of other machines are counted when
-            this one starts.
-        jobs: agents, see `environments`.
-        say: gets a line about the sweep.
+        count: number of trials in all, or the file's ``run_cap`` if that is less; trials of other machines count if
+            they have ended when this command starts.
+        jobs: number of agents, see `environments`.
+        say: called with a line about the sweep.
 
     Returns:
-        whether all of them have ended, those of other machines among them.
+        whether all of them have ended, including those of other machines.
 
     Raises:
         FacecloakError: the file is wrong, nobody is logged in, an agent failed, or no trial has a score.
@@ -54,7 +54,7 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
         known = {"sweep": register_sweep(read_yaml(path)), "file": sweep.sha256}
         write_json(out / STATE, known)
     if known["file"] != sweep.sha256:
-        raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; give another --out.")
+        raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; use another --out.")
     say(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}")
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
     if left > 0:
@@ -68,14 +68,14 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
 
 
 def _ended(run: dict[str, Any]) -> bool:
-    """Whether it came to its end or was ended early by the server; what failed or was interrupted did not."""
+    """Whether a run is complete or was ended early by the server; runs that failed or were interrupted do not count."""
     return run["state"] == "finished" and "objective" in run["summary"]
 
 
 def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
-    """The runs of a W&B sweep that have ended with a score, as a study of Optuna's, in memory.
+    """The runs of a W&B sweep that have ended with a score, as an Optuna study in memory.
 
-    One that has not judged all of its cells was ended early.
+    A run that has not judged all of its cells was ended early.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
@@ -97,7 +97,7 @@ def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
 
 
 def _of_config(config: Any, name: str) -> Any:
-    """The value of a parameter, which W&B keeps under its dotted name, or nested as the file nests it."""
+    """The value of a parameter, which W&B stores under its dotted name, or nested as in the file."""
     if name in config:
         return config[name]
     outer, _, inner = name.partition(".")
@@ -108,7 +108,7 @@ def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> 
     """Run agents here until they have started ``count`` trials.
 
     Raises:
-        FacecloakError: one ended with an error.
+        FacecloakError: an agent ended with an error.
     """
     heed_sigterm()
     command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
@@ -122,24 +122,24 @@ def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> 
             failed = [agent.wait() for agent in agents]
         except KeyboardInterrupt:
             for agent in agents:
-                agent.send_signal(signal.SIGINT)  # which it hands on; SIGTERM would look like an early end
+                agent.send_signal(signal.SIGINT)  # the agent passes it on; SIGTERM would look like an early end
             for agent in agents:
                 agent.wait()
             raise
     if any(failed):
-        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to go on.")
+        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to continue.")
 
 
 @contextmanager
 def path_with_python() -> Iterator[str]:
-    """A ``$PATH`` on which ``python``, as W&B's agents call it, is this interpreter.
+    """A ``$PATH`` on which ``python``, the command of W&B's agents, is this interpreter.
 
-    Its environment need not be active, and may have nothing but a ``python3``. A symbolic link from elsewhere would not
-    find the environment's packages; a script does.
+    Its environment does not have to be active, and may have only a ``python3``. A symbolic link from elsewhere would
+    not find the environment's packages; a script does.
     """
     with TemporaryDirectory() as folder:
         python = Path(folder) / "python"
         python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
         python.chmod(0o755)
-        # the second is for where nothing in a temporary folder may be executed
+        # the second folder is for machines where nothing in a temporary folder may be executed
         yield os.pathsep.join([folder, str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -1,4 +1,4 @@
-"""Reads W&B sweep files: what is searched, how, and the command line of a trial."""
+"""Reads W&B sweep files: the parameters, the search method, and the command line of a trial."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from facecloak.io import sha256_json
 from facecloak.registry import unknown_name
 
 PROGRAM = ["${env}", "${interpreter}", "-m", "benchmarks.sweep.trial"]  # how every trial's command begins
-ARGS = "${args}"  # W&B's: --name=value of each parameter
+ARGS = "${args}"  # W&B's placeholder for --name=value of each parameter
 METHODS = ("grid", "random", "bayes")
 KEYS = ("program", "method", "metric", "parameters", "command", "early_terminate", "run_cap")
 TEXTS = ("name", "description", "project", "entity", "apiVersion", "kind")  # these must be text, and are ignored
-IGNORED = (*TEXTS, "controller", "job", "scheduler")  # they have a meaning at Weights & Biases only
+IGNORED = (*TEXTS, "controller", "job", "scheduler")  # they have a meaning only at Weights & Biases
 METRIC, METRIC_IGNORED = {"name": "objective", "goal": "maximize"}, ("target", "impute", "impute_while_running")
 HYPERBAND = ("type", "min_iter", "max_iter", "s", "eta", "strict")
-DEEPEST = 20  # mappings and lists in each other
+DEEPEST = 20  # most levels of nested mappings and lists
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Sweep:
     """A sweep.
 
     Attributes:
-        path: of its file.
-        name: of the file, without ending.
+        path: path of its file.
+        name: name of the file, without ending.
         method: grid, random or bayes.
         parameters: by their (dotted) names.
-        arguments: of a trial, `ARGS` among them.
-        min_iter: cells that a trial is given before it may be ended early; None if it never is.
+        arguments: of a trial, including `ARGS`.
+        min_iter: number of cells before a trial may be ended early; None if it is never ended early.
         eta: of hyperband.
-        run_cap: trials at most; None if the file does not say.
-        sha256: of what the file says.
-        notes: what the local engine ignores or does otherwise than Weights & Biases, a line each.
+        run_cap: largest number of trials; None if the file does not say.
+        sha256: hash of the file's content.
+        notes: lines about what the local engine ignores or does differently from Weights & Biases.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class Sweep:
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
-        """Parameter → what Optuna draws from for it."""
+        """Parameter → the distribution from which Optuna draws it."""
         return {name: parameter.distribution for name, parameter in self.parameters.items()}
 
     def values(self, drawn: dict[str, Any]) -> dict[str, Any]:
@@ -70,15 +70,15 @@ class Sweep:
         return [*self.arguments[:place], *typed, *self.arguments[place + 1 :]]
 
     def capped(self, count: int) -> int:
-        """How many trials there are to be, of ``count`` that were asked for."""
+        """The number of trials to run if ``count`` are requested."""
         return count if self.run_cap is None else min(count, self.run_cap)
 
 
 def load_sweep(path: Path) -> Sweep:
-    """Read a sweep file, as `wandb sweep` takes it.
+    """Read a sweep file in the format of `wandb sweep`.
 
     Raises:
-        FacecloakError: it is no sweep of this project's trials, or asks for what is not supported here.
+        FacecloakError: it is not a sweep of this project's trials, or needs something that is not supported here.
     """
     content = read_yaml(path)
     _check_plain(path, content, [])
@@ -105,7 +105,7 @@ def load_sweep(path: Path) -> Sweep:
 
 
 def _check_plain(path: Path, value: Any, place: list[str]) -> None:
-    """Only what JSON and a command line can hold: YAML can also hold dates, bytes, sets, and a list in itself."""
+    """Check that JSON and a command line can hold it: YAML also has dates, bytes, sets, and lists inside themselves."""
     where = f"{path}: {''.join(place).lstrip('.')}" if place else str(path)
     if len(place) > DEEPEST:
         raise FacecloakError(f"{path}: {place[0].lstrip('.')} has too many levels.")
@@ -120,13 +120,13 @@ def _check_plain(path: Path, value: Any, place: list[str]) -> None:
     elif value is not None and not isinstance(value, (bool, int, float, str)):
         raise FacecloakError(f"{where}: expected text or a number, got {value!r}; put it in quotes if it is text.")
     elif isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
-        raise FacecloakError(f"{where}: {value!r} has a character that no command line can hold.")
+        raise FacecloakError(f"{where}: {value!r} has a character that is not possible on a command line.")
 
 
 def _ignored_of_metric(path: Path, metric: Any) -> list[str]:
-    """Names of what a metric says and the local engine ignores."""
+    """Names of the keys of a metric that the local engine ignores."""
     if not isinstance(metric, dict) or {key: metric.get(key) for key in METRIC} != METRIC:
-        raise FacecloakError(f"{path}: metric must be {{name: objective, goal: maximize}}, a trial's score.")
+        raise FacecloakError(f"{path}: metric must be {{name: objective, goal: maximize}}, which is a trial's score.")
     for key in metric:
         if key not in (*METRIC, *METRIC_IGNORED):
             raise unknown_name(f"key of metric in {path}", key, (*METRIC, *METRIC_IGNORED))
@@ -134,7 +134,7 @@ def _ignored_of_metric(path: Path, metric: Any) -> list[str]:
 
 
 def _arguments(path: Path, command: Any) -> list[str]:
-    """Those of a trial, with `ARGS` where the parameters are to be."""
+    """The arguments of a trial, with `ARGS` in the place of the parameters."""
     rule = f"{path}: command must begin with {PROGRAM} and have one {ARGS}."
     if not isinstance(command, list):
         raise FacecloakError(rule)
@@ -146,7 +146,7 @@ def _arguments(path: Path, command: Any) -> list[str]:
         raise FacecloakError(rule)
     for part in typed[len(PROGRAM) :]:
         if "${" in part and part != ARGS:
-            raise FacecloakError(f"{path}: command: {part} is not known here; after {PROGRAM} there is only {ARGS}.")
+            raise FacecloakError(f"{path}: command: {part} is not supported; the only one after {PROGRAM} is {ARGS}.")
     return typed[len(PROGRAM) :]
 
 
@@ -155,7 +155,7 @@ def _run_cap(path: Path, content: dict[str, Any]) -> int | None:
         return None
     cap = number(f"{path}: run_cap", content["run_cap"], whole=True)
     if cap < 1:
-        raise FacecloakError(f"{path}: run_cap must be 1 at least, got {cap}.")
+        raise FacecloakError(f"{path}: run_cap must be at least 1, got {cap}.")
     return int(cap)
 
 
@@ -163,15 +163,15 @@ def _check_grid(path: Path, parameters: dict[str, Parameter]) -> None:
     for name, parameter in parameters.items():
         places = parameter.places()
         if places is None:
-            raise FacecloakError(f"{path}: a grid needs values, of {name} too.")
+            raise FacecloakError(f"{path}: a grid needs values for every parameter, also for {name}.")
         if len(places) > PLACES:
-            raise FacecloakError(f"{path}: {name} has more than {PLACES} places, too many for a grid.")
+            raise FacecloakError(f"{path}: {name} has more than {PLACES} values, too many for a grid.")
 
 
 def _early_end(path: Path, spec: Any) -> tuple[int | None, int, list[str]]:
-    """``min_iter`` (None if no trial is to be ended early) and ``eta`` of hyperband, and what is ignored of it.
+    """``min_iter`` (None if no trial is to be ended early) and ``eta`` of hyperband, and the keys that are ignored.
 
-    Optuna's successive halving has no last band, compares at each, and wants a whole ``eta`` of 2 at least.
+    Optuna's successive halving has no last band, compares at each band, and needs a whole ``eta`` of at least 2.
     """
     if spec is None:
         return None, 3, []
@@ -184,7 +184,7 @@ def _early_end(path: Path, spec: Any) -> tuple[int | None, int, list[str]]:
     values = {key: number(f"{place}.{key}", spec[key], whole=key != "eta") for key in HYPERBAND[1:-1] if key in spec}
     for key, value in values.items():
         if value < 1 or (key == "eta" and value == 1):
-            raise FacecloakError(f"{place}.{key} must be {'above 1' if key == 'eta' else '1 at least'}, got {value}.")
+            raise FacecloakError(f"{place}.{key} must be {'above 1' if key == 'eta' else 'at least 1'}, got {value}.")
     eta, ignored = values.get("eta", 3), ["strict"] if "strict" in spec else []
     whole = max(2, round(eta))
     if whole != eta:
@@ -197,6 +197,6 @@ def _early_end(path: Path, spec: Any) -> tuple[int | None, int, list[str]]:
 
 
 def _first_band(last: int, count: int, eta: float) -> int | None:
-    """The first of ``count`` bands before the ``last`` cell, as Weights & Biases finds them; None if there is none."""
+    """The first of ``count`` bands before the ``last`` cell, computed as at Weights & Biases; None if there is none."""
     steps = min(count, math.floor(math.log(last, eta) + 1e-9))
     return int(last / eta**steps + 1e-9) if steps else None

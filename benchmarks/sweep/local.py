@@ -1,4 +1,4 @@
-"""Runs a sweep here, on Optuna: trials in processes of their own, one database, resumable after a kill; no server."""
+"""Runs a sweep on this machine with Optuna: one process per trial, one database, resumable after a kill; no server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from benchmarks.sweep.study import (
 from facecloak.errors import FacecloakError
 
 TRIAL = [sys.executable, "-m", "benchmarks.sweep.trial"]
-LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", "SLURM_")  # variables of theirs
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", "SLURM_")  # variables that they set
 
 
 def run_sweep(
@@ -44,14 +44,14 @@ def run_sweep(
 ) -> bool:
     """Run a sweep until ``count`` trials, or the file's ``run_cap``, have ended, and write its tables and plots.
 
-    Trials that a killed process left are run again with the same values, and go on where they were.
+    Trials that a killed process left unfinished are run again with the same values, and continue where they stopped.
 
     Args:
         path: YAML file, see `load_sweep`.
         out: folder of the database, the trials' cells, ``trials.csv`` and plots.
-        jobs: trials at a time, see `environments`.
+        jobs: number of trials at a time, see `environments`.
         storage: URL of a database that several machines share; by default a file in ``out``.
-        say: gets a line about each trial, and every line that a trial prints.
+        say: called with a line about each trial, and with every line that a trial prints.
 
     Returns:
         whether all of them have ended.
@@ -85,15 +85,17 @@ def run_sweep(
 
 
 def environments(jobs: int | None) -> list[dict[str, str]]:
-    """The environment of each of some processes at a time: its share of the threads, and of the GPUs or one in turn.
+    """The environments of processes that run at the same time: each has its share of the threads and GPUs.
+
+    If there are more processes than GPUs, the processes take a GPU in turn.
 
     Args:
-        jobs: how many; by default one for each GPU, or one.
+        jobs: number of processes; by default one for each GPU, or one.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [*map(str, range(gpu_count()))]
     jobs = jobs or max(1, len(gpus))
-    # a trial is no part of what started the sweep
+    # a trial is not part of the job that started the sweep
     plain = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
     if jobs == 1:
         return [plain]
@@ -110,7 +112,7 @@ class _Workers:
     """Threads that each take the next trial and wait for its process, until ``count`` trials have begun.
 
     Args:
-        process: name of this one.
+        process: name of this process.
         places: the environment of each thread's processes.
     """
 
@@ -123,10 +125,10 @@ class _Workers:
         self.stop, self.running = Event(), set()
 
     def run(self) -> None:
-        """Returns when all have ended.
+        """Return when all trials have ended.
 
         Raises:
-            FacecloakError: a trial failed; those that ran beside it have been waited for.
+            FacecloakError: a trial failed; the trials that ran at the same time have ended too.
         """
         with ThreadPoolExecutor(len(self.places)) as pool:
             try:
@@ -148,7 +150,7 @@ class _Workers:
                 self._run(study, trial, environment)
                 continue
             study.tell(trial, state=TrialState.FAIL)
-            if not is_queued(trial):  # the queue is empty, and the others are busy with the rest
+            if not is_queued(trial):  # the queue is empty, and other processes run the remaining trials
                 return
 
     def _run(self, study: optuna.Study, trial: optuna.Trial, environment: dict[str, str]) -> None:
@@ -169,19 +171,19 @@ class _Workers:
             ended_early = self._heed(trial, process)
         self.running.discard(process)
         if self.stop.is_set() and process.returncode:
-            return  # interrupted: taken up by the next start
+            return  # interrupted: the next start runs it again
         if ended_early:
             study.tell(trial, state=TrialState.PRUNED)
         elif process.returncode:
             study.tell(trial, state=TrialState.FAIL)
             typed = f"python -m benchmarks.sweep.trial {shlex.join(command)}"
-            raise FacecloakError(f"A trial failed, see above: {typed}; fix it and run the sweep again to go on.")
+            raise FacecloakError(f"A trial failed, see above: {typed}; fix it and run the sweep again to continue.")
         else:
             study.tell(trial, trial.user_attrs["objective"])
         self._say(study, trial, "ended early at" if ended_early else "objective")
 
     def _heed(self, trial: optuna.Trial, process: subprocess.Popen[str]) -> bool:
-        """Pass on what a trial prints, keep its scores; returns whether it has been ended early."""
+        """Pass on the lines that a trial prints and store its scores; returns whether it was ended early."""
         ended = False
         for line in process.stdout:
             values = read_report(line)
@@ -207,7 +209,7 @@ class _Workers:
 
 
 def read_report(line: str) -> dict[str, Any] | None:
-    """What `benchmarks.sweep.trial.print_report` printed: ``cell``, ``cells``, scores; None for any other line."""
+    """The values printed by `benchmarks.sweep.trial.print_report`: ``cell``, ``cells``, scores; else None."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""W&B's kinds of parameters in Optuna's words: what is drawn, and the value that a trial gets for it."""
+"""W&B's kinds of parameters translated to Optuna's: what is drawn, and the value that a trial gets for it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ KINDS = {  # distribution → the keys that go with it
     "log_normal": BELL,
     "q_log_normal": (*BELL, "q"),
 }
-REFUSED = ("beta", "q_beta", "categorical_w_probabilities")  # W&B's, which the local engine cannot draw
+REFUSED = ("beta", "q_beta", "categorical_w_probabilities")  # distributions of W&B that the local engine cannot draw
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # W&B's rule
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # a number, but YAML 1.1 wants a point and a sign in it
-LARGEST = 2**53  # of a whole number; floats are exact up to there
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # a number, but YAML 1.1 requires a point and a sign in it
+LARGEST = 2**53  # largest whole number; floats are exact up to there
 TAIL = 1e-4  # share of a normal distribution that is never drawn at each end
-PLACES = 100_000  # of one parameter in a grid
+PLACES = 100_000  # most values of one parameter in a grid
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Parameter:
     """A parameter of a sweep.
 
     Attributes:
-        distribution: what Optuna draws from.
-        bell: what is drawn is a percentile of this distribution; None if it is the value itself.
-        exponent: what is drawn is the value's natural logarithm.
+        distribution: the distribution from which Optuna draws.
+        bell: Optuna draws a percentile of this distribution; None if it draws the value itself.
+        exponent: Optuna draws the value's natural logarithm.
         q: the value is rounded to a multiple of it; None if it is not rounded.
     """
 
@@ -58,13 +58,13 @@ class Parameter:
     q: float | None = None
 
     def value(self, drawn: Any) -> Any:
-        """What a trial gets for what was drawn."""
+        """The value that a trial gets for what was drawn."""
         value = self.bell.inv_cdf(drawn) if self.bell else drawn
         value = math.exp(value) if self.exponent else value
         return value if self.q is None else _multiple(value, self.q)
 
     def drawn(self, value: Any) -> Any:
-        """What could have been drawn for a value; W&B's engine rounds a little beyond ``min`` and ``max``."""
+        """A draw that gives this value; W&B's engine rounds a little beyond ``min`` and ``max``."""
         if isinstance(self.distribution, CategoricalDistribution):
             return value
         drawn = math.log(max(value, math.ulp(0.0))) if self.exponent else value
@@ -72,7 +72,7 @@ class Parameter:
         return min(max(drawn, self.distribution.low), self.distribution.high)
 
     def places(self) -> list[Any] | None:
-        """All that can be drawn, in order; None if there is no end of them."""
+        """All values that can be drawn, in order; None if there are infinitely many."""
         each = self.distribution
         if isinstance(each, CategoricalDistribution):
             return [*each.choices]
@@ -83,21 +83,21 @@ class Parameter:
 
 
 def read_parameters(path: Path, parameters: Any, prefix: str = "") -> dict[str, Parameter]:
-    """The parameters of a sweep file by name; those of nested ones get dotted names.
+    """The parameters of a sweep file by name; nested parameters get dotted names.
 
     Args:
         path: of the file, for messages.
         prefix: name of the parameter whose ``parameters`` these are, with a dot.
 
     Raises:
-        FacecloakError: one of them cannot be.
+        FacecloakError: one of them is invalid.
     """
     if not isinstance(parameters, dict) or not parameters:
         raise FacecloakError(f"{path}: there are no parameters to search{prefix and f' in {prefix[:-1]}'}.")
     found: dict[str, Parameter] = {}
     for name, parameter in _each(path, parameters, prefix):
         if name in found:
-            raise FacecloakError(f"{path}: {name} is there twice, nested and with a dot.")
+            raise FacecloakError(f"{path}: {name} is given twice, nested and with a dot.")
         found[name] = parameter
     return found
 
@@ -109,7 +109,7 @@ def _each(path: Path, parameters: dict[Any, Any], prefix: str) -> Iterator[tuple
         name = prefix + key
         if isinstance(spec, dict) and "parameters" in spec:
             if len(spec) > 1:
-                raise FacecloakError(f"{path}: {name} has parameters of its own, and so can have nothing beside them.")
+                raise FacecloakError(f"{path}: {name} has nested parameters, so it can have no other keys.")
             yield from read_parameters(path, spec["parameters"], f"{name}.").items()
         else:
             yield name, _parameter(path, name, spec)
@@ -135,7 +135,7 @@ def _parameter(path: Path, name: str, spec: Any) -> Parameter:
 
 
 def _kind(path: Path, name: str, spec: Any) -> str:
-    """The distribution as it is named, or else as W&B finds it from the keys."""
+    """The distribution that the file names, or else the one that W&B infers from the keys."""
     given = spec if isinstance(spec, dict) else {}
     if "distribution" in given:
         kind = given["distribution"]
@@ -158,7 +158,7 @@ def _kind(path: Path, name: str, spec: Any) -> str:
 def _choices(place: str, spec: dict[str, Any], kind: str) -> list[Any]:
     values = [spec["value"]] if kind == "constant" else spec["values"]
     if not isinstance(values, list) or not values:
-        raise FacecloakError(f"{place}: values must be a list of one at least, got {values!r}.")
+        raise FacecloakError(f"{place}: values must be a list with at least one entry, got {values!r}.")
     values = [_as_number(value) for value in values]
     for place_of, value in enumerate(values):
         if value in values[:place_of]:
@@ -179,9 +179,9 @@ def _range(place: str, kind: str, spec: dict[str, Any]) -> Parameter:
     if kind == "q_uniform":
         distribution = IntDistribution if isinstance(q, int) else FloatDistribution
         return Parameter(distribution(_multiple(low, q), _multiple(high, q), step=q), q=q)
-    if not kind.endswith("_values"):  # min and max are exponents, whose sign the inverse turns
+    if not kind.endswith("_values"):  # min and max are exponents; the inverse changes their sign
         low, high = (math.exp(each) for each in ((-high, -low) if kind.startswith("inv") else (low, high)))
-    # the inverse of what is uniform in its logarithm is that too
+    # the inverse of a log-uniform value is log-uniform too
     return Parameter(FloatDistribution(low, high, log=True), q=q)
 
 
@@ -212,10 +212,10 @@ def _tidy(value: float) -> float:
 
 
 def number(place: str, value: Any, whole: bool = False) -> float:
-    """A finite number of a sweep file, also where YAML 1.1 takes it for text, as ``1e-4``.
+    """A finite number of a sweep file, even if YAML 1.1 reads it as text, as with ``1e-4``.
 
     Raises:
-        FacecloakError: it is none, or not whole where it has to be.
+        FacecloakError: it is not a number, or not whole although it must be.
     """
     found = _as_number(value)
     if whole and isinstance(found, float) and found.is_integer():

@@ -1,4 +1,4 @@
-"""What a sweep found: a table of its trials, and plots."""
+"""The results of a sweep: a table of its trials, and plots."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import pareto_front
 
-VALUES = "values"  # attribute of a trial: its parameters' values, which need not be what Optuna has drawn
+VALUES = "values"  # attribute of a trial: its parameters' values, which may differ from what Optuna has drawn
 MEASURES = ("objective", "psr", "psnr", "seconds_per_image")
 
 
 def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
-    """Write ``trials.csv``, ``history.png``, ``pareto.png`` and, of two trials that differ, ``importance.png``.
+    """Write ``trials.csv``, ``history.png``, ``pareto.png`` and, if scores of trials differ, ``importance.png``.
 
     Returns:
         the table: number, state, pareto (no other trial has more PSR and PSNR), measures, parameters by their names.
@@ -43,7 +43,7 @@ def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
 
 
 def pareto(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials than which no other has more of ``psr`` and of ``psnr``; without a PSNR it is infinite."""
+    """The trials for which no other trial has more ``psr`` and more ``psnr``; a missing PSNR counts as infinite."""
     return trials[pareto_front(trials["psr"], trials["psnr"].astype(float).fillna(float("inf")))]
 
 

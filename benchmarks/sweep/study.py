@@ -1,4 +1,4 @@
-"""The database of a local sweep: which trials there are, what the next one is, and what a killed process left."""
+"""The database of a local sweep: its trials, the next trial, and the trials that a killed process left unfinished."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from benchmarks.sweep.files import Sweep
 from facecloak.errors import FacecloakError
 
 FILE = "file"  # attribute of a study: hash of the sweep's file
-PROCESS = "process"  # attribute of a trial: name of the lock that who runs it holds, below ``processes``
+PROCESS = "process"  # attribute of a trial: name of the lock, below ``processes``, that its process holds
 PROCESSES = "processes"
-PLACE = "place"  # attribute of a trial that was queued: its values
+PLACE = "place"  # attribute of a queued trial: its values
 
 
 def locked(url: str) -> AbstractContextManager[Any]:
-    """SQLite makes its tables twice, and hands a queued trial to two, where two ask at once; servers do not."""
+    """A lock for SQLite, which makes its tables twice or gives a queued trial to two processes that ask at once.
+
+    Database servers do not need it.
+    """
     address = make_url(url)
     on_disk = address.get_backend_name() == "sqlite" and address.database
     if on_disk and not Path(address.database).parent.is_dir():
@@ -40,7 +43,7 @@ def open_study(sweep: Sweep, url: str) -> optuna.Study:
     """The study of a sweep, new or as it is in the database.
 
     Raises:
-        FacecloakError: the database cannot be opened, or holds a study of another file.
+        FacecloakError: the database cannot be opened, or has a study of another file.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -57,16 +60,16 @@ def open_study(sweep: Sweep, url: str) -> optuna.Study:
             study.set_user_attr(FILE, of_file)
     except (ImportError, OSError, ArgumentError, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
-        raise FacecloakError(f"The database of the trials cannot be opened ({reason}). --storage is a URL.") from None
+        raise FacecloakError(f"The trial database cannot be opened ({reason}). --storage must be a URL.") from None
     if of_file != sweep.sha256:
         raise FacecloakError(
-            f"{sweep.path} has changed since its trials were run; give another --out, or --storage, or file name."
+            f"{sweep.path} has changed since its trials were run; use another --out, --storage or file name."
         )
     return study
 
 
 def ask(study: optuna.Study, sweep: Sweep, url: str, process: str) -> optuna.Trial:
-    """The next trial. What it draws depends on its number: neither on who asks nor on what was killed before."""
+    """The next trial. Its values depend on its number, not on which process asks or what was killed before."""
     with locked(url):
         trial = study.ask()
         seed = zlib.crc32(f"{sweep.name} {trial.number}".encode())
@@ -88,7 +91,7 @@ def _suggest(trial: optuna.Trial, name: str, each: BaseDistribution) -> None:
 
 
 def is_surplus(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, count: int) -> bool:
-    """Whether others were first: the database numbers trials, so that each process comes to the same."""
+    """Whether enough trials came before this one: the database numbers them, so all processes get the same answer."""
     earlier = [other for other in counted(study) if other.number < trial.number]
     if sweep.method != "grid":
         return len(earlier) >= count
@@ -96,7 +99,7 @@ def is_surplus(study: optuna.Study, sweep: Sweep, trial: optuna.Trial, count: in
 
 
 def is_queued(trial: optuna.Trial) -> bool:
-    """Whether somebody asked for these values."""
+    """Whether the trial was queued with given values."""
     return PLACE in trial.user_attrs
 
 
@@ -106,9 +109,9 @@ def is_over(study: optuna.Study, count: int) -> bool:
 
 
 def queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
-    """Queue the first ``count`` places of a grid, those that are not yet; returns how many places there are of them.
+    """Queue those of the first ``count`` places of a grid that are not queued yet; returns the number of these places.
 
-    Optuna's own GridSampler ends a study only where Optuna runs it.
+    Optuna's own GridSampler ends a study only if Optuna runs it.
     """
     axes = [parameter.places() for parameter in sweep.parameters.values()]
     places = [*itertools.islice(itertools.product(*axes), count)]
@@ -120,7 +123,7 @@ def queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
 
 
 def _values_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Those it has, or will have once it is begun."""
+    """The values that a trial has, or will have when it begins."""
     return trial.user_attrs.get(PLACE, trial.params)
 
 
@@ -129,7 +132,7 @@ def _queue(study: optuna.Study, values: dict[str, Any]) -> None:
 
 
 def sign_on(out: Path) -> tuple[str, FileLock]:
-    """A name for this process, and a lock that says, as long as it is held, that the process lives."""
+    """A name for this process, and a lock; while the lock is held, the process is alive."""
     name = uuid.uuid4().hex
     (out / PROCESSES).mkdir(parents=True, exist_ok=True)
     (out / PROCESSES / name).touch()
@@ -137,10 +140,10 @@ def sign_on(out: Path) -> tuple[str, FileLock]:
 
 
 def take_up(study: optuna.Study, out: Path, shared: bool) -> None:
-    """Queue the trials of processes that were started with this folder and are no more, with the same values.
+    """Queue again, with the same values, the trials of processes that used this folder and no longer exist.
 
     Args:
-        shared: other machines ask too, so that a trial that nobody has signed yet may be theirs.
+        shared: other machines use the database too, so a trial without a process name may belong to one of them.
     """
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         name = trial.user_attrs.get(PROCESS)
@@ -151,7 +154,7 @@ def take_up(study: optuna.Study, out: Path, shared: bool) -> None:
 
 
 def _is_dead(out: Path, name: str) -> bool:
-    if not (out / PROCESSES / name).exists():  # of another machine
+    if not (out / PROCESSES / name).exists():  # it belongs to another machine
         return False
     try:
         with FileLock(out / PROCESSES / f"{name}.lock", timeout=0):
@@ -161,5 +164,5 @@ def _is_dead(out: Path, name: str) -> bool:
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials but those that failed, were killed or were too many."""
+    """All trials except those that failed, were killed or were surplus."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]

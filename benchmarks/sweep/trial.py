@@ -1,7 +1,7 @@
 """`python -m benchmarks.sweep.trial SUITE …`: one trial of a sweep, a small benchmark and its score.
 
-The score is the mean black-box PSR at FAR 0.01 in per cent, less `PENALTY` points for each dB by which the mean PSNR
-lies below a floor: success that is bought with pictures nobody would publish does not count.
+The score is the mean black-box PSR at FAR 0.01 in per cent, less `PENALTY` points for each dB by which the mean PSNR is
+below a floor: success with pictures that nobody would publish does not count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256_json
 
-PENALTY = 10.0  # points a dB
+PENALTY = 10.0  # points per dB
 FLOOR = 24.0  # dB
 LOCK = "trial.lock"
 ENDED = "ended early, with the score so far"
@@ -42,7 +42,7 @@ Report = Callable[[int, int, dict[str, float]], None]
 def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
     """``objective``, ``psr`` (per cent), ``psnr`` (dB), ``seconds_per_image``: means over black-box rows.
 
-    There is no ``psnr`` where all images are identical to their sources.
+    There is no ``psnr`` if all images are identical to their sources.
 
     Raises:
         FacecloakError: no PSR could be measured.
@@ -50,35 +50,35 @@ def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
     rows = table[(table["far"] == headline_far(table["far"])) & ~table["white_box"].astype(bool)]
     psr, psnr = 100 * rows["psr"].mean(), rows["psnr"].mean()
     if pd.isna(psr):
-        raise FacecloakError("No PSR could be measured, so that the trial has no score.")
+        raise FacecloakError("No PSR could be measured, so the trial has no score.")
     values = {"psr": psr, "psnr": psnr, "seconds_per_image": rows["amortised_seconds_per_image"].mean()}
     found = {name: float(value) for name, value in values.items() if not pd.isna(value)}
     return {"objective": float(psr - PENALTY * max(0.0, floor - found.get("psnr", floor))), **found}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as any other mistake is said; a sweep must not take it for an end."""
+    """Reports errors as the rest of facecloak does; a sweep must not mistake them for the end of a trial."""
 
     def error(self, message: str) -> None:
-        """Called for what cannot be parsed."""
+        """Called for arguments that cannot be parsed."""
         raise FacecloakError(message)
 
 
 def parse(arguments: list[str]) -> tuple[Plan, float]:
     """The plan and the floor of a trial, from its command line.
 
-    The run is in a folder below ``--out`` that is named by what decides them. A trial that is started again goes on
-    where it was, whatever the floor and the devices, and however ``--out`` is typed.
+    The run is in a folder below ``--out`` whose name depends on the suite, lists, limit and settings. A trial that is
+    started again continues where it stopped, with any floor and devices, and however ``--out`` is typed.
 
     Raises:
-        FacecloakError: what `make_plan` raises, or an argument is unknown.
+        FacecloakError: an argument is unknown, or the errors of `make_plan`.
     """
     parser = _Parser(prog="python -m benchmarks.sweep.trial", description=__doc__.splitlines()[0])
     parser.add_argument("suite", help="name or path of a YAML file")
     for name in ("methods", "targets", "black-box"):
         parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
     parser.add_argument("--limit", type=positive, help="photos of each group")
-    parser.add_argument("--floor", type=float, default=FLOOR, help=f"dB of PSNR below which points are lost ({FLOOR})")
+    parser.add_argument("--floor", type=float, default=FLOOR, help=f"lowest PSNR in dB without penalty ({FLOOR})")
     parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")
     parser.add_argument("--devices", type=positive, default=1, help="processes or GPUs (default: 1)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
@@ -96,12 +96,12 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
 
 
 def _settings(typed: list[str]) -> dict[str, str]:
-    """``method.field`` → value of what was typed as ``--method.field=value``; the last one wins.
+    """``method.field`` → value, from arguments typed as ``--method.field=value``; the last one wins.
 
     W&B's agents type nested parameters as ``--method={'field': value}``.
 
     Raises:
-        FacecloakError: it is neither.
+        FacecloakError: an argument has neither form.
     """
     found: dict[str, str] = {}
     for text in typed:
@@ -114,7 +114,7 @@ def _settings(typed: list[str]) -> dict[str, str]:
 
 
 def _literal(text: str) -> Any:
-    """The mapping that a text is in Python; None if it is none."""
+    """The mapping that a Python text describes; None if it is not a mapping."""
     try:
         return ast.literal_eval(text) if text.startswith("{") else None
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -122,7 +122,7 @@ def _literal(text: str) -> Any:
 
 
 def _flat(name: str, value: Any) -> dict[str, str]:
-    """Dotted names → values as typed; of what is no mapping, nothing."""
+    """Dotted names → values as typed; empty if the value is not a mapping."""
     if not isinstance(value, dict):
         return {}
     found: dict[str, str] = {}
@@ -132,12 +132,12 @@ def _flat(name: str, value: Any) -> dict[str, str]:
 
 
 def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
-    """Run a trial; returns its `score`, and nothing in processes other than the first.
+    """Run a trial; returns its `score`, or an empty dict in processes other than the first.
 
     Args:
         arguments: as typed.
-        report: gets, after each judgement, the number of those that are made, that of all, and the score so far.
-            Those of an earlier start are reported first.
+        report: called after each judgement with the number of judgements made, the number of all judgements, and the
+            score so far. Judgements of an earlier start are reported first.
     """
     plan, floor = parse(arguments)
     runner = Runner(plan)
@@ -151,7 +151,7 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
         if rank_zero_only.rank != 0:
             runner.run()
             return {}
-        # two that drew the same share a folder, and so does one that outlived its sweep
+        # trials with the same values share a folder, also if one is left over from an earlier start
         with FileLock(plan.out / LOCK):
             before = [folder for folder in folders if read_judgement(folder)]
             for number in range(len(before)):
@@ -160,7 +160,7 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
 
 
 def print_report(step: int, steps: int, values: dict[str, float]) -> None:
-    """Print a line of JSON, ``{"cell": …, "cells": …, "objective": …}``, which whoever started the trial can read."""
+    """Print a line of JSON, ``{"cell": …, "cells": …, "objective": …}``, for the process that started the trial."""
     print(json.dumps({"cell": step, "cells": steps, **values}), flush=True)
 
 
@@ -183,11 +183,11 @@ def _agents_trial(arguments: list[str]) -> dict[str, float]:
                 run.finish(exit_code=1)
                 raise
             print(ENDED, flush=True)
-            return {}  # no failure: an agent gives up after a few
+            return {}  # not a failure: an agent gives up after a few failures
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run, print the score."""
+    """Run the trial and print its score."""
     typed = sys.argv[1:] if arguments is None else arguments
     agent = "WANDB_SWEEP_ID" in os.environ and rank_zero_only.rank == 0
 

@@ -1,1 +1,1 @@
-"""Weights & Biases: what it gets, and how it is sent."""
+"""Weights & Biases: which results it gets, and how they are sent."""

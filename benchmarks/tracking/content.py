@@ -1,6 +1,6 @@
-"""What Weights & Biases gets of a method: read from a run's folder, with no account needed.
+"""The data that Weights & Biases gets about a method: read from a run's folder, which needs no account.
 
-Without pictures nothing shows a face, and no path leaves the machine: see `without_paths`.
+Without pictures nothing that is sent shows a face, and no path leaves the machine: see `without_paths`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchmarks.results.table import headline_far, tabulate
 from facecloak.errors import FacecloakError
 from facecloak.io import file_name, read_image, read_json, sha256_json
 
-SAMPLES = 4  # pictures of a method
+SAMPLES = 4  # pictures per method
 RATES = [name for name in columns_of("success") if COLUMNS[name].low == 0 and not name.endswith(("_low", "_high"))]
 AMOUNTS = [name for name in columns_of("quality", "distance", "cost") if COLUMNS[name].kind == "number"]
 COUNTS = [name for name in columns_of("counts") if not COLUMNS[name].by_far]
@@ -41,7 +41,7 @@ ABOUT = [name for name in COLUMNS if name in columns_of("about", "provenance") o
 
 
 class Method(NamedTuple):
-    """What is one run of W&B: a method with its settings, in one suite of one run's folder."""
+    """The content of one run of W&B: a method with its settings, in one suite of one run's folder."""
 
     run: Path
     suite: str
@@ -55,17 +55,17 @@ class Tracked:
     """One run of W&B.
 
     Attributes:
-        stem: the same for a method of a suite, an objective and settings, whatever was measured.
-        content: hash of what is sent, pictures aside.
-        name: that people read; the same for a method, whatever was measured.
-        group, tags, config: how it can be found.
-        summary: means and counts of the method, and its rates at each place; what was not measured is left out.
-        rows: of its table, all columns.
+        stem: depends only on the method, suite, objective and settings, not on the results.
+        content: hash of everything that is sent, except pictures.
+        name: the name that people read; it does not depend on the results.
+        group, tags, config: for finding the run at W&B.
+        summary: means and counts of the method, and its rates at each place, without those that were not measured.
+        rows: the rows of its table, with all columns.
         curves: ``loss/NAME`` of each iteration, the mean over all images.
-        samples: name and original | protected | ×10 difference, uint8 H×3W×3; none without pictures.
+        samples: name and original | protected | ×10 difference, uint8 H×3W×3; empty without pictures.
         folder: where the artifact's files are.
-        files: those; none without pictures.
-        out: W&B's own files go to its ``wandb``.
+        files: the artifact's files; empty without pictures.
+        out: folder of the run; W&B's own files go to its ``wandb``.
     """
 
     stem: str
@@ -84,13 +84,13 @@ class Tracked:
 
 
 def method_of(protection: Path) -> Method:
-    """The method that made a protection; `FacecloakError` if its protection.json is missing or damaged."""
+    """The method that made a protection; raises `FacecloakError` if its protection.json is missing or damaged."""
     about = read_protection(protection)
     return Method(protection.parents[1], *(str(about.get(field)) for field in Method._fields[1:]))
 
 
 def find_methods(runs: Iterable[Path]) -> dict[Method, list[Path]]:
-    """Each method of runs with the folders of its complete judgements; raises as `find_protections`."""
+    """Each method of the runs with the folders of its complete judgements; raises the errors of `find_protections`."""
     found = defaultdict(list)
     for protection in find_protections(runs):
         complete = [folder for folder in judgements_of(protection) if (folder / "judgement.json").exists()]
@@ -100,12 +100,12 @@ def find_methods(runs: Iterable[Path]) -> dict[Method, list[Path]]:
 
 
 def tracked_method(run: Path, judgements: Iterable[Path], images: bool) -> Tracked:
-    """What is sent of a method.
+    """The data that is sent about a method.
 
     Args:
         run: folder of the run.
         judgements: folders of the method's judgements, all of one suite, objective and settings.
-        images: with pictures and files, which show faces.
+        images: include pictures and files, which show faces.
 
     Raises:
         FacecloakError: no judgement is complete, or they cannot be in one table.
@@ -129,7 +129,7 @@ def tracked_method(run: Path, judgements: Iterable[Path], images: bool) -> Track
 
 
 def _config(table: pd.DataFrame, judgements: list[Judgement]) -> dict[str, Any]:
-    """The method's settings, and of the columns about the rows those that are the same in all."""
+    """The method's settings, and the descriptive columns that have the same value in all rows."""
     same = {name: table[name].iloc[0] for name in ABOUT if table[name].nunique(dropna=False) == 1}
     boxes = table.drop_duplicates("black_box").set_index("black_box")["weights_sha256"]
     weights = {name: sha for each in judgements for name, sha in each.protection["weights"].items()}
@@ -146,11 +146,11 @@ def _config(table: pd.DataFrame, judgements: list[Judgement]) -> dict[str, Any]:
 
 
 def _summary(table: pd.DataFrame) -> dict[str, float]:
-    """Rates in per cent: ``psr`` … at the headline FAR over all places, ``psr/JUDGE/TARGET/FAR`` … at each.
+    """Rates in per cent: ``psr`` … at the headline FAR over all places, ``psr/JUDGE/TARGET/FAR`` … at each place.
 
     A place is target × black box; its number is the mean over the sets of surrogates that were attacked for it. Counts
-    are summed over protections. White boxes have scalars only (``psr_white_box/…``), and so far countermeasures have
-    rows only.
+    are summed over protections. For white boxes there are only single rates (``psr_white_box/…``), and for
+    countermeasures so far only rows.
     """
     plain = table[table["countermeasure"] == NO_COUNTERMEASURE]
     black = plain[(plain["far"] == headline_far(table["far"])) & ~plain["white_box"].astype(bool)]
@@ -170,7 +170,7 @@ def _summary(table: pd.DataFrame) -> dict[str, float]:
 def _mean(rows: pd.DataFrame, column: str) -> float | None:
     """The mean over places, as in the leaderboard: None unless each target × black box is there and has a value.
 
-    Pictures that are equal to their sources have no PSNR and are in no mean of it.
+    Pictures that are equal to their sources have no PSNR and do not count towards its mean.
     """
     places = rows.groupby(["target", "black_box"]).ngroups
     if not places or places != rows["target"].nunique() * rows["black_box"].nunique():
@@ -195,7 +195,7 @@ def _curves(protections: list[Path]) -> list[dict[str, float]]:
 
 
 def _samples(run: Path, protections: list[Path]) -> list[tuple[str, np.ndarray]]:
-    """Those of the first images that there are."""
+    """The first images whose sources were kept."""
     found = []
     for protection in protections:
         about = read_protection(protection)
@@ -213,13 +213,13 @@ def _side_by_side(original: np.ndarray, protected: np.ndarray) -> np.ndarray | N
 
 
 def _files(protections: list[Path]) -> list[Path]:
-    """All but what is being written at the moment."""
+    """All files except those that are being written at the moment."""
     paths = (path for protection in protections for path in sorted(protection.rglob("*")))
     return [path for path in paths if path.is_file() and not path.name.startswith(".")]
 
 
-# A path from a root, a home, a drive, the working directory or a variable, up to what can end it in a sentence; spaces
-# may be part of it. Addresses of the web are kept, and so are $FACECLOAK_DATA/… and its like.
+# A path that starts with a root, home, drive, working directory or variable, up to what can end it in a sentence;
+# spaces may be part of it. Web addresses are kept, and so are paths such as $FACECLOAK_DATA/…
 _PATH = re.compile(
     r"""https?://\S+ | (?<![\w$}\\/.]) (?:[A-Za-z]: | ~[^\s\\/]* | \.{1,2} | \$(?!\{?FACECLOAK_)\{?\w+\}?)?
         [\\/]+ [^:;"'\n]*""",

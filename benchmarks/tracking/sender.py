@@ -1,14 +1,14 @@
-"""Sends methods' results to Weights & Biases, and speaks to its sweeps; the only file that imports wandb.
+"""Sends methods' results to Weights & Biases, and communicates with its sweeps; the only file that imports wandb.
 
-One run of W&B is a method with its settings. A run's folder is the store, and all that is sent is read from it. During
-a benchmark a process of its own does that (see `benchmarks.tracking.tracker`), so that neither a slow network nor an
-error there touches the benchmark.
+One run of W&B is a method with its settings. All that is sent is read from a run's folder. During a benchmark a
+separate process does that (see `benchmarks.tracking.tracker`), so that neither a slow network nor an error there
+affects the benchmark.
 
-A run of W&B is first written to files and then sent whole (`wandb sync`), so that no curve is ever sent twice. Its id
-says what is in it: the same results have the same id and are sent once. When a method has more results, they are a new
-run of the same name; the files of the earlier one are moved to ``wandb/superseded``, and once the server has the new
-run, the earlier one gets the tag ``superseded`` there and its files are removed. All this can be killed at any moment
-and is made good by the next `send`.
+A run of W&B is first written to files and then sent as a whole (`wandb sync`), so that no curve is ever sent twice. Its
+id depends on its content: the same results have the same id and are sent once. When a method has more results, they are
+sent as a new run of the same name; the files of the earlier run are moved to ``wandb/superseded``. Once the server has
+the new run, the earlier one gets the tag ``superseded`` there and its files are removed. All this can be killed at any
+moment; the next `send` then completes it.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from benchmarks.tracking.tracker import Mode, mode_of_environment
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 
-PROJECT = "facecloak"  # but for $WANDB_PROJECT
-WRITTEN = "written"  # says that a run's files are complete
-SUPERSEDED = "superseded"  # a tag, and a folder
-PICTURES = "-pictures"  # end of the id of a run that has them
-RATE = 1e5  # bytes per second that are sent at least
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry holds paths
+PROJECT = "facecloak"  # unless $WANDB_PROJECT is set
+WRITTEN = "written"  # file that marks a run's files as complete
+SUPERSEDED = "superseded"  # name of a tag and of a folder
+PICTURES = "-pictures"  # end of the id of a run with pictures
+RATE = 1e5  # lowest expected speed of sending, bytes per second
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry contains paths
 
 
 def default_mode() -> Mode:
-    """Online where somebody has logged in, and offline where not."""
+    """Online if somebody has logged in, otherwise offline."""
     return "online" if wandb.login(prompt=False, verify=False) else "offline"
 
 
 def _wait() -> float:
-    """Seconds that sending a run may take, beside what its size takes: ``$WANDB_FINISH_TIMEOUT``, or 60.
+    """Seconds that sending a run may take, in addition to the time for its size: ``$WANDB_FINISH_TIMEOUT``, or 60.
 
     Raises:
         FacecloakError: it is not a number of seconds.
@@ -65,7 +65,7 @@ def _wait() -> float:
 
 
 def _check_environment() -> None:
-    """W&B's client would end in a traceback on these."""
+    """Check the variables with which W&B's client would end in a traceback."""
     _wait()
     mode_of_environment()
 
@@ -75,7 +75,7 @@ def _project() -> str:
 
 
 def _init(**about: Any) -> wandb.Run:
-    """A run of W&B that tells neither of this machine nor of its packages."""
+    """A run of W&B that reports nothing about this machine or its packages."""
     quiet = wandb.Settings(
         silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True,
         x_disable_machine_info=True, x_save_requirements=False, host="", finish_timeout=_wait(),
@@ -84,7 +84,7 @@ def _init(**about: Any) -> wandb.Run:
 
 
 def send(what: Tracked, mode: Mode) -> None:
-    """Make one run of W&B of a method; the same results are one run, and sent once.
+    """Make one run of W&B for a method; the same results are one run, and are sent once.
 
     Raises:
         NoAnswer: not everything was sent.
@@ -99,7 +99,7 @@ def send(what: Tracked, mode: Mode) -> None:
 
 
 def _folders(what: Tracked) -> list[Path]:
-    """Of all runs of W&B that were made of a method here, complete or not."""
+    """The folders of all W&B runs that were made here for a method, complete or not."""
     return sorted((what.out / "wandb").glob(f"offline-run-*-{what.stem}-*"))
 
 
@@ -111,7 +111,7 @@ def _find(what: Tracked) -> Path | None:
     """The folder of the run with these results, if it has been made."""
     for folder in _folders(what):
         same = folder.name.endswith(f"-{_id(what)}")
-        # what was sent with pictures need not be sent without; what was not sent must not be
+        # results that were sent with pictures need not be sent without; pictures that were not sent must not be sent
         more = folder.name.endswith(f"-{what.stem}-{what.content}{PICTURES}") and _was_sent(folder)
         if (same or more) and (folder / WRITTEN).is_file():
             return folder
@@ -144,13 +144,13 @@ def _write(what: Tracked) -> Path:
                 artifact.add_file(str(path), path.relative_to(what.folder).as_posix(), policy="immutable")
             run.log_artifact(artifact)
         folder = Path(run.dir).parent
-    wandb.teardown()  # a run that has finished may still be on its way to the disk
+    wandb.teardown()  # a finished run may not be fully written to the disk yet
     (folder / WRITTEN).touch()
     return folder
 
 
 def _set_aside(what: Tracked, current: Path) -> None:
-    """Move the method's other runs to where `wandb sync` of a folder does not find them; remove half-written ones."""
+    """Move the method's other runs to where `wandb sync` of a folder does not find them; remove incomplete ones."""
     for folder in _folders(what):
         if folder == current:
             continue
@@ -167,7 +167,7 @@ def _mark_superseded(out: Path) -> None:
     """Tag at the server the runs whose files were set aside, and remove those files.
 
     Raises:
-        NoAnswer: the server does not answer; they stay for the next time.
+        NoAnswer: the server does not answer; the files are kept for the next attempt.
     """
     folders = sorted((out / "wandb" / SUPERSEDED).glob("offline-run-*"))
     try:
@@ -189,7 +189,7 @@ class NoAnswer(FacecloakError):
 
 
 def _sync(folder: Path, files: list[Path]) -> None:
-    """Send a run, all of whose files these are, unless it was sent.
+    """Send a run, which has these files, unless it was sent already.
 
     Raises:
         NoAnswer: not everything was sent.
@@ -216,24 +216,24 @@ def _entity() -> str:
 
 @contextmanager
 def trial_run(config: dict[str, Any]) -> Iterator[wandb.Run]:
-    """The run of a trial that W&B's agent started: what it is given to log, the server sees at once.
+    """The run of a trial that W&B's agent started: logged values reach the server at once.
 
     Args:
-        config: beside the parameters, which W&B knows.
+        config: in addition to the parameters, which W&B knows.
     """
     _check_environment()
     about = {"job_type": "trial", "group": config["suite"], "config": config}
     try:
         run = _init(**about)
     except Exception as error:
-        print(f"Weights & Biases does not answer ({error}); the trial runs all the same.", file=sys.stderr)
+        print(f"Weights & Biases does not answer ({error}); the trial runs anyway.", file=sys.stderr)
         run = _init(mode="disabled", **about)
     with run:
         yield run
 
 
 def register_sweep(content: dict[str, Any]) -> str:
-    """Make a sweep at W&B of what a sweep file says; returns its path, ENTITY/PROJECT/ID.
+    """Make a sweep at W&B from the content of a sweep file; returns its path, ENTITY/PROJECT/ID.
 
     Raises:
         FacecloakError: nobody is logged in, or the server refuses.
@@ -244,11 +244,11 @@ def register_sweep(content: dict[str, Any]) -> str:
         name = wandb.sweep(content, entity=entity, project=project)
         return f"{entity or _entity()}/{project}/{name}"
     except (wandb.Error, ValueError) as error:
-        raise FacecloakError(f"Weights & Biases did not take the sweep: {error}") from None
+        raise FacecloakError(f"Weights & Biases did not accept the sweep: {error}") from None
 
 
 def sweep_runs(path: str) -> list[dict[str, Any]]:
-    """``name``, ``state``, ``config`` and ``summary`` of each run of a sweep, in the order of their making.
+    """``name``, ``state``, ``config`` and ``summary`` of each run of a sweep, in the order in which they were made.
 
     Raises:
         FacecloakError: nobody is logged in, or the server does not answer.
@@ -262,13 +262,13 @@ def sweep_runs(path: str) -> list[dict[str, Any]]:
             for _, _, run in sorted(found, key=lambda each: each[:2])
         ]
     except (wandb.Error, ValueError) as error:
-        raise FacecloakError(f"Weights & Biases does not say what trials {path} has: {error}") from None
+        raise FacecloakError(f"Weights & Biases did not return the trials of {path}: {error}") from None
 
 
 def _logged_in() -> None:
     _check_environment()
     if not wandb.login(prompt=False, verify=False):
-        raise FacecloakError("Nobody is logged in to Weights & Biases: run `wandb login`, or leave --backend out.")
+        raise FacecloakError("Nobody is logged in to Weights & Biases: run `wandb login`, or leave out --backend.")
 
 
 def send_methods(
@@ -278,8 +278,8 @@ def send_methods(
 
     Args:
         methods: each with the folders of its judgements.
-        images: with pictures and files, which show faces.
-        say: gets a line for each, and whether it is of an error.
+        images: include pictures and files, which show faces.
+        say: called with a line for each method, and whether it reports an error.
     """
     failed = 0
     for method, judgements in methods:
@@ -287,20 +287,20 @@ def send_methods(
         try:
             send(tracked_method(method.run, judgements, images), mode)
             say(f"{mode}: {title}", False)
-        except Exception as error:  # the next one may go through
+        except Exception as error:  # the next one may succeed
             failed += 1
             if isinstance(error, NoAnswer):
-                mode = "offline"  # all that is left would wait as long
+                mode = "offline"  # otherwise each of the remaining methods would wait as long
             say(f"error: {title}: {' '.join(str(error).split())[:300]}", True)
     return failed
 
 
 def send_runs(runs: Iterable[Path], mode: Mode | None, images: bool, say: Callable[[str, bool], None]) -> int:
-    """Send what W&B has not got of finished runs; returns how many methods could not be sent.
+    """Send the results of finished runs that W&B does not have yet; returns how many methods could not be sent.
 
     Args:
         runs: the ``--out`` of benchmarks, or folders of such folders.
-        mode: None is what `default_mode` finds.
+        mode: None means the mode that `default_mode` finds.
         images, say: see `send_methods`.
 
     Raises:
@@ -314,10 +314,10 @@ def send_runs(runs: Iterable[Path], mode: Mode | None, images: bool, say: Callab
 
 
 def judged_methods(lines: Iterable[str]) -> Iterator[tuple[Method, list[Path]]]:
-    """Methods as they get finished, with all their judgements.
+    """Methods when they are finished, with all their judgements.
 
-    A method is taken for finished when one of another name begins, and at the end: `facecloak judge` goes through the
-    settings of a method in turn, which must not be sent again each time.
+    A method counts as finished when one of another name begins, and at the end: `facecloak judge` switches between the
+    settings of a method, which must not be sent again each time.
 
     Args:
         lines: folders of judgements, in the order in which they are made.
@@ -340,7 +340,7 @@ def _with_judgements(methods: Iterable[Method]) -> Iterator[tuple[Method, list[P
 
 
 def _input() -> Iterator[str]:
-    """The lines of standard input; whoever writes them need not wait until one is taken."""
+    """The lines of standard input; their writer does not have to wait until a line is processed."""
     lines: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:
@@ -358,14 +358,14 @@ def say(line: str, is_error: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Send the judgements that are named on standard input, a folder on each line; 1 if not all could be sent."""
+    """Send the judgements named on standard input, one folder per line; returns 1 if not all could be sent."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking.sender", description=main.__doc__)
     parser.add_argument("--wandb", choices=get_args(Mode)[:2], help="default: online if logged in, else offline")
-    parser.add_argument("--wandb-images", action="store_true", help="with pictures, which show faces")
+    parser.add_argument("--wandb-images", action="store_true", help="send pictures too, which show faces")
     options = parser.parse_args(arguments)
 
     def work() -> int:
-        os.nice(19)  # a benchmark is running, and measures seconds
+        os.nice(19)  # a benchmark is running, and measures time
         _check_environment()
         mode = options.wandb or default_mode()
         return min(1, send_methods(judged_methods(_input()), mode, options.wandb_images, say))

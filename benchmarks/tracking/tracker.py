@@ -1,4 +1,4 @@
-"""Hands judgements to a process of its own, `benchmarks.tracking.sender`, that sends them to Weights & Biases."""
+"""Hands judgements to a separate process, `benchmarks.tracking.sender`, that sends them to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, Literal, get_args
 from facecloak.errors import FacecloakError
 
 Mode = Literal["online", "offline", "disabled"]
-MEANT: dict[str, Mode] = {"dryrun": "offline", "shared": "online", "run": "online"}  # more words of W&B's
+MEANT: dict[str, Mode] = {"dryrun": "offline", "shared": "online", "run": "online"}  # W&B's other names for them
 PATIENCE = 60  # seconds that a finished benchmark waits for the last methods to be sent
 LOG = "tracking.log"
 LOGGER = logging.getLogger(__name__)
 
 
 def mode_of_environment() -> Mode | None:
-    """What ``$WANDB_MODE`` says, in W&B's words; None if it says nothing.
+    """The mode in ``$WANDB_MODE``, which may have any of W&B's names for it; None if it is not set.
 
     Raises:
         FacecloakError: it is not a mode.
@@ -39,8 +39,8 @@ class Tracker:
 
     Args:
         out: the run's folder; W&B's files are in its ``wandb``.
-        mode: ``disabled`` starts nothing; None is ``$WANDB_MODE``, or else online if somebody has logged in.
-        images: send pictures and files, which show faces, too.
+        mode: ``disabled`` starts nothing; None means ``$WANDB_MODE``, or else online if somebody has logged in.
+        images: also send pictures and files, which show faces.
 
     Raises:
         FacecloakError: ``$WANDB_MODE`` is not a mode.
@@ -60,11 +60,11 @@ class Tracker:
         if self.process is None:
             try:
                 self.process = self._start()
-            except OSError as error:  # no matter what, the benchmark goes on
+            except OSError as error:  # in any case the benchmark continues
                 self.mode = "disabled"
                 LOGGER.warning(f"Nothing is sent to Weights & Biases: {error}. {self._again}")
                 return
-        with suppress(BrokenPipeError):  # said at the end
+        with suppress(BrokenPipeError):  # reported at the end
             self.process.stdin.write(f"{folder.resolve()}\n")
             self.process.stdin.flush()
 
@@ -77,9 +77,9 @@ class Tracker:
         command = [sys.executable, "-m", "benchmarks.tracking.sender"]
         command += ["--wandb", self.mode] if self.mode else []
         command += ["--wandb-images"] if self.images else []
-        environment = {**os.environ, **({"WANDB_MODE": self.mode} if self.mode else {})}  # in one word
+        environment = {**os.environ, **({"WANDB_MODE": self.mode} if self.mode else {})}  # the normalized name
         with open(self.out / LOG, "ab") as log:
-            # a Ctrl-C is for the benchmark; this process goes on until it has sent what it was given
+            # Ctrl-C stops only the benchmark; this process continues until it has sent what it was given
             return subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True,
                 env=environment,
@@ -90,10 +90,10 @@ class Tracker:
             return
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        if kind is not None:  # it goes on without the benchmark
+        if kind is not None:  # the process continues without the benchmark
             return
         try:
             if self.process.wait(PATIENCE):
-                LOGGER.warning(f"Weights & Biases has not got everything: {self.out / LOG} says why. {self._again}")
+                LOGGER.warning(f"Not everything was sent to Weights & Biases: {self.out / LOG} says why. {self._again}")
         except subprocess.TimeoutExpired:
             LOGGER.warning(f"Results are still being sent to Weights & Biases, see {self.out / LOG}. {self._again}")

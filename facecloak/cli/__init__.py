@@ -1,1 +1,1 @@
-"""The command line: one file a command. Nothing else prints."""
+"""The command line, with one file per command. Nothing outside of it prints."""

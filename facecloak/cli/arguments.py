@@ -44,14 +44,14 @@ EXAMPLES = {
     "validate": ["facecloak validate mine.yaml", "facecloak validate sweeps/lambda_adv.yaml runs/pocket"],
     "list": ["facecloak list", "facecloak list | grep missing"],
 }
-EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is answered with the \
+EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is reported with the \
 known ones.\n"
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise argparse.ArgumentTypeError("must name one at least")
+        raise argparse.ArgumentTypeError("must be at least one name")
     return names
 
 
@@ -59,50 +59,52 @@ def positive(text: str) -> int:
     """A whole number from 1."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 at least, got {number}")
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
     return number
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of `facecloak`; ``command`` is the name of the one that was typed."""
+    """The parser of `facecloak`; ``command`` is the name of the command that was typed."""
     parser = argparse.ArgumentParser(
         prog="facecloak", description="Protect face photos from recognition, and measure how well that works.",
         epilog=EPILOG.format(_lines(examples[0] for examples in EXAMPLES.values())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    shtab.add_argument_to(parser, "--print-completion", help="print the completion of a shell")
+    shtab.add_argument_to(parser, "--print-completion", help="print the completion script for a shell")
     parser.add_argument("--version", action="version", version=f"facecloak {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     demo = _add(commands, "demo", "protect one photo, judge it, and draw what changed")
-    demo.add_argument("--suite", default="pocket", help="where photo, models, target and settings come from")
+    demo.add_argument("--suite", default="pocket", help="suite that photo, models, target and settings come from")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the pictures (default: runs/demo)")
 
-    benchmark = _add(commands, "benchmark", "protect a suite's photos with methods, judge them, tabulate")
-    benchmark.add_argument("suite", help="name (see `facecloak list`) or path of a YAML file")
+    benchmark = _add(commands, "benchmark", "protect a suite's photos with methods, judge them, and write tables")
+    benchmark.add_argument("suite", help="name of a suite (see `facecloak list`), or path of a YAML file")
     benchmark.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
-    benchmark.add_argument("--out", type=Path, help="folder of results; run again to resume (default: runs/SUITE)")
-    benchmark.add_argument("--limit", type=positive, metavar="N", help="the first N photos of each group (default: "
-                           "the suite's number, or all)")  # fmt: skip
-    benchmark.add_argument("--targets", type=_names, help="names, or 'all' (default: the suite's)")
-    benchmark.add_argument("--black-box", type=_names, help="judges; the others are the surrogates (default: each)")
-    benchmark.add_argument("--white-box", type=_names, help="judges that stay among the surrogates; marked in the rows")
-    benchmark.add_argument("--config", type=Path, help="YAML of settings by method")
+    benchmark.add_argument("--out", type=Path, help="folder of the results; run again to resume (default: runs/SUITE)")
+    benchmark.add_argument("--limit", type=positive, metavar="N", help="use only the first N photos of each group "
+                           "(default: the suite's number, or all)")  # fmt: skip
+    benchmark.add_argument("--targets", type=_names, help="names of targets, or 'all' (default: the suite's)")
+    benchmark.add_argument("--black-box", type=_names, help="judges; for each of them, the other recognizers are the "
+                           "surrogates (default: every recognizer)")  # fmt: skip
+    benchmark.add_argument("--white-box", type=_names, help="judges that are attacked too; their rows are marked")
+    benchmark.add_argument("--config", type=Path, help="YAML file with the settings of each method")
     benchmark.add_argument("--batch-size", type=positive, help="photos protected at once (default: the suite's)")
-    benchmark.add_argument("--devices", type=positive, default=1, help="processes or GPUs of a machine (default: 1)")
+    benchmark.add_argument("--devices", type=positive, default=1, help="processes or GPUs per machine (default: 1)")
     benchmark.add_argument("--num-nodes", type=positive, default=1, help="machines, each started by torchrun or SLURM")
     benchmark.add_argument("--mode", choices=("only-missing", "failed", "overwrite"),
-                           default="only-missing", help="keep finished images; try again those that failed; or make "
-                           "all again")  # fmt: skip
+                           default="only-missing", help="keep finished images (only-missing), try failed ones again "
+                           "(failed), or make all of them again (overwrite)")  # fmt: skip
     _add_progress(benchmark)
     _add_common(benchmark)
 
     judge = _add(commands, "judge", "let more recognizers judge the finished pictures of a run")
     judge.add_argument("run", type=Path, metavar="RUN", help="the --out of a benchmark")
-    judge.add_argument("--recognizers", type=_names, required=True, help="names of any recognizers, comma-separated")
-    judge.add_argument("--thresholds", type=Path, metavar="FILE", help="from `facecloak calibrate` (default: the "
-                       "suite's)")  # fmt: skip
-    judge.add_argument("--white-box", action="store_true", help="also pictures made by attacking the recognizer")
+    judge.add_argument("--recognizers", type=_names, required=True, help="names of recognizers, also of ones that "
+                       "the suite does not use, comma-separated")  # fmt: skip
+    judge.add_argument("--thresholds", type=Path, metavar="FILE", help="file written by `facecloak calibrate` "
+                       "(default: the suite's)")  # fmt: skip
+    judge.add_argument("--white-box", action="store_true", help="also judge pictures made by attacking the recognizer")
     judge.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
     _add_progress(judge)
 
@@ -110,76 +112,81 @@ def make_parser() -> argparse.ArgumentParser:
     protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file, or folder of photos at any depth")
     protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
     protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
-    protect.add_argument("--suite", default="celeba_hq_pairs", help="where models, target and settings come from")
+    protect.add_argument("--suite", default="celeba_hq_pairs", help="suite that models, target and settings come from")
     protect.add_argument("--target", help="name of the target (default: the suite's first)")
-    protect.add_argument("--faces", choices=("all", "largest"), default="all", help="of each photo (default: all)")
-    protect.add_argument("--format", choices=("png", "jpeg"), default="png", help="of the results: exact, or smaller "
-                         "and changed a little (default: png)")  # fmt: skip
-    protect.add_argument("--black-box", type=_names, help="recognizers not to attack, to judge by (default: none)")
+    protect.add_argument(
+        "--faces", choices=("all", "largest"), default="all", help="which faces of a photo (default: all)"
+    )
+    protect.add_argument("--format", choices=("png", "jpeg"), default="png", help="of the results: png is exact, jpeg "
+                         "is smaller and changes the pixels a little (default: png)")  # fmt: skip
+    protect.add_argument("--black-box", type=_names, help="recognizers that judge and are not attacked (default: none)")
     _add_common(protect)
 
     evaluate = _add(commands, "evaluate", "score protected photos that any tool made")
     evaluate.add_argument("--originals", type=Path, required=True, help="folder of the unprotected photos")
-    evaluate.add_argument("--protected", type=Path, required=True, help="folder of the same names, protected")
-    evaluate.add_argument("--suffix", help="what protected names have more, as _cloaked (default: what all of them "
-                          "share)")  # fmt: skip
-    evaluate.add_argument("--others", type=Path, help="folder of the same names: another photo of each person")
-    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="where recognizers and target come from (default: "
-                          "celeba_hq_pairs)")  # fmt: skip
+    evaluate.add_argument("--protected", type=Path, required=True, help="folder of the protected photos, with the "
+                          "same names")  # fmt: skip
+    evaluate.add_argument("--suffix", help="end that the protected photos' names have in addition, such as _cloaked "
+                          "(default: the one that all of them have)")  # fmt: skip
+    evaluate.add_argument("--others", type=Path, help="folder of another photo of each person, with the same names")
+    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="suite that recognizers and target come from "
+                          "(default: celeba_hq_pairs)")  # fmt: skip
     evaluate.add_argument("--target", help="name of the target (default: the suite's first)")
     evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
     evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))
-    evaluate.add_argument("--as", dest="name", default="external", metavar="NAME", help="what the tool is called in "
-                          "tables (default: external)")  # fmt: skip
+    evaluate.add_argument("--as", dest="name", default="external", metavar="NAME", help="name of the tool in tables "
+                          "(default: external)")  # fmt: skip
     evaluate.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
-    evaluate.add_argument("--out", type=Path, help="folder of a run, as of a benchmark (default: only print)")
+    evaluate.add_argument("--out", type=Path, help="folder to write a run to, as a benchmark does (default: only "
+                          "print)")  # fmt: skip
     evaluate.add_argument("--wandb", choices=("online", "offline", "disabled"), default="disabled", help="send scores "
                           "to Weights & Biases (default: disabled)")  # fmt: skip
-    evaluate.add_argument("--wandb-images", action="store_true", help="send pictures, which show faces, too")
+    evaluate.add_argument("--wandb-images", action="store_true", help="also send pictures, which show faces")
 
     calibrate = _add(commands, "calibrate", "compute verification thresholds from impostor pairs")
-    calibrate.add_argument("suite", help="whose crop, photos and recognizers")
-    calibrate.add_argument("--recognizers", type=_names, help="names (default: the suite's)")
-    calibrate.add_argument("--photos", type=Path, help="folder with a folder of photos per person (default: the "
-                           "suite's)")  # fmt: skip
-    calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos framed otherwise than the suite's")
-    calibrate.add_argument("--out", type=Path, required=True, help="JSON file; entries of other recognizers are kept")
+    calibrate.add_argument("suite", help="suite whose crop, photos and recognizers are used")
+    calibrate.add_argument("--recognizers", type=_names, help="names of recognizers (default: the suite's)")
+    calibrate.add_argument("--photos", type=Path, help="folder with one folder of photos per person (default: the "
+                           "suite's photos)")  # fmt: skip
+    calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos that are not framed as the suite's are")
+    calibrate.add_argument("--out", type=Path, required=True, help="JSON file of thresholds; its entries of other "
+                           "recognizers are kept")  # fmt: skip
 
-    sweep = _add(commands, "sweep", "search settings, as a W&B sweep file says")
+    sweep = _add(commands, "sweep", "search settings as a W&B sweep file describes")
     sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
     sweep.add_argument(
         "--count",
         type=positive,
         default=20,
-        help="trials in all, earlier ones included; a grid ends where it has no more (default: 20)",
+        help="number of trials, earlier ones included; a grid ends when it has no more (default: 20)",
     )
-    sweep.add_argument("--jobs", type=positive, help="trials at a time (default: one a GPU, or 1)")
+    sweep.add_argument("--jobs", type=positive, help="trials at a time (default: one per GPU, or 1)")
     sweep.add_argument("--out", type=Path, help="folder; run again to resume (default: runs/sweeps/NAME)")
-    sweep.add_argument("--backend", choices=("local", "wandb"), default="local", help="no server, or Weights & Biases' "
-                       "sweeps and agents (default: local)")  # fmt: skip
+    sweep.add_argument("--backend", choices=("local", "wandb"), default="local", help="local: no server; wandb: sweeps "
+                       "and agents of Weights & Biases (default: local)")  # fmt: skip
     sweep.add_argument(
         "--storage", help="local: URL of a database that several machines share (default: a file in --out)"
     )
 
-    leaderboard = _add(commands, "leaderboard", "tables of runs, of any number of machines; check results")
+    leaderboard = _add(commands, "leaderboard", "write tables of runs from any number of machines, or check results")
     leaderboard.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder "
                              "of such folders at any depth")  # fmt: skip
     leaderboard.add_argument("--out", type=Path, default=Path("board"), help="folder of the tables (default: board)")
-    leaderboard.add_argument("--check", action="store_true", help="write nothing; say what is wrong in the results")
+    leaderboard.add_argument("--check", action="store_true", help="write nothing; report what is wrong in the results")
     leaderboard.add_argument("--rejudge", action="store_true", help="with --check: compute every cosine again from the "
                              "pictures")  # fmt: skip
 
-    track = _add(commands, "track", "send to Weights & Biases what it has not got of finished runs")
+    track = _add(commands, "track", "send results of finished runs that Weights & Biases does not have yet")
     track.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of "
                        "such folders")  # fmt: skip
     _add_wandb(track, modes=("online", "offline"))
 
-    validate = _add(commands, "validate", "check a suite, a sweep file or a run, and run nothing")
+    validate = _add(commands, "validate", "check a suite, a sweep file or a run without running anything")
     validate.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="SUITE.yaml, SWEEP.yaml, or a run's folder"
     )
 
-    _add(commands, "list", "methods, recognizers (present or missing), suites")
+    _add(commands, "list", "list methods, recognizers (present or missing) and suites")
     return parser
 
 
@@ -196,14 +203,14 @@ def _lines(examples: Iterable[str]) -> str:
 
 
 def _add_progress(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--verbose", action="store_true", help="a line for every protection and judgement")
+    parser.add_argument("--verbose", action="store_true", help="print a line for every protection and judgement")
     _add_wandb(parser, modes=("online", "offline", "disabled"))
 
 
 def _add_wandb(parser: argparse.ArgumentParser, modes: tuple[str, ...]) -> None:
     parser.add_argument("--wandb", choices=modes, help="send results to Weights & Biases (default: online if logged "
                         "in, else offline)")  # fmt: skip
-    parser.add_argument("--wandb-images", action="store_true", help="send pictures, which show faces, too")
+    parser.add_argument("--wandb-images", action="store_true", help="also send pictures, which show faces")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

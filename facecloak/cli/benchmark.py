@@ -1,4 +1,4 @@
-"""`facecloak benchmark`: protect a suite's photos with methods, judge them, tabulate."""
+"""`facecloak benchmark`: protect a suite's photos with methods, judge them, and write tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.tracking.tracker import Tracker
 
 @quietly()
 def run(options: argparse.Namespace) -> int:
-    """Run what was typed; returns the exit status: 1 if an image failed or a source was unusable."""
+    """Run the benchmark that was typed; returns the exit status: 1 if an image failed or a source was unusable."""
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets
     plan = make_plan(suite, Request(
@@ -46,8 +46,8 @@ def report_failures(table: pd.DataFrame) -> int:
     failed, unusable = (int(protections[f"n_{name}"].sum()) for name in ("failed", "unusable"))
     if failed or unusable:
         print(
-            f"{failed} images failed and {unusable} sources were unusable, summed over protections; `error` in "
-            "records.jsonl says why.",
+            f"{failed} images failed and {unusable} sources were unusable, summed over protections; see `error` in "
+            "records.jsonl.",
             file=sys.stderr,
         )
     return 1 if failed or unusable else 0

@@ -1,4 +1,4 @@
-"""`facecloak demo`: one photo protected, judged and shown; the shortest version of what the project does."""
+"""`facecloak demo`: protect, judge and show one photo; the shortest version of what the project does."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from facecloak.recognizers import load_recognizer, weights_file
 
 
 def run(options: argparse.Namespace) -> int:
-    """What was typed."""
+    """Run the demo with the options that were typed."""
     return run_demo(options.suite, options.out)
 
 
 @quietly()
 def run_demo(suite_name: str, out: Path) -> int:
-    """Protect the suite's first photo against its first target, judge the saved picture, print what was found.
+    """Protect the suite's first photo against its first target, judge the saved picture, and print the result.
 
-    The suite's first held-out recognizer, or its first one, is not attacked. Writes ``original.png``,
-    ``protected.png`` and ``demo.png`` (both and their difference) below ``out``.
+    The suite's first held-out recognizer (or, without one, its first recognizer) is not attacked. Writes
+    ``original.png``, ``protected.png`` and ``demo.png`` (both and their difference) below ``out``.
 
     Raises:
         FacecloakError: the photo cannot be used, or could not be protected.
@@ -76,7 +76,7 @@ def run_demo(suite_name: str, out: Path) -> int:
 def _first_photo(suite: Suite, target: Target, find_face: FindFace) -> Photo:
     source = next((source for source in suite.load_sources(1) if source.group in (None, target.name)), None)
     if source is None:
-        raise FacecloakError(f"Suite {suite.name}: no group of sources is named {target.name}, as its first target.")
+        raise FacecloakError(f"Suite {suite.name}: no group of sources is named {target.name} like its first target.")
     photo = suite.read(source.path, find_face)
     if photo.error:
         raise FacecloakError(f"Suite {suite.name}: its first photo cannot be used: {photo.error}.")
@@ -100,7 +100,7 @@ def _table(
     records: dict[str, list[Record]], surrogates: list[str], thresholds: dict[str, float], far: float, target: Target
 ) -> Table:
     """A line per recognizer: is the photo taken for the target, before and after?"""
-    title = f"similarity to another photo of target {target.name} than the one attacked"
+    title = f"similarity to a photo of target {target.name} that the attack did not use"
     view = Table("recognizer", "", "before → after", f"threshold at FAR {far:g}", "matched", title=title)
     for name, threshold in thresholds.items():
         columns = to_columns(records[name])

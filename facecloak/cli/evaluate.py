@@ -26,9 +26,9 @@ SHOWN = {
 
 @quietly()
 def run(options: argparse.Namespace) -> int:
-    """Evaluate what was typed, print the scores; returns 1 if a photo could not be judged."""
+    """Evaluate the folders that were typed, and print the scores; returns 1 if a photo could not be judged."""
     if options.out is None and options.wandb != "disabled":
-        raise FacecloakError("--wandb sends what --out holds: give that too.")
+        raise FacecloakError("--wandb sends the files in --out: give --out too.")
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
         tables = LiveTables(out)

@@ -1,4 +1,4 @@
-"""What a command does with errors: one line that says what to do, and an exit status; never a traceback."""
+"""How a command reports errors: one line that says what to do, and an exit status, but never a traceback."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from facecloak.errors import FacecloakError
 def guarded(run: Callable[[], int], kept: str = "", smaller: str = "model") -> int:
     """Run a command; returns its exit status, or 2 after an error that the user can fix.
 
-    A reader of the output who leaves (``| head``) changes nothing: the command goes on to its end.
+    If the reader of the output ends early (``| head``), the command still runs to its end.
 
     Args:
-        kept: a sentence on what an interrupted command keeps, and how to go on.
-        smaller: what needs less memory if it is smaller.
+        kept: a sentence on what an interrupted command keeps, and how to continue.
+        smaller: what to make smaller so that less memory is needed.
     """
     try:
         with _output_that_nobody_need_read():
@@ -34,7 +34,7 @@ def guarded(run: Callable[[], int], kept: str = "", smaller: str = "model") -> i
     except RuntimeError as error:
         if not any(text in str(error) for text in ("out of memory", "can't allocate memory")):
             raise
-        return _fail(f"out of memory: a smaller {smaller} needs less.", kept)
+        return _fail(f"out of memory: use a smaller {smaller}.", kept)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from benchmarks.tracking.tracker import Tracker
 
 @quietly()
 def run(options: argparse.Namespace) -> int:
-    """Judge, write the run's tables again, print them; returns 1 if pictures are missing."""
+    """Judge, write the run's tables again, and print them; returns 1 if pictures are missing."""
     tables = LiveTables(options.run)
     with ending_together(), Tracker(options.run, options.wandb, options.wandb_images) as tracker:
         done = judge_run(
@@ -25,9 +25,9 @@ def run(options: argparse.Namespace) -> int:
             on_judged=[tracker.send, tables.refresh],
         )  # fmt: skip
         tables.write()
-    print(f"{len(done.folders)} judgements made, {done.kept} were there already", end="")
-    print(f"; {done.white} left out, whose pictures attacked the recognizer" if done.white else "")
+    print(f"{len(done.folders)} judgements made, {done.kept} existed already", end="")
+    print(f"; {done.white} left out, because their pictures attacked the recognizer" if done.white else "")
     wide_console().print(terminal_table(long_table(find_judgements([options.run]))))
     if done.incomplete:
-        print(f"{len(done.incomplete)} protections are not complete and were left out: run the benchmark to its end.")
+        print(f"{len(done.incomplete)} protections are not complete and were left out: finish the benchmark first.")
     return 1 if done.incomplete else 0

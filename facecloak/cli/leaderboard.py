@@ -19,7 +19,7 @@ from facecloak.errors import FacecloakError
 def run(options: argparse.Namespace) -> int:
     """Write the board, or check the runs; returns 1 if the check finds something."""
     if options.rejudge and not options.check:
-        raise FacecloakError("--rejudge belongs to --check: give both.")
+        raise FacecloakError("--rejudge needs --check: give both.")
     if options.check:
         return _check(options)
     results = load_results(*options.runs)
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     if not options.rejudge:
         return print_check(options.runs)
-    from benchmarks.harness.rejudge import rejudge  # torch, which the check of files does without
+    from benchmarks.harness.rejudge import rejudge  # imports torch, which the check of files does not need
 
     skipped: list[str] = []
     status = print_check(options.runs, rejudge(options.runs, skipped, progress=RunProgress()))
@@ -45,16 +45,16 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def print_check(runs: Sequence[Path], more: Iterable[Placed] = ()) -> int:
-    """Print every finding, and on standard error their number.
+    """Print every finding, and on standard error the number of findings.
 
     Args:
-        more: further findings, looked for after the files have been checked.
+        more: further findings; they are looked for after the files have been checked.
 
     Returns:
         0 without a finding, 1 with one.
 
     Raises:
-        FacecloakError: as `benchmarks.check.findings.findings`.
+        FacecloakError: see `benchmarks.check.findings.findings`.
     """
     checked, count = Checked(), 0
     for finding in findings(runs, checked, lambda folders: progress(folders, desc="checking", unit="protection")):

@@ -1,4 +1,4 @@
-"""The command line: one module of this folder a command, imported when it is asked for, so that --help is quick."""
+"""The command line. Each command is a module of this folder, imported only when it is used, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Import what the command is made of, and run it."""
+    """Import the command's module, and run it."""
     return import_module(f"facecloak.cli.{options.command}").run(options)
 
 
@@ -36,11 +36,11 @@ def _is_override(argument: str) -> bool:
 # what each command says when it ends too early
 ENDS = {
     "benchmark": {
-        "kept": "Finished images are kept: run the same command again (without --mode overwrite) to go on.",
+        "kept": "Finished images are kept: run the same command again (without --mode overwrite) to continue.",
         "smaller": "--batch-size or model",
     },
-    "protect": {"kept": "The photos that were finished are kept."},
-    "sweep": {"kept": "Finished trials are kept: run the same command again to go on."},
+    "protect": {"kept": "Finished photos are kept."},
+    "sweep": {"kept": "Finished trials are kept: run the same command again to continue."},
 }
 
 

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(outcomes: list[dict[str, Any]], out: Path) -> None:
-    """A line a photo; similarities are means over its faces and the recognizers that a method may attack."""
+    """A line per photo; similarities are means over its faces and the recognizers that a method may attack."""
     target = next((outcome["target"] for outcome in outcomes), "")
     view = Table()
     for head in ("photo", "outcome", "faces", "PSNR", f"similarity to target {target}", "to the original", "seconds"):
@@ -42,11 +42,11 @@ def _print(outcomes: list[dict[str, Any]], out: Path) -> None:
         if outcome["error"]:
             print(outcome["error"], file=sys.stderr)
     if any(outcome["surrogates"] for outcome in outcomes):
-        console.print("Similarities are means over the recognizers that the method attacked: a stranger's may differ.")
+        console.print("Similarities are means over the recognizers that the method attacked; others may differ.")
     if any(outcome["error"] is None for outcome in outcomes):
         console.print("The protected photos hold pixels only: no GPS position, thumbnail or other metadata.")
     if any(outcome.get("n_too_small") for outcome in outcomes):
-        console.print(f"Faces of less than {TOO_SMALL} pixels are too small to be recognised, and stay as they are.")
+        console.print(f"Faces of less than {TOO_SMALL} pixels are too small to be recognised, and are left unchanged.")
 
 
 def _cells(outcome: dict[str, Any], out: Path) -> list[str]:

@@ -15,7 +15,7 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.sweep.agents import run_wandb_sweep
 
         if options.storage:
-            raise FacecloakError("--storage is for --backend local; Weights & Biases stores its trials itself.")
+            raise FacecloakError("--storage is only for --backend local; Weights & Biases stores its trials itself.")
         complete = run_wandb_sweep(options.path, out, options.count, options.jobs, _say)
     else:
         from benchmarks.sweep.local import run_sweep

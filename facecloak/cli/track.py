@@ -1,4 +1,4 @@
-"""`facecloak track`: send to Weights & Biases what it has not got of finished runs."""
+"""`facecloak track`: send results of finished runs that Weights & Biases does not have yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`facecloak validate`: check a suite, a sweep file or a run's folder, and run nothing."""
+"""`facecloak validate`: check a suite, a sweep file or a run's folder without running anything."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facecloak.recognizers import weights_file
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is wrong with each, or what it is; returns 1 if something is wrong."""
+    """Print the problems of each path, or that there are none; returns 1 if something is wrong."""
     status = 0
     for path in options.paths:
         problems = [*_problems(path)]
@@ -61,7 +61,7 @@ def _is_sweep(path: Path) -> bool:
 
 
 def _suite_problems(path: Path) -> Iterator[str]:
-    """What a benchmark of this suite would refuse; photos, targets, weights and thresholds each on their own."""
+    """What a benchmark of this suite would refuse; photos, targets, weights and thresholds are checked separately."""
     try:
         suite = load_suite(str(path))
     except FacecloakError as error:
@@ -78,7 +78,7 @@ def _suite_problems(path: Path) -> Iterator[str]:
 
 
 def _sweep_problems(path: Path) -> Iterator[str]:
-    """What the first trial would be refused for."""
+    """Why the first trial would be refused."""
     try:
         sweep = load_sweep(path)
     except FacecloakError as error:

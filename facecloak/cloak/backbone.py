@@ -45,7 +45,7 @@ class Backbone(nn.Module):
         Args:
             name: pipeline folder (may start with $FACECLOAK_SHARED) or hub id.
             precision: float32, bf16 or fp16, of the UNet.
-            decoder_precision: the same, of the decoder; the encoder, needed once an image, stays in float32.
+            decoder_precision: the same, of the decoder; the encoder, needed once per image, stays in float32.
             tiny_decoder: folder or hub id of an AutoencoderTiny for the gradient, or None.
         """
         from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline

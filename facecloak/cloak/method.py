@@ -25,7 +25,7 @@ from facecloak.objectives import Objective
 
 @dataclass(frozen=True)
 class Start:
-    """What steps 1 and 2 make of a batch of photos; it depends on neither target nor surrogates.
+    """The result of steps 1 and 2 for a batch of photos; it depends on neither target nor surrogates.
 
     Attributes:
         z: the inverted latent, B×C×h×w, in main memory.
@@ -44,8 +44,8 @@ class FaceCloak(ProtectionMethod):
 
     Salar, Liu, Tian, Zhao, "Enhancing Facial Privacy Protection via Weakening Diffusion Purification", CVPR 2025.
 
-    What depends on the photos alone is kept for the next call with the same photos, which attacks other recognizers
-    or another target; with Stable Diffusion 2 it takes 1 MB of main memory a photo.
+    Results that depend only on the photos are kept for the next call with the same photos, which attacks other
+    recognizers or another target; with Stable Diffusion 2 they take 1 MB of main memory per photo.
     """
 
     Settings: ClassVar[type[Any]] = CloakSettings
@@ -101,10 +101,10 @@ class FaceCloak(ProtectionMethod):
     def optimise_latent(self, batch: Batch, z: Tensor, embeddings: list[Tensor]) -> tuple[Tensor, dict]:
         """Step 3: N steps of AdamW on λ_adv·L_adv + λ_attn·L_attn from the inverted latent.
 
-        Losses are summed over the batch and AdamW works element by element, so each image moves as if alone.
+        Losses are summed over the batch and AdamW works element by element, so each image changes as it would alone.
 
         Returns:
-            the latent, B×C×h×w, and the curves ``adv``, ``attn``, ``loss`` (λ included), a B-list an iteration.
+            the latent, B×C×h×w, and the curves ``adv``, ``attn``, ``loss`` (λ included), a B-list per iteration.
         """
         settings = self.settings
         with torch.no_grad():

@@ -9,7 +9,7 @@ from facecloak.errors import FacecloakError
 
 Precision = Literal["float32", "bf16", "fp16"]
 
-# the released code's, in full: a preset goes before what a suite sets
+# all settings of the released code, because a preset wins over the suite's settings
 PUBLISHED = {
     "steps": 20, "start_step": 17, "timesteps": "code", "embedding_iterations": 20, "embedding_lr": 0.1,
     "iterations": 30, "lr": 0.01, "lambda_adv": 0.003, "lambda_attn": 1.0, "reduction": "sum", "seed": 8888,
@@ -59,11 +59,11 @@ class CloakSettings:
 
     def __post_init__(self) -> None:
         rules = {
-            "iterations must be 1 at least": self.iterations >= 1,
-            "embedding_iterations must be 0 at least": self.embedding_iterations >= 0,
-            "start_step must lie between 1 and steps - 1": 0 < self.start_step < self.steps,
+            "iterations must be at least 1": self.iterations >= 1,
+            "embedding_iterations must be at least 0": self.embedding_iterations >= 0,
+            "start_step must be between 1 and steps - 1": 0 < self.start_step < self.steps,
             "lr and embedding_lr must be above 0": self.lr > 0 and self.embedding_lr > 0,
-            "lambda_adv and lambda_attn must be 0 at least": self.lambda_adv >= 0 and self.lambda_attn >= 0,
+            "lambda_adv and lambda_attn must be at least 0": self.lambda_adv >= 0 and self.lambda_attn >= 0,
         }
         for rule, holds in rules.items():
             if not holds:

@@ -29,14 +29,14 @@ class SelfAttentionGuidance:
 
     @contextmanager
     def record(self) -> Iterator[dict[_Layer, Tensor]]:
-        """Collect the maps of the UNet pass inside, one B×heads×N×N tensor a layer."""
+        """Collect the maps of the UNet pass inside, one B×heads×N×N tensor per layer."""
         maps: dict[_Layer, Tensor] = {}
         with self._mode(recorded=maps):
             yield maps
 
     @contextmanager
     def compare(self, source: dict[_Layer, Tensor]) -> Iterator[dict[_Layer, Tensor]]:
-        """Collect, a layer at a time, each image's mean squared difference (B) to the recorded maps."""
+        """Collect, for each layer, each image's mean squared difference (B) to the recorded maps."""
         losses: dict[_Layer, Tensor] = {}
         with self._mode(source=source, compared=losses):
             yield losses

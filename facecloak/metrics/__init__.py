@@ -6,7 +6,7 @@ Each measure is a pure function and a thin `torchmetrics.Metric` that adds it up
 from importlib import import_module
 from typing import Any
 
-# Imported when first asked for: torchmetrics takes seconds to import
+# Imported when first used: torchmetrics takes seconds to import
 _EXPORTS = {
     "ProtectionSuccessRate": "psr",
     "successes": "psr",

@@ -57,7 +57,7 @@ class _FeatureDistance(Metric):
 
 
 class FrechetDistance(_FeatureDistance):
-    """`frechet_distance` of the protected images from the unprotected; FID with FID's own network alone."""
+    """`frechet_distance` of the protected images from the unprotected; it is FID only with FID's own network."""
 
     def compute(self) -> float:
         """The distance; nan with fewer than two images on a side."""
@@ -65,7 +65,7 @@ class FrechetDistance(_FeatureDistance):
 
 
 class KernelDistance(_FeatureDistance):
-    """`kernel_distance` of the protected images from the unprotected; KID with FID's own network alone."""
+    """`kernel_distance` of the protected images from the unprotected; it is KID only with FID's own network."""
 
     def compute(self) -> float:
         """The unbiased estimate; nan with fewer than two images on a side."""

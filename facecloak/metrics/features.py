@@ -41,8 +41,8 @@ def checked_images(images: Tensor) -> Tensor:
 class MtcnnFeatures(nn.Module):
     """A face detector's features: MTCNN's output network (Zhang et al. 2016), from the facenet-pytorch wheel.
 
-    Always at hand and quick, for runs without FID's network. It knows faces, and looks at 48×48 pixels: fine
-    texture escapes it, and its distance (`fd_mtcnn`) is no FID and comparable with nothing but itself.
+    Always available and quick, for runs without FID's network. It knows faces, and looks at 48×48 pixels: it
+    misses fine texture, and its distance (`fd_mtcnn`) is not an FID and can only be compared with itself.
     """
 
     name = "mtcnn"

@@ -13,7 +13,7 @@ from facecloak.errors import FacecloakError
 
 
 def rank_of(similarities: Tensor, index: Tensor) -> Tensor:
-    """The 1-based rank of one gallery entry a probe, 1 being the most similar.
+    """The 1-based rank of one gallery entry per probe, 1 being the most similar.
 
     The rank is the number of entries at least as similar, the entry itself included. A tie therefore counts
     against retrieval: against the protection where the target should be found, for it where the own identity
@@ -31,7 +31,7 @@ def rank_of(similarities: Tensor, index: Tensor) -> Tensor:
 
 
 class Identification(Metric):
-    """Rank-k rates of protected probes against a gallery of one photo an identity plus the targets.
+    """Rank-k rates of protected probes against a gallery of one photo per identity plus the targets.
 
     Targeted: the target is among the k most similar. Untargeted: the own identity is not. A k of at least the
     gallery's size makes the first 1 and the second 0 whatever the images.

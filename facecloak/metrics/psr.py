@@ -44,7 +44,7 @@ def _needed_cosines(to_target: Tensor | None, to_self: Tensor | None, kind: str)
         raise unknown_name("kind of success", kind, NEEDED)
     given = {"target": to_target, "self": to_self}
     if missing := [side for side in NEEDED[kind] if given[side] is None]:
-        raise FacecloakError(f"{kind} is decided by the cosines to_{missing[0]}, and they are missing.")
+        raise FacecloakError(f"{kind} needs the cosines to_{missing[0]}, and they are missing.")
     cosines = {side: given[side].detach().to("cpu", torch.float64).numpy() for side in NEEDED[kind]}
     shapes = {cosine.shape for cosine in cosines.values()}
     if len(shapes) > 1 or len(next(iter(shapes))) != 1:
@@ -56,7 +56,7 @@ class ProtectionSuccessRate(Metric):
     """Share of protected images that succeed, with its 95 % Wilson interval.
 
     An image without a protected version (`failed`) is in the denominator and never a success. A protected
-    image in which no face was found (NaN) is neither success nor failure: counted apart, and left out.
+    image in which no face was found (NaN) is neither success nor failure: it is counted separately, and left out.
 
     Args:
         threshold: cosine threshold at the wanted false acceptance rate.

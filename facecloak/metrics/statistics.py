@@ -80,7 +80,7 @@ def bootstrap_mean(values: ArrayLike, clusters: ArrayLike, resamples: int = 4000
         clusters: N labels, of what each value belongs to.
 
     Returns:
-        no interval for less than two clusters, no mean without any.
+        no interval with fewer than two clusters, and no mean without any.
     """
     values = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(values)
@@ -98,7 +98,7 @@ def bootstrap_mean(values: ArrayLike, clusters: ArrayLike, resamples: int = 4000
 
 
 def pareto_front(psr: pd.Series, quality: pd.Series) -> pd.Series:
-    """Which lines no other beats: none has as much of both and more of one.
+    """Which lines no other line beats: no other has at least as much of both and more of one.
 
     Quality may be infinite; a line with NaN is in no front.
 

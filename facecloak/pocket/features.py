@@ -12,7 +12,7 @@ from facecloak.recognizers.pool import load_weights
 
 FILE = "features.safetensors"
 WIDTH = 192
-OUTPUTS = 142  # parameters that a portrait is drawn with and that can be told from it
+OUTPUTS = 142  # parameters that a portrait is drawn with and that can be read from it
 
 
 def network() -> nn.Module:
@@ -21,7 +21,7 @@ def network() -> nn.Module:
 
 
 class PocketFeatures(nn.Module):
-    """What tells one drawn portrait from another, for the distance `fd_pocket`, which is no FID.
+    """Features that distinguish one drawn portrait from another, for the distance `fd_pocket`, which is not an FID.
 
     The network was trained to tell the parameters that a portrait was drawn with: who, pose, light, make-up.
     """

@@ -50,7 +50,7 @@ def inception() -> nn.Module:
 
 
 def dense() -> nn.Module:
-    """A DenseNet (Huang et al., CVPR 2017), the one that no surrogate pool holds: N×3×64×64 → N×128."""
+    """A DenseNet (Huang et al., CVPR 2017), the one that is in no surrogate pool: N×3×64×64 → N×128."""
     network = DenseNet(16, (3, 4, 6, 4), 32, num_classes=EMBEDDING_DIM)
     # as in ArcFace's networks: 64 px are too few for a stride of 4, and the place of a feature says who it is
     network.features.conv0 = nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False)

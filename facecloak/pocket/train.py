@@ -23,7 +23,7 @@ def main() -> None:
     """Render portraits, train on them, and write the assets of the suite `pocket`; run again to resume."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/pocket-assets"), help="folder of the assets; "
-                        "$FACECLOAK_POCKET names it to the suite (default: runs/pocket-assets)")  # fmt: skip
+                        "set $FACECLOAK_POCKET to use it (default: runs/pocket-assets)")  # fmt: skip
     parser.add_argument("--work", type=Path, default=Path("runs/pocket-training"), help="portraits and checkpoints")
     parser.add_argument("--stages", default=",".join(STAGES), help="comma-separated, in this order (default: all)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -145,7 +145,7 @@ STAGES: dict[str, Callable[[Assets], None]] = {
 
 
 def reporter(name: str, every: int = 50) -> Callable[..., None]:
-    """Something that prints a line every so many steps: how far, how long still, and the running loss."""
+    """A function that prints a line every so many steps: the progress, the time left, and the running loss."""
     began, first = 0.0, math.inf
 
     def report(done: int, total: int, loss: float | None = None) -> None:

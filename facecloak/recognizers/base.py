@@ -12,8 +12,8 @@ from facecloak.errors import FacecloakError
 class Recognizer(nn.Module):
     """Face crops in, unit embeddings out; their dot product is the cosine that every threshold is set on.
 
-    The network is taken over: frozen, and in eval mode for good, because a surrogate whose batch
-    normalisation follows the batch, or that is trained along, is another recognizer than the one named.
+    The network is frozen and always in eval mode: a surrogate whose batch normalisation follows the batch,
+    or that is trained too, would no longer be the recognizer that it is named after.
 
     Args:
         network: maps N×3×S×S in its own pixel range to N×D.
@@ -63,12 +63,12 @@ class Recognizer(nn.Module):
             AMT-GAN (Hu et al., CVPR 2022) and of every paper that uses its checkpoints.
 
         Raises:
-            FacecloakError: a gradient is wanted of a black box.
+            FacecloakError: a gradient of a black box is needed.
         """
         if not self.differentiable and torch.is_grad_enabled() and faces.requires_grad:
             raise FacecloakError(
                 f"Recognizer {self.name!r} is loaded as a black box and gives no gradient; "
-                "a surrogate is loaded with differentiable=True."
+                "load it with differentiable=True to use it as a surrogate."
             )
         size = (self.input_size, self.input_size)
         faces = F.interpolate(faces, size, mode="bilinear", align_corners=False, antialias=False)

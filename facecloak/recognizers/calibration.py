@@ -30,7 +30,7 @@ MIN_FALSE_ACCEPTS = 10  # below this, one pair more or less moves the threshold 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the pairs: embeddings N×D, and per photo who it shows and its id."""
+    """One side of the pairs: embeddings N×D, and for each photo the person it shows and its id."""
 
     embeddings: ArrayLike
     identities: Sequence[str]
@@ -105,7 +105,7 @@ def _refuse_unresolved(pairs: str, count: int, fars: Sequence[float]) -> None:
 def _pairs_hash(pairs: str, a: Side, b: Side, rows: np.ndarray, columns: np.ndarray) -> str:
     """Hash of the photos' sorted ids and of the sorted pairs of their places among them (little-endian int64).
 
-    It is the same whichever side a photo stands on; millions of pairs need no strings of their own.
+    It does not depend on which side a photo is on, and needs no string for each of millions of pairs.
     """
     names, places = np.unique([*map(str, a.photos), *map(str, b.photos)], return_inverse=True)
     first, second = places[: len(a.photos)][rows], places[len(a.photos) :][columns]
@@ -140,7 +140,7 @@ def load_thresholds(path: str | Path) -> dict[str, dict[str, Any]]:
 def lookup(
     table: Mapping[str, dict[str, Any]], name: str, weights_sha256: str | None, fars: Sequence[float], calibration: str
 ) -> dict[str, Any]:
-    """The entry of a recognizer, made with the very weights that are used.
+    """The entry of a recognizer, which must have been made with the same weights that are used.
 
     Args:
         calibration: the arguments of `facecloak calibrate` that would make it, for error messages.
@@ -156,7 +156,7 @@ def lookup(
         raise FacecloakError(f"Recognizer {name!r} has no threshold at FAR {', '.join(missing)}: {advice}")
     if entry["weights_sha256"] not in (None, weights_sha256):
         raise FacecloakError(
-            f"The thresholds of {name!r} are of other weights "
+            f"The thresholds of {name!r} were made with other weights "
             f"({entry['weights_sha256']}, present {weights_sha256}): {advice}"
         )
     return entry

@@ -38,7 +38,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What must be known of an ONNX file: N×3×S×S in, N×`embedding_dim` out.
+    """The description of an ONNX file: N×3×S×S in, N×`embedding_dim` out.
 
     The graph is fed (v - mean) / std for v in 0..255, in BGR if `bgr`.
     """
@@ -55,7 +55,7 @@ class Sidecar:
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read and check a sidecar; the ONNX file, which may be missing, lies beside it.
+    """Read and check a sidecar; the ONNX file, which may be missing, is expected beside it.
 
     Raises:
         FacecloakError: the JSON is damaged, or a field is missing or not what it should be.
@@ -133,7 +133,7 @@ def _recognizer(sidecar: Sidecar, differentiable: bool) -> Recognizer:
 
 
 class _Converted(nn.Module):
-    """onnx2torch's copy, without torch's remark on how it slices: whether it slices right, load_onnx compares."""
+    """onnx2torch's copy, without torch's warning about how it slices: load_onnx compares the results."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class _Converted(nn.Module):
 class _BlackBox(nn.Module):
     """insightface's model over an onnxruntime session: 0..255 in, which it normalises itself.
 
-    It computes where its input is, as any module that has been moved there, in a session for each kind of device.
+    It computes on the device of its input, like any module moved there, in a session for each kind of device.
     """
 
     def __init__(self, sidecar: Sidecar) -> None:

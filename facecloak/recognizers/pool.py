@@ -1,4 +1,4 @@
-"""The pool: which recognizers there are, where their weights lie, and how one is loaded."""
+"""The pool: which recognizers there are, where their weights are, and how one is loaded."""
 
 from __future__ import annotations
 
@@ -143,12 +143,12 @@ def weights_file(name: str) -> Path:
 
 
 def load_recognizer(name: str, differentiable: bool = False, device: str | torch.device = "cpu") -> Recognizer:
-    """Load a recognizer, as a surrogate or as a black box (for a PyTorch checkpoint one and the same).
+    """Load a recognizer, as a surrogate or as a black box (for a PyTorch checkpoint both are the same).
 
     Args:
         name: see `list_recognizers`.
-        differentiable: for an attack.
-        device: where it works.
+        differentiable: True for a surrogate, which an attack needs.
+        device: where it computes.
 
     Raises:
         FacecloakError: an unknown name, or weights that are missing, damaged or not the expected ones.
@@ -172,7 +172,7 @@ def load_recognizer(name: str, differentiable: bool = False, device: str | torch
 
 
 def list_recognizers() -> list[Entry]:
-    """Every recognizer that can be named, present or not. A broken sidecar is listed with what is wrong.
+    """Every known recognizer, present or not. A broken sidecar is listed with a description of what is wrong.
 
     Example:
         >>> [entry.name for entry in list_recognizers() if entry.name.startswith("pocket")]

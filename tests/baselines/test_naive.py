@@ -1,4 +1,4 @@
-"""The naive baselines against slow references, and the contract that every method keeps."""
+"""The naive baselines against slow references, and the contract that every method must fulfil."""
 
 import math
 
@@ -139,7 +139,7 @@ def test_less_than_one_block_is_refused(blocks):
 
 
 class Toy(ProtectionMethod):
-    """A method whose `protect` is handed to it."""
+    """A method whose `protect` is given as an argument."""
 
     def __init__(self, protect) -> None:
         super().__init__(NoSettings())

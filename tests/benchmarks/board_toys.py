@@ -1,4 +1,4 @@
-"""Small runs written by hand: cells with known cosines, pictures, and what a board is made from."""
+"""Small runs written by hand: cells with known cosines, pictures, and everything else that a board is made from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COSINES = {
     "bad": [0.2, 0.5, 0.1, 0.1],
 }  # fmt: skip
 PSNR = {"none": None, "weak": 40.0, "strong": 25.0, "bad": 30.0}
-DISTANCE = {"none": 0.0, "weak": 1.5, "strong": 1.25, "bad": 2.0}  # as text, 1.25 would come after 1.5
+DISTANCE = {"none": 0.0, "weak": 1.5, "strong": 1.25, "bad": 2.0}  # sorted as text, 1.25 would come after 1.5
 
 
 def record(name: str, cosine: float | None, psnr: float | None, **changes: Any) -> dict:
@@ -54,7 +54,7 @@ def write_cell(
     surrogates: str = "cyd",
     **changes: Any,
 ) -> Path:
-    """A judgement of suite toys below a run's folder, which is returned; ``changes`` are columns of its rows."""
+    """Write a judgement of suite toys into a run's folder; returns its folder. ``changes`` are columns of its rows."""
     cosines, psnr = COSINES.get(method, [0.3, 0.5]), PSNR.get(method, 33.0)
     network, fid = changes.pop("fd_network", "pocket"), changes.pop("fid", None)
     if records is None:
@@ -84,7 +84,7 @@ def write_cell(
         photo = np.random.default_rng(seed).integers(60, 190, (32, 32, 3), dtype=np.uint8)
         write_png(sources_folder(run, "toys") / f"{each['id']}.png", photo)
         write_png(protection / "images" / f"{each['id']}.png", photo + np.uint8(0 if method == "none" else 5))
-    # all pictures of a method lie at the same distance from their sources
+    # all pictures of a method have the same distance from their sources
     shift = np.zeros((len(records) * 5, 2), np.float32)
     sources = np.repeat(np.arange(len(records) * 5, dtype=np.float32)[:, None], 2, axis=1)
     shift[:, 0] = (fid or DISTANCE.get(method, 5.0)) ** 0.5
@@ -99,7 +99,8 @@ def records_of(folders: list[Path]) -> dict[str, Records]:
 
 
 def write_runs(root: Path) -> list[Path]:
-    """Two runs: three methods with all four cells, one (bad) that lacks a cell, a white-box cell; returns the cells."""
+    """Write two runs: three methods with all four cells, one (bad) with a missing cell, and a white-box cell; returns
+    the cells."""
     folders = []
     for target in ("1", "2"):
         for box in ("ada", "bob"):

@@ -18,20 +18,20 @@ def sound(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(sound, tmp_path) -> Path:
-    """A copy of it."""
+    """A copy of the run `sound`, which a test may change."""
     return shutil.copytree(sound, tmp_path / "run")
 
 
 @pytest.fixture
 def cell(run) -> Path:
-    """One of its judgements: pgd, target 1, by ada, the only one of its pictures; its first photo, p10, has failed."""
+    """A judgement of `run`: pgd, target 1, by ada, the only one of its pictures; its first photo, p10, has failed."""
     (folder,) = run.glob("protections/pgd_1_*/judgements/none/ada")
     return folder
 
 
 @pytest.fixture
 def tables_only(monkeypatch) -> None:
-    """Boards without plots and page, which take seconds each."""
+    """Boards without plots and page, each of which takes seconds."""
     nothing = SimpleNamespace(write_plots=lambda *_: None, write_page=lambda *_: None)
     for name in ("benchmarks.leaderboard.plots.families", "benchmarks.leaderboard.page.document"):
         monkeypatch.setitem(sys.modules, name, nothing)
@@ -66,5 +66,5 @@ def sweep(toys, tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
-    """Trials of sweeps without their work; see tests/benchmarks/sweep/quick_trial.py."""
+    """Trials of sweeps that do no real work; see tests/benchmarks/sweep/quick_trial.py."""
     monkeypatch.setattr(local, "TRIAL", [sys.executable, str(Path(__file__).parent / "sweep" / "quick_trial.py")])

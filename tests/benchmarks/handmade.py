@@ -1,6 +1,6 @@
-"""Runs written by hand, in a second: random pictures and cosines, and all that follows from them.
+"""Runs written by hand, in a second: random pictures and cosines, and everything that follows from them.
 
-Each protection is judged once (leave-one-out), but for method ``none``, which all recognizers judge.
+Each protection is judged once (leave-one-out), except for method ``none``, which all recognizers judge.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MADE_BY = "0.2 abc"
 
 
 def write_run(out: Path, methods=("none", "pgd"), targets=TARGETS, boxes=BOXES, photos: int = 4, **changes) -> Path:
-    """A run of all these judgements below ``out``, with its sources; ``changes`` are columns of every row."""
+    """Write a run of all these judgements into ``out``, with its sources; ``changes`` are columns of every row."""
     for method in methods:
         for target in targets:
             for box in boxes:
@@ -53,9 +53,9 @@ def write_run(out: Path, methods=("none", "pgd"), targets=TARGETS, boxes=BOXES, 
 def write_cell(
     out: Path, method: str, target: str, box: str, photos: int = 4, surrogates: tuple[str, ...] | None = None, **changes
 ) -> Path:
-    """One judgement, and its protection where it is not there; returns the judgement's folder.
+    """Write one judgement, and its protection if that is missing; returns the judgement's folder.
 
-    Of pgd p10 and p20 have failed, and in p23 there is no face any more.
+    For pgd, photos p10 and p20 have failed, and p23 no longer has a face.
     """
     if surrogates is None:
         surrogates = tuple(name for name in BOXES if name != box) if method != "none" else ()
@@ -128,7 +128,7 @@ def _write_protection(
 
 
 def _write_image(out: Path, folder: Path, name: str, method: str, failed: bool) -> dict[str, Any] | None:
-    """The picture, its source and its outcome; returns its measurements, None if it has failed."""
+    """Write the picture, its source and its outcome; returns its measurements, or None if it has failed."""
     source = np.random.default_rng([*name.encode()]).integers(40, 200, (SIZE, SIZE, 3), dtype=np.uint8)
     change = np.random.default_rng([*folder.name.encode(), *name.encode()])
     image = source if method == "none" else source + change.integers(0, 20, source.shape, dtype=np.uint8)
@@ -148,7 +148,7 @@ def _write_image(out: Path, folder: Path, name: str, method: str, failed: bool) 
 
 
 def _cosines(judge: str, name: str, method: str = "") -> dict[str, float]:
-    """Made up; those of an unprotected photo are the same whatever the method."""
+    """Made-up cosines; those of an unprotected photo are the same for all methods."""
     random = np.random.default_rng([BOXES.index(judge), *name.encode(), *method.encode()])
     return {side: float(random.uniform(-0.2, 0.8)) for side in ("target", "self")}
 
@@ -157,7 +157,7 @@ def edit(folder: Path, change) -> None:
     """Rewrite a judgement.json after ``change(rows, provenance)``."""
     result = read_json(folder / "judgement.json")
     change(result["rows"], result["provenance"])
-    (folder / "judgement.json").write_text(json.dumps(result))  # also what facecloak itself would not write
+    (folder / "judgement.json").write_text(json.dumps(result))  # writes NaN too, which facecloak does not
 
 
 def edit_json(path: Path, change) -> None:
@@ -182,7 +182,7 @@ def edit_measured(folder: Path, name: str, change) -> None:
 
 
 def recompute(folder: Path) -> None:
-    """Make the rows follow from the records again, as somebody would who wants a change not to show."""
+    """Make the rows follow from the records again, as somebody would do to hide a change."""
     records: list[dict] = []
     edit_records(folder, records.extend)
     judgement, measured = read_judgement(folder), read_json(protection_of(folder) / "measured.json")
@@ -200,7 +200,7 @@ def recompute(folder: Path) -> None:
 def rename(folder: Path, change) -> Path:
     """Rewrite protection.json after ``change(content)``, with key and folder's name; returns the judgement's folder.
 
-    The rows are made to name the new folder, as somebody would who wants the change not to show.
+    The rows then name the new folder, as somebody would do to hide the change.
     """
     protection = protection_of(folder)
 
@@ -227,7 +227,7 @@ def set_rows(folder: Path, **values) -> None:
 
 
 def answer(capsys, *runs: Path) -> tuple[int, list[str], str]:
-    """What the check says: exit status, findings, and what goes to stderr, the progress included."""
+    """The result of the check: exit status, findings, and the text on stderr, including the progress."""
     status = main(["leaderboard", "--check", *map(str, runs)])
     said = capsys.readouterr()
     return status, said.out.splitlines(), said.err

@@ -1,4 +1,4 @@
-"""What is silenced while something works is heard again afterwards."""
+"""Output that is silenced during some work comes back afterwards."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""A method that must be trained, in two stages: a colour that images have on average, then one that fools."""
+"""A method that must be trained, in two stages: the mean colour of images, then a colour that fools recognizers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facecloak.objectives import Objective
 
 PATH = "tests.benchmarks.tinted:Tinted"
 BOXES = torch.tensor([[4.0, 4.0, 60.0, 60.0]] * 4)
-STEPS: list[str] = []  # of all fits in this process
+STEPS: list[str] = []  # the steps of all fits in this process
 FAILS = "FAIL"  # environment: training ends in an error
 DIES = "DIE_IN_PASS"  # environment: number of the second stage's pass, from 0, in which the process is killed
 
@@ -32,11 +32,11 @@ class TintedSettings:
     mean_passes: int = 2
     passes: int = 3
     lr: float = 0.05
-    strength: float = 1.0  # of the protection alone
+    strength: float = 1.0  # used only in the protection
 
 
 class Colour(pl.LightningModule):
-    """One colour, and the data it is learnt from: four smooth images."""
+    """One colour, and the data that it is learnt from: four smooth images."""
 
     def __init__(self, name: str, start: Tensor, lr: float, objective: Objective) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Tinted(ProtectionMethod):
 
 
 def install() -> None:
-    """Make it a method by name, in a process of its own."""
+    """Register it as a method by name, in a separate process."""
     METHODS._targets["tinted"] = PATH
 
 

@@ -1,4 +1,4 @@
-"""The public names: lazy, documented, and what a notebook does with them on the embedded suite."""
+"""The public names: lazy, documented, and used as in a notebook, on the embedded suite."""
 
 import inspect
 import logging
@@ -76,7 +76,7 @@ def test_the_summary_is_the_mean_over_judges_in_per_cent(results):
     summary = results.summary(far=0.1).set_index("method")
     rows = results.table.query("far == 0.1 and method == 'pgd'")
     assert summary.loc["pgd:single*", "psr"] == pytest.approx(100 * rows["psr"].mean())
-    with pytest.raises(FacecloakError, match=r"No row is of FAR 0\.5; there are 0\.001, 0\.01, 0\.1"):
+    with pytest.raises(FacecloakError, match=r"No row has FAR 0\.5; there are 0\.001, 0\.01, 0\.1"):
         results.summary(far=0.5)
 
 

@@ -14,7 +14,7 @@ from facecloak.io import write_png
 
 
 def everywhere(image):
-    """A face finder that sees a face in every image."""
+    """A face detector that finds a face in every image."""
     return (1.0, 2.0, 3.0, 4.0)
 
 
@@ -135,7 +135,7 @@ def test_a_finished_cell_has_no_batch_for_any_number_of_processes():
 
 
 def test_too_few_batches_for_the_processes_are_an_error():
-    with pytest.raises(FacecloakError, match="4 devices need 4 batches"):
+    with pytest.raises(FacecloakError, match="4 devices need at least 4 batches"):
         Sources(photos(), 3, set(), processes=4)
 
 

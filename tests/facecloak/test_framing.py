@@ -88,7 +88,7 @@ def test_at_the_models_size_the_result_is_the_protected_square(case):
     square = cut_square(picture, box, size)
     protected = protect(square.image)
     seen = cut_square(paste_square(picture, square, protected), box, size).image.astype(int)
-    margin = SOFT_EDGE + 4 / size  # the soft edge and the resampling's reach, as shares of the side
+    margin = SOFT_EDGE + 4 / size  # the widths of the soft edge and of the resampling, as shares of the side
     shares = (np.arange(size) + 0.5) / size
     rows, columns = (
         (shares > margin + max(0, -start / square.side)) & (shares < min(1, (end - start) / square.side) - margin)

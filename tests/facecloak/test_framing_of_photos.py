@@ -1,4 +1,4 @@
-"""Any photo in the frame of an aligned set."""
+"""Bringing any photo into the frame of an aligned set."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_an_aligned_photo_is_used_as_it_is(tmp_path, detector, whole):
 
 
 def test_a_protected_photo_is_framed_as_its_original(tmp_path, detector, whole):
-    """Even when its own face has moved or gone."""
+    """This holds even if its own face has moved or disappeared."""
     _, framing = frame(placed(tmp_path, 230), SIZE, whole, detector)
     blank = np.full((300, 700, 3), 128, dtype=np.uint8)
     write_png(tmp_path / "blank.png", blank)

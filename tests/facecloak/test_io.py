@@ -207,7 +207,7 @@ def test_what_a_killed_write_leaves_behind_is_removed_and_nothing_else(tmp_path)
 
 def test_what_a_living_process_or_another_machine_writes_is_not_a_leftover(tmp_path, monkeypatch):
     def is_kept():
-        """Whether a file survives that is in its place when a write is about to be finished."""
+        """Note whether the temporary file still exists after `remove_leftovers`, just before a write is finished."""
         [temporary] = tmp_path.glob(".facecloak-tmp-*")
         remove_leftovers(tmp_path)
         kept.append(temporary.exists())

@@ -1,4 +1,4 @@
-"""The adversarial terms, by hand, on small stand-in recognizers."""
+"""The adversarial terms, computed by hand, on small stand-in recognizers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Methods and recognizers of other packages: by the path of their class, by name, and by an entry point."""
+"""Methods and recognizers of other packages, found by a path, by name, and by an entry point."""
 
 import shutil
 import sys
@@ -18,7 +18,7 @@ from facecloak.testing import check_recognizer
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package with a method, and its metadata as pip would install them."""
+    """A package with a method, and its metadata, as pip would install them."""
     (tmp_path / "site" / "mine").mkdir(parents=True)
     (tmp_path / "site" / "mine" / "__init__.py").touch()
     (tmp_path / "site" / "mine" / "dark.py").write_text(

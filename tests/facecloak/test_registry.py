@@ -50,7 +50,7 @@ def test_nothing_is_suggested_for_a_name_that_is_near_to_none():
 def test_an_entry_of_another_class_is_refused():
     registry = Registry("method", {"path": "pathlib:Path", "pure": "pathlib:PurePath"}, base="pathlib:Path")
     assert registry["path"].__name__ == "Path"
-    with pytest.raises(TypeError, match="method 'pure': pathlib:PurePath is no Path"):
+    with pytest.raises(TypeError, match="method 'pure': pathlib:PurePath is not a Path"):
         registry["pure"]
 
 

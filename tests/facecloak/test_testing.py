@@ -1,4 +1,4 @@
-"""The contract that methods are held to: ours keep it, and each way to break it is named."""
+"""The contract of methods and recognizers: ours fulfil it, and each way to break it is named."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -104,7 +104,7 @@ class Misfit(Method):
         (InPlace, "changes the images"),
         (Random, "the same call twice"),
         (Mixing, "than alone"),
-        (Hiding, "an image of NaN is no error"),
+        (Hiding, "an image of NaN is not reported as an error"),
         (FewErrors, "returned 1 errors for 4 images"),
         (Leaving, "leaves a gradient behind in shift"),
         (Attached, "keep a gradient's graph"),

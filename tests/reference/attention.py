@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class KeepMaps:
-    """Eager attention in a UNet for the time of a ``with``.
+    """Eager attention in a UNet, within a ``with`` block.
 
     Attributes:
         taken: softmax maps of the last pass, B×heads×N×N, by the name of the self-attention layer.

@@ -31,7 +31,7 @@ class Models:
 
 @dataclass
 class Case:
-    """One image (1×3×H×W in [-1, 1]), its box (x0, y0, x1, y1), the target's (None: all of it), and settings."""
+    """One image (1×3×H×W in [-1, 1]), its box (x0, y0, x1, y1), the target's (None: the whole image), and settings."""
 
     image: Tensor
     box: tuple[float, ...] | None
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass
 class Result:
-    """z⁰ … z¹⁹, an embedding a step, curves (weights included), z after the last update, and the image."""
+    """z⁰ … z¹⁹, one embedding per step, curves (with the weights), z after the last update, and the image."""
 
     inversion: list[Tensor]
     embeddings: list[Tensor]
@@ -62,7 +62,7 @@ class Result:
 
 
 def protect(models: Models, case: Case, z0: Tensor | None = None) -> Result:
-    """The whole method; ``z0`` replaces the autoencoder's sample."""
+    """Run the whole method; ``z0`` replaces the autoencoder's sample."""
     with KeepMaps(models.unet) as maps:
         z0 = encode(models, case) if z0 is None else z0
         inversion = invert(models, case, z0)

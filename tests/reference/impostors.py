@@ -1,4 +1,4 @@
-"""All impostor scores of two sets of photos at once; calibration itself needs to know which pair gave which."""
+"""All impostor scores of two sets of photos at once; the calibration itself must also know the pair of each score."""
 
 from __future__ import annotations
 

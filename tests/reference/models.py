@@ -16,7 +16,7 @@ from tests.reference.cloak import Models
 
 logging.set_verbosity_error()  # diffusers warns of every change of precision
 
-# width of the UNet's levels, heads, context, normalisation groups; of the autoencoder's levels, groups
+# UNet: widths of its levels, heads, context, normalisation groups; autoencoder: widths of its levels, groups
 SIZES = {
     "test": ((8, 8, 16, 16), (1, 2, 2, 2), 16, 4, (4, 8, 8, 8), 4),
     "tiny": ((32, 64, 128, 128), (2, 4, 8, 8), 64, 16, (16, 32, 32, 32), 8),
@@ -82,7 +82,7 @@ def random_vae(widths: tuple[int, ...], groups: int, layers: int) -> Autoencoder
 
 
 def random_tiny_vae() -> AutoencoderTiny:
-    """TAESD's architecture at little width."""
+    """TAESD's architecture with a small width."""
     widths = (8, 8, 8, 8)
     return AutoencoderTiny(
         encoder_block_out_channels=widths, decoder_block_out_channels=widths,
@@ -100,7 +100,7 @@ def sd2_scheduler(**changes: object) -> DDIMScheduler:
 
 
 def surrogates(models: Models) -> list[Recognizer]:
-    """The same recognizers for the package, with weights of their own."""
+    """The same recognizers for the package, with separate weights."""
     return [
         Recognizer(copy.deepcopy(network), f"r{index}", size, None)
         for index, (network, size) in enumerate(models.recognizers)

@@ -1,4 +1,4 @@
-"""Models and a photo to measure speed on."""
+"""Models and a photo for measuring speed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.reference.models import random_models, random_photos
 
 
 def prepare(size: str, golden: bool, dtype: torch.dtype, side: int = 256) -> tuple[Models, Case]:
-    """Random weights of a size, or the golden files' model and photos, on the GPU where there is one."""
+    """Random weights of a size, or the golden files' model and photos, on the GPU if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = shared_dir() / "golden"
     if golden and not folder.is_dir():

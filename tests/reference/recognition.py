@@ -1,4 +1,4 @@
-"""Faces cut, resized and embedded by hand; the adversarial loss."""
+"""Cropping, resizing and embedding of faces, written by hand; the adversarial loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def embed(recognizers: list[tuple[nn.Module, int]], image: Tensor, box: tuple[fl
 
 
 def adversarial_loss(mine: list[Tensor], target: list[Tensor], source: list[Tensor], goal: str, reduction: str):
-    """Over the recognizers: 1 − cos to the target, for obfuscation less 1 − cos to the source."""
+    """1 − cos to the target, over the recognizers; for obfuscation, 1 − cos to the source is subtracted."""
     terms = []
     for index in range(len(mine)):
         term = 1 - F.cosine_similarity(mine[index], target[index], dim=0)
@@ -38,6 +38,6 @@ def resize(image: Tensor, size: int) -> Tensor:
 
 
 def tent_weights(length: int, size: int) -> Tensor:
-    """size×length: what each of ``length`` pixels gives to each of ``size``."""
+    """size×length: the weight of each of ``length`` pixels in each of ``size`` pixels."""
     centres = ((torch.arange(size, dtype=torch.float64) + 0.5) * length / size - 0.5).clamp(0, length - 1)
     return (1 - (centres[:, None] - torch.arange(length)).abs()).clamp(min=0)

@@ -1,7 +1,7 @@
 """The method and the plain reference on the same weights, stage by stage, in one process.
 
-They are held to the same gradient in the first iteration, relative to its largest entry, and in float64 to the same
-latent as well. In float32 the latent cannot tell: AdamW's first steps are about lr · sign(gradient), so that rounding
+They must have the same gradient in the first iteration, relative to its largest entry, and in float64 also the same
+latent. In float32 the latents cannot be compared: AdamW's first steps are about lr · sign(gradient), so that rounding
 decides where the gradient is nearly 0.
 """
 
@@ -39,7 +39,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
 
 @dataclass
 class Side:
-    """What was measured of one implementation: seconds by stage, a number a repetition; peak memory; its results."""
+    """Measurements of one implementation: seconds by stage, one per repetition; peak memory; its results."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     peaks: list[float | None] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Side:
     gradient: Tensor | None = None
 
     def time(self, stage: str, function: Callable[[], Any], per: int = 1, less: float = 0.0) -> Any:
-        """Run; note (seconds − less) / per under the stage."""
+        """Run the function and note (seconds − less) / per for the stage."""
         start = _now()
         result = function()
         self.seconds.setdefault(stage, []).append((_now() - start - less) / per)
@@ -58,7 +58,7 @@ class Side:
         return self.seconds[stage][-1]
 
     def median(self, stage: str) -> float | None:
-        """Seconds of the stage, None where this implementation has no such stage."""
+        """Seconds of the stage; None if this implementation has no such stage."""
         return statistics.median(self.seconds[stage]) if stage in self.seconds else None
 
 
@@ -66,13 +66,13 @@ def compare(models: Models, case: Case, repetitions: int, quiet: bool = False) -
     """Run both sides in turn, stage by stage.
 
     Args:
-        models: what both sides use.
-        case: impersonation with the whole image for the face.
-        repetitions: of everything; the method goes first in each.
+        models: the models that both sides use.
+        case: impersonation with the whole image as the face.
+        repetitions: number of repetitions of everything; the method goes first in each.
         quiet: show no progress.
 
     Returns:
-        what was measured of "reference" and "method".
+        the measurements of "reference" and "method".
 
     Raises:
         FacecloakError: they differ by more than rounding.
@@ -134,7 +134,7 @@ def _measure_reference(
 
 @contextmanager
 def _first_gradient(side: Side, device: torch.device) -> Iterator[None]:
-    """Keep the gradient that the first optimiser step inside is given, and measure peak memory."""
+    """Keep the gradient of the first optimiser step inside, and measure peak memory."""
     side.gradient = None
 
     def keep(optimizer: torch.optim.Optimizer, *ignored: Any) -> None:

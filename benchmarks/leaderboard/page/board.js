@@ -1,6 +1,6 @@
-// The board: methods × black boxes at one false accept rate; reported and white-box lines apart.
+// The board: methods × black boxes at one false accept rate; reported and white-box lines in separate tables.
 
-/** The columns of method × black box; boxes: names of those shown, distance: what the lines are compared by. */
+/** The columns of method × black box; boxes: names of the shown ones, distance: name of the Fréchet distance. */
 function boardColumns(distance, boxes, all) {
   const rate = (key, label, hint) => ({
     key, label, hint, number: true, value: (line) => line[key], show: (line) => percent(line[key]),
@@ -20,9 +20,9 @@ function boardColumns(distance, boxes, all) {
       value: (line) => line.boxes[box]?.[0] ?? null,
       show: (line) => boxView(line.boxes[box]),
     })),
-    rate("psr_clean", "clean %", "the same rate of unprotected photos"),
+    rate("psr_clean", "clean %", "the same rate for unprotected photos"),
     rate("dodging", "dodging %", "no longer matched to another photo of the same person"),
-    rate("dodging_clean", "clean dodging %", "the same rate of unprotected photos"),
+    rate("dodging_clean", "clean dodging %", "the same rate for unprotected photos"),
     {
       key: "psnr", label: "PSNR dB", number: true, value: (line) => (line.psnr === "identical" ? Infinity : line.psnr),
       show: (line) => fixed(line.psnr, 1),
@@ -33,13 +33,13 @@ function boardColumns(distance, boxes, all) {
       value: (line) => line.distance, show: (line) => fixed(line.distance, 2),
     },
     {
-      key: "seconds", label: "s/image", number: true, hint: "of the method, on the device that its cells name",
+      key: "seconds", label: "s/image", number: true, hint: "time of the method, on the device named in its cells",
       value: (line) => line.seconds_per_image, show: (line) => seconds(line.seconds_per_image),
     },
     count("photos", "photos", "different photos in the rates"),
     count("cells", "cells", "target × recognizer"),
-    count("n_undetected", "no face", "protected images in which no face is found: in no rate"),
-    count("n_failed", "failed", "never a success"),
+    count("n_undetected", "no face", "protected images in which no face is found; not counted in any rate"),
+    count("n_failed", "failed", "images for which the method failed; never counted as a success"),
   ];
 }
 

@@ -1,8 +1,8 @@
-// The drill-down: a method's cells, a cell's provenance and settings, its images.
+// The details: a method's cells, a cell's provenance and settings, its images.
 
 const STATES = { u: "source unusable", f: "failed", n: "no face found", i: "identical", k: "" };
 
-/** Places of the cells of a line of a board. */
+/** Indices of the cells of a line of a board. */
 function cellsOf(data, board, line) {
   const { ids, columns } = data.cells;
   const places = [];
@@ -72,7 +72,7 @@ function showCells(section, data, board, line, view, back) {
   heading.focus();
 }
 
-/** What a cell's button does: open it, or close it again. */
+/** Handler of a cell's button: opens the cell, or closes it again. */
 function openCell(data, place, view, button) {
   const again = view.openedCell === place;
   closeCell(view);
@@ -80,7 +80,7 @@ function openCell(data, place, view, button) {
   view.openedCell = place;
   button.setAttribute("aria-expanded", "true");
   showCell(byId("cell"), data, place, view, () => {
-    // sorting draws other buttons, and the cell's may be on another page of the table
+    // sorting draws new buttons, and the cell's button may be on another page of the table
     const current = document.querySelector('#cells .open[aria-expanded="true"]') ?? byId("cells-title");
     closeCell(view);
     current.focus();
@@ -129,7 +129,7 @@ function showCell(section, data, place, view, back) {
 
 let records = null;
 
-/** The records' block is read when somebody first asks for it. */
+/** The block of records is parsed when it is first needed. */
 function readRecords() {
   records ??= JSON.parse(byId("records").textContent);
   return records;
@@ -157,10 +157,10 @@ function showImages(parent, all, place, runId, view, objective) {
         key: "won", label: "success", value: won,
         show: (image) => [make("span", { className: `mark ${won(image) === "success" ? "yes" : "no"}` }, won(image))],
       },
-      column("target", "cosine to target", 4, "of the protected image, with the target's test photo"),
-      column("target_clean", "clean", 4, "the same of the unprotected image"),
-      column("self", "cosine to self", 4, "of the protected image, with another photo of the person"),
-      column("self_clean", "clean self", 4, "the same of the unprotected image"),
+      column("target", "cosine to target", 4, "between the protected image and the target's test photo"),
+      column("target_clean", "clean", 4, "the same for the unprotected image"),
+      column("self", "cosine to self", 4, "between the protected image and another photo of the person"),
+      column("self_clean", "clean self", 4, "the same for the unprotected image"),
       column("psnr", "PSNR dB", 2), column("ssim", "SSIM", 4), column("seconds", "seconds", 3),
       { key: "error", label: "remark", value: (image) => remark(image) || null, show: (image) => remark(image) || "" },
     ],

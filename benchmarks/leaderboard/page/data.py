@@ -1,4 +1,4 @@
-"""What the page knows: the boards' lines, every judgement with its settings, and the records of its first images."""
+"""The page's data: the boards' lines, every judgement with its settings, and the records of its first images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.results.table import headline_far
 
 OF_CELL = [column for column in COLUMNS if column not in (*BY_FAR, "far")]
 PROVENANCE = ("settings", "thresholds", "weights", "torch")
-BUDGET = 3_500_000  # bytes, of a page that is to stay below 10 MB
-ROOM = 52  # bytes a record, measured
+BUDGET = 3_500_000  # bytes for records; the whole page should stay below 10 MB
+ROOM = 52  # bytes per record, measured
 ERROR_LENGTH = 200
-# column → what it is multiplied with, and rounded: short in JSON, and what is shown
+# column → factor by which it is multiplied before rounding: short in JSON, and precise enough for the page
 SCALES = {"target": 1e4, "target_clean": 1e4, "self": 1e4, "self_clean": 1e4, "psnr": 1e2, "ssim": 1e4, "seconds": 1e3}
 
 
@@ -28,7 +28,7 @@ def describe_boards(table: pd.DataFrame, averages: pd.DataFrame) -> list[dict[st
 
     Args:
         table: with `name_methods`' column.
-        averages: `average_methods`' of it.
+        averages: `average_methods` of the table.
     """
     averages = averages[averages["source"] == "measured"]
     found = []
@@ -73,8 +73,8 @@ def describe_judgements(table: pd.DataFrame, judgements: dict[str, Judgement]) -
     """All measured cells as columns, in the order of run_ids.
 
     Returns:
-        ``columns``: column → packed values; ``rates``: for each ``far`` the ``columns``, null where a cell lacks it;
-        ``provenance``: part of cell.json → packed values; ``about``: column → what it means.
+        ``columns``: column → packed values; ``rates``: for each ``far`` the ``columns``, null where a cell has no such
+        row; ``provenance``: part of cell.json → packed values; ``about``: column → its meaning.
     """
     measured = table[table["source"] == "measured"].sort_values("run_id")
     whole = measured.drop_duplicates("run_id").set_index("run_id")
@@ -93,10 +93,10 @@ def describe_records(table: pd.DataFrame, records: dict[str, Records]) -> dict[s
     """The first ``shown`` images of each cell, in the order of run_ids.
 
     Returns:
-        ``ids``: names of images; ``scales``; ``cells``: for each its number of images ``n``, ``id`` (places in ids), a
-        column of whole numbers for each of `SCALES` (null for none), ``state`` (a letter an image: ``u`` source
-        unusable, ``f`` failed, ``n`` no face found, ``i`` identical, ``k`` otherwise), ``won`` (pairs of FAR and a
-        letter an image: 1 success, 0 none, - in no rate) and ``errors`` (place → text).
+        ``ids``: names of images; ``scales``; ``cells``: for each its number of images ``n``, ``id`` (indices in ids), a
+        column of whole numbers for each of `SCALES` (null for none), ``state`` (one letter per image: ``u`` source
+        unusable, ``f`` failed, ``n`` no face found, ``i`` identical, ``k`` otherwise), ``won`` (pairs of FAR and one
+        letter per image: 1 success, 0 no success, - not in the rate) and ``errors`` (index → text).
     """
     measured = table[table["source"] == "measured"].sort_values(["run_id", "far"])
     shown = max(1, BUDGET // (ROOM * max(1, len(records))))
@@ -142,7 +142,7 @@ def _state(record: Records, place: int) -> str:
 
 
 def pack(values: Any) -> dict[str, list]:
-    """A column of JSON values as its different ``values`` and the place ``at`` which each stands."""
+    """A column of JSON values as its distinct ``values``, and ``at``: for each row the index of its value."""
     places: dict[str, int] = {}
     found, at = [], []
     for value in values:
@@ -156,7 +156,7 @@ def pack(values: Any) -> dict[str, list]:
 
 
 def number(value: Any) -> Any:
-    """A value for JSON: floats with six digits, empty ones None; text and what is nested as they are."""
+    """A value for JSON: floats with six digits, empty values as None, text and nested values unchanged."""
     if isinstance(value, dict | list | str):
         return value
     if value is None or pd.isna(value):

@@ -1,4 +1,4 @@
-"""The leaderboard's page: one file that needs nothing beside it and asks nobody for anything."""
+"""The leaderboard's page: one file that needs no other files and makes no requests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 def write_page(results: Results, out: Path) -> None:
     """Write ``index.html`` below ``out``, with the plots that `write_plots` has written there.
 
-    Everything that comes from results is in two JSON blocks, in which no tag can be closed, and is shown as text.
-    The policy lets nothing run but the page's own script, and nothing be loaded but pictures that are in the page.
+    Everything from the results is in two JSON blocks, in which no tag can be closed, and is shown as text. The content
+    security policy allows only the page's own script to run, and only pictures inside the page to be loaded.
 
     Raises:
         FacecloakError: records or plots are missing or cannot be read.
@@ -54,12 +54,12 @@ def write_page(results: Results, out: Path) -> None:
 
 
 def _fill(template: str, parts: dict[str, str]) -> str:
-    """Put each part in its {{place}}, in one pass: a place that a part brings along stays text."""
+    """Put each part in its {{place}}, in one pass: a {{place}} inside a part stays text."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
 def to_json(value: Any) -> str:
-    """Compact ASCII JSON that can stand in a script element, whatever its texts are."""
+    """Compact ASCII JSON that is safe inside a script element, whatever its texts are."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -16,7 +16,7 @@ function summarise() {
   const photos = data.boards.map((each) => Math.max(0, ...each.lines.map((line) => line.photos))).filter(Boolean);
   const methods = new Set(data.boards.flatMap((each) => each.lines.map((line) => line.name)));
   const reported = data.boards.reduce((sum, each) => sum + each.reported.length, 0);
-  byId("summary").textContent = `Do recognizers still know protected photos? ${plural(ids.length, "cell")} of `
+  byId("summary").textContent = `Do recognizers still recognize people in protected photos? ${plural(ids.length, "cell")} of `
     + `${plural(methods.size, "method")} and ${plural(different("black_box").size, "recognizer")}, `
     + `${photos.map((count) => plural(count, "photo")).join(" and ")}${when}`
     + `${reported ? `; ${plural(reported, "reported line")}` : ""}.`;

@@ -1,4 +1,4 @@
-// Before and after: two pictures on top of each other, a slider says how much of which.
+// Before and after: two pictures on top of each other; a slider sets how much of each is visible.
 
 function showSamples(section, data, board) {
   const samples = data.samples.filter((sample) => sample.suite === board.suite && sample.objective === board.objective);
@@ -42,7 +42,7 @@ function showSamples(section, data, board) {
     change.src = difference;
     before.alt = `photo ${sample.id}, unprotected`;
     after.alt = `photo ${sample.id}, protected by ${method.value}`;
-    words.textContent = `Left of the line the unprotected photo, right of it ${method.value}. Judged by ${sample.black_box}. `
+    words.textContent = `Left of the line: the unprotected photo; right: protected by ${method.value}. Judged by ${sample.black_box}. `
       + "Compressed for display (WebP, at most 256 pixels); the PNGs that were judged are in the cell's folder, images/.";
     slide();
   }

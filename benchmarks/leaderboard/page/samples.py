@@ -18,19 +18,19 @@ from benchmarks.results.table import TASK
 BUDGET = 2_000_000  # bytes in all boards together
 SIDE = 256  # pixels at most
 QUALITY = 88  # of WebP
-PHOTOS = 4  # of a target at most
+PHOTOS = 4  # per target at most
 
 
 def describe_samples(
     table: pd.DataFrame, protections: dict[str, Path], records: dict[str, Records]
 ) -> list[dict[str, Any]]:
-    """The first photos of every target, as each method changed them before the first black box judged.
+    """The first photos of every target, as each method changed them for the first black box.
 
-    A photo is shown with all methods that have a picture of it, or not at all; first photos of all targets come before
-    second ones, until `BUDGET` is spent.
+    A photo is shown with all methods that have a picture of it, or not at all. The first photos of all targets come
+    before the second ones, until `BUDGET` is spent.
 
     Returns:
-        for each photo suite, objective, black_box, target, id, ``original`` and ``made``: name → [protected, ×10
+        for each photo: suite, objective, black_box, target, id, ``original`` and ``made``: name → [protected, ×10
         difference], all data URIs.
     """
     measured = table[(table["source"] == "measured") & ~table["white_box"].fillna(False).astype(bool)]

@@ -1,8 +1,8 @@
-// One table: sorted by its head's buttons, shown a hundred rows at a time.
+// One table: sorted with the buttons in its head, a hundred rows at a time.
 
 const PAGE = 100;
 
-/** Numbers as numbers, text as people sort it; what is missing comes last in both directions. */
+/** Sorts numbers as numbers and text in natural order; missing values come last in both directions. */
 function compare(first, second, direction) {
   const [none, other] = [isMissing(first), isMissing(second)];
   if (none || other) return none - other;
@@ -14,7 +14,7 @@ function compare(first, second, direction) {
  * Show rows in a table that can be sorted by every column.
  *
  * columns: {key, label, value(row), show(row) → text, element or list of them, number, hint}; the first is the row's
- * head. sort: {key, direction} is changed as the user sorts. open(row): what a row's button does.
+ * head. sort: {key, direction} changes when the user sorts. open(row): called by a row's button.
  */
 function showTable(parent, { caption, columns, rows, sort, open, opened, rowClass }) {
   let first = 0;
@@ -89,7 +89,7 @@ function showTable(parent, { caption, columns, rows, sort, open, opened, rowClas
   draw();
 }
 
-/** Tell everybody, screen readers too, what a sort or a filter did. */
+/** Tell all users, also those of screen readers, what a sort or a filter did. */
 function say(text) {
   byId("status").textContent = text;
 }

@@ -1,5 +1,5 @@
 "use strict";
-// How values become text and elements. What comes from data is text, never markup.
+// How values become text and elements. Values from the data are inserted as text, never as markup.
 
 const MISSING = "missing";
 
@@ -32,7 +32,7 @@ function seconds(value) {
 
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
-/** The value at a place of a packed column. */
+/** The value at an index of a packed column. */
 const unpack = (column, place) => column.values[column.at[place]];
 
 /** A rate in per cent with its 95 % interval, as text and as a bar from 0 to 100 %. */

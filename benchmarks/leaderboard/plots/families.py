@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = "plots"
 WRITTEN = "written.json"  # names of the files that the last board wrote
-# family → what it shows, for people who do not see it
+# family → a description of the plot, for people who cannot see it
 FAMILIES = {
     "pareto": "Average black-box protection success rate against Fréchet distance and against PSNR",
     "heat": "Protection success rate of each method by recognizer and target",
@@ -36,7 +36,7 @@ FAMILIES = {
 }
 
 
-OURS = rf".+_({'|'.join(FAMILIES)})\.(png|svg)|.+_grid(_\d+)?\.png"  # names of files of this module
+OURS = rf".+_({'|'.join(FAMILIES)})\.(png|svg)|.+_grid(_\d+)?\.png"  # names of files that this module writes
 
 
 class Plot(NamedTuple):
@@ -49,7 +49,7 @@ class Plot(NamedTuple):
 
 
 def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
-    """The plots that `write_plots` makes of a table, grids aside."""
+    """The plots that `write_plots` makes of a table, without the grids."""
     plots = []
     for suite, objective in tasks(table):
         rows = _black_box(table, suite, objective)
@@ -66,7 +66,7 @@ def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
 def write_plots(results: Results, out: Path) -> None:
     """Write ``plots/SUITE_OBJECTIVE_FAMILY.png`` and ``.svg`` and ``…_grid.png`` below ``out``.
 
-    Those that an earlier board of this module wrote there, and this one does not, are removed; no other file is.
+    Files that an earlier board wrote there and this one does not are removed; other files are kept.
 
     Raises:
         FacecloakError: a judgement's records cannot be read.
@@ -90,15 +90,15 @@ def draw_plot(results: Results, family: str, suite: str | None = None, objective
     found = [each for each in tasks(results.table) if suite in (None, each[0]) and objective in (None, each[1])]
     if len(found) != 1:
         there = "; ".join(", ".join(each) for each in tasks(results.table))
-        raise FacecloakError(f"Name suite and objective of one of these results: {there}.")
+        raise FacecloakError(f"Give the suite and objective of one of these results: {there}.")
     if _black_box(results.named, *found[0]).empty:
-        raise FacecloakError("All of these results are of white boxes, which no plot shows.")
+        raise FacecloakError("All of these results are from white boxes; the plots show only black boxes.")
     with matplotlib.style.context(STYLE):
         return _draw(results, *found[0], family)
 
 
 def _remove_earlier(folder: Path, names: set[str]) -> None:
-    """Remove what an earlier board wrote here and this one did not, and remember what this one wrote."""
+    """Remove the files that an earlier board wrote here and this one did not, and record those that this one wrote."""
     path = folder / WRITTEN
     earlier = read_json(path) if path.is_file() else []
     for name in earlier if isinstance(earlier, list) else []:
@@ -108,7 +108,7 @@ def _remove_earlier(folder: Path, names: set[str]) -> None:
 
 
 def board_name(suite: str, objective: str) -> str:
-    """What a board's files are called; other characters than letters, digits, dots, _ and - do not get into it."""
+    """The first part of a board's file names; it has no characters but letters, digits, dots, _ and -."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", suite).lstrip(".")
     return f"{name if name == suite else f'{name}-{sha256_json(suite)[:6]}'}_{objective}".replace("/", "-")
 

@@ -1,4 +1,4 @@
-"""Protection at every false accept rate between those that a board's rows have, from the stored cosines."""
+"""Protection at every false accept rate between the smallest and largest stored one, from the stored cosines."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from benchmarks.results.records import Records
 STEPS = 60  # points between two stored FARs
 NOTE = (
     "Marks: stored thresholds, exact. Lines: thresholds interpolated in log FAR, PSR from the cosines.\n"
-    "A method that lacks a target of a recognizer has no line there. No FAR beyond the stored ones."
+    "A method without all targets of a recognizer has no line there. FARs beyond the stored ones are not drawn."
 )
 
 
 def threshold_curve(fars: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """FARs from the smallest stored one to the largest, and their thresholds.
 
-    At a stored FAR the threshold is the stored one, to the bit; between two of them it is interpolated in log FAR.
+    At a stored FAR the threshold is exactly the stored one; between two of them it is interpolated in log FAR.
 
     Args:
         fars, thresholds: (K,) stored pairs.
 
     Returns:
-        two arrays (M,), FAR ascending; the stored ones are among them.
+        two arrays (M,), FAR ascending; they include the stored pairs.
     """
     order = np.argsort(fars)
     stored, values = fars[order], thresholds[order]
@@ -40,14 +40,14 @@ def threshold_curve(fars: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarra
 
 
 def rate_curve(records: Records, objective: str, thresholds: np.ndarray) -> np.ndarray:
-    """(M,) PSR of a judgement at each of the thresholds, fractions; NaN where no image is in the rate."""
+    """(M,) PSR of a judgement at each of the thresholds, as fractions; NaN where no image is in the rate."""
     results = records.outcomes(objective, thresholds[:, None])
     counted = ~np.isnan(results[0]) if len(results) else np.zeros(0, dtype=bool)
     return results[:, counted].mean(axis=1) if counted.any() else np.full(len(thresholds), np.nan)
 
 
 def box_curves(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dict[str, tuple]]:
-    """Black box → method → (FARs, PSR over its targets); a method that lacks one of the board's is not in it.
+    """Black box → method → (FARs, PSR over its targets), without methods that do not have all of the board's targets.
 
     Args:
         rows: of one board's black-box cells, all FARs.
@@ -59,7 +59,7 @@ def box_curves(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dic
         points, thresholds = threshold_curve(stored["far"].to_numpy(float), stored["threshold"].to_numpy(float))
         for name, cells in judged.groupby("name", sort=True):
             objective, rates = cells["objective"].iloc[0], []
-            for _, own in cells.groupby("target", sort=True):  # with several sets of surrogates their mean
+            for _, own in cells.groupby("target", sort=True):  # the mean over sets of surrogates, if there are several
                 sets = [rate_curve(records[run], objective, thresholds) for run in own["run_id"].unique()]
                 rates.append(np.mean(sets, axis=0))
             if len(rates) == targets and not np.isnan(rates).any():
@@ -68,9 +68,9 @@ def box_curves(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dic
 
 
 def average_curves(curves: dict[str, dict[str, tuple]], boxes: list[str]) -> dict[str, tuple]:
-    """Method → (FARs, mean PSR of the black boxes); a method without a line for each of them is not in it.
+    """Method → (FARs, mean PSR of the black boxes), without methods that do not have a line for each of them.
 
-    All recognizers of a board have the same FARs, or there is no average.
+    There is no average unless all recognizers of a board have the same FARs.
     """
     whole = set.intersection(*(set(curves.get(box, {})) for box in boxes))
     points = [curves[box][name][0] for box in boxes for name in whole]

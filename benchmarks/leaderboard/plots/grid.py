@@ -1,4 +1,4 @@
-"""What each method of a board makes of the same photos, from runs of any number."""
+"""The pictures that each method of a board makes from the same photos, from any number of runs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PER_GRID = 10  # methods side by side, so that a grid can be looked at
 def write_grids(
     stem: Path, rows: pd.DataFrame, protections: dict[str, Path], records: dict[str, Records]
 ) -> list[Path]:
-    """Write ``STEM.png``: a photo and what each method made of it, below them the changes, ×10.
+    """Write ``STEM.png``: a photo and the pictures that each method made from it, below them the changes, ×10.
 
-    Shown are the first images of each target, those that the first black box judges. Of more than ten methods there are
+    It shows the first images of each target that the first black box judges. For more than ten methods there are
     several files, ``STEM_1.png`` and so on.
 
     Args:

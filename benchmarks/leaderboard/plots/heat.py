@@ -1,4 +1,4 @@
-"""Which recognizer is fooled into which target: one map a method."""
+"""How often each recognizer accepts the photos as each target: one heat map per method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.leaderboard.plots.style import add_note, method_looks, shorten
 
 
 def heat_cells(rows: pd.DataFrame, name: str, far: float) -> pd.DataFrame:
-    """PSR in % of a method, recognizers × targets of the whole board; NaN for a cell that is missing.
+    """PSR in % of a method, for all recognizers × targets of the board; NaN for a missing cell.
 
     Args:
         rows: of one board's black-box cells, all FARs.
@@ -28,7 +28,7 @@ def heat_cells(rows: pd.DataFrame, name: str, far: float) -> pd.DataFrame:
 
 
 def draw_heat(rows: pd.DataFrame, far: float, title: str) -> Figure:
-    """A panel for each method, in colour and in numbers; missing cells are hatched."""
+    """A panel for each method, with colours and numbers; missing cells are hatched."""
     names = [*method_looks(rows["name"].unique())]
     boxes, targets = rows["black_box"].unique(), rows["target"].unique()
     columns = min(5, len(names))
@@ -50,7 +50,7 @@ def draw_heat(rows: pd.DataFrame, far: float, title: str) -> Figure:
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     photos = sorted({int(n) for n in pd.to_numeric(rows.loc[rows["far"] == far, "n_psr"]).dropna()})
     count = f"{photos[0]}" if len(photos) == 1 else f"{photos[0]} to {photos[-1]}" if photos else "no"
-    add_note(figure, f"Of {count} photos a cell. Hatched: missing or not measured.")
+    add_note(figure, f"Each cell has {count} photos. Hatched: missing or not measured.")
     return figure
 
 
@@ -68,5 +68,5 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame):
         else:
             color = "black" if value > 55 else "white"
             text = axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=color)
-            text.set_in_layout(False)  # it lies within the panel, and measuring thousands takes long
+            text.set_in_layout(False)  # it is within the panel, and measuring thousands takes long
     return image

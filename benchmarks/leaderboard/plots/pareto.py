@@ -1,4 +1,4 @@
-"""Protection against picture quality: who is beaten in both by nobody."""
+"""Protection against picture quality: the methods that no other method beats in both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, title: str) -> F
 
     Args:
         averages: of one board's black-box cells at one FAR, from `average_methods`.
-        reported: the same of published rows; drawn hollow, in no front.
+        reported: the same for published rows; drawn hollow, and not part of a front.
     """
     distance = averages["distance_name"].iloc[0] if len(averages) else "FID"
     columns = math.ceil((len(averages) + len(reported) + 1) / LEGEND)
@@ -56,18 +56,18 @@ def _note(averages: pd.DataFrame, shown: pd.DataFrame, reported: pd.DataFrame, d
     notes = [f"Bars: {INTERVAL}."] if len(shown) else []
     missing = averages.loc[averages["psr"].isna(), "name"]
     if len(missing):
-        notes.append(f"Not drawn, for want of cells: {', '.join(missing)}.")
+        notes.append(f"Not drawn because cells are missing: {', '.join(missing)}.")
     for column, what in (("distance", distance), ("psnr", "PSNR")):
         absent = shown.loc[shown[column].isna(), "name"]
         if len(absent):
             notes.append(f"Without {what}: {', '.join(absent)}.")
     if reported[["psnr", "distance"]].notna().any(axis=None):
-        notes.append("Hollow: published, not measured here; other crops and surrogates, in no front.")
+        notes.append("Hollow: published, not measured here; other crops and surrogates, not part of the front.")
     return "\n".join(textwrap.wrap(" ".join(notes), 150))
 
 
 def _place_identical(psnr: pd.Series) -> float:
-    """Where an infinite PSNR is drawn: right of all others, apart."""
+    """Where an infinite PSNR is drawn: to the right of all others, with a gap."""
     finite = psnr[np.isfinite(psnr)]
     return 40.0 if finite.empty else float(finite.max() + max(4, 0.2 * (finite.max() - finite.min())))
 
@@ -77,7 +77,7 @@ def _draw_front(axes: Axes, shown: pd.DataFrame, column: str, sign: int, identic
     if best.empty:
         return
     x = best[column].replace(math.inf, identical)
-    # a step: between two methods nothing was measured that has more than the one with as good a picture
+    # a step: at each quality the highest PSR that was measured with pictures at least as good
     axes.step(x, 100 * best["psr"], where="pre" if sign > 0 else "post", color="#9a9a9a", linewidth=1.2, zorder=1,
               linestyle=(0, (5, 2)), label="Pareto front")  # fmt: skip
 
@@ -101,7 +101,7 @@ def _draw_reported(axes: Axes, reported: pd.DataFrame, column: str) -> None:
 
 def _mark_identical(axes: Axes, place: float) -> None:
     low = axes.get_xlim()[0]
-    room = 0.07 * (place - low)  # of the word below it, to each side
+    room = 0.07 * (place - low)  # for the word below it, on each side
     axes.axvspan(place - 0.7 * room, place + 0.7 * room, color="#f2f2f2", zorder=0)
     ticks = [tick for tick in axes.get_xticks() if low <= tick < place - 1.4 * room]
     axes.set_xticks([*ticks, place], [*(f"{tick:g}" for tick in ticks), "identical"])

@@ -1,4 +1,4 @@
-"""How similar photos are to whom they are compared with, before and after protection."""
+"""How similar photos are to the person they are compared with, before and after protection."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BINS = 12, 60  # at least and at most
 
 
 def similarities(rows: pd.DataFrame, records: dict[str, Records], objective: str) -> dict[str, dict[str, tuple]]:
-    """Black box → method → (protected, clean): the cosines that decide, of all its targets; images in no rate left out.
+    """Black box → method → (protected, clean): the decisive cosines of all its targets, without images in no rate.
 
     Args:
-        rows: of one board's black-box cells, one row a cell.
+        rows: of one board's black-box cells, one row per cell.
     """
     (side,), found = NEEDED[objective], {}
     for (box, name), cells in rows.groupby(["black_box", "name"], sort=True):

@@ -1,4 +1,4 @@
-"""How every plot looks, and how it is written: same figure, same bytes."""
+"""How every plot looks, and how it is written: the same figure gives the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from facecloak.io import write_bytes
 
-# Paul Tol's "muted" scheme, which people with colour-blindness can tell apart; markers tell the rest
+# Paul Tol's "muted" scheme, which people with colour-blindness can distinguish; markers distinguish further methods
 COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#DDCC77", "#44AA99", "#AA4499", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 UNPROTECTED = "#555555"
@@ -33,7 +33,7 @@ class Look(NamedTuple):
 def method_looks(names: Iterable[str]) -> dict[str, Look]:
     """A look for each method, in the order of legends: `none` first and grey, the others by name.
 
-    With 11 markers and 9 colours, 99 methods differ.
+    11 markers and 9 colours are enough for 99 methods.
     """
     ordered = sorted(names, key=lambda name: (not is_none(name), name))
     protecting = [name for name in ordered if not is_none(name)]
@@ -45,7 +45,7 @@ def method_looks(names: Iterable[str]) -> dict[str, Look]:
 
 
 def is_none(name: str) -> bool:
-    """Whether a line of the board is that of unprotected photos."""
+    """Whether a line of the board is for unprotected photos."""
     return name.partition(":")[0] == "none"
 
 
@@ -62,7 +62,7 @@ def write_figure(path: Path, draw: Callable[..., Figure], *arguments: Any) -> No
 
 
 def add_note(figure: Figure, text: str) -> None:
-    """Say below a figure how it is to be read."""
+    """Write below a figure how to read it."""
     figure.supxlabel(text, fontsize=7.5, color="#444444", x=0.01, ha="left")
 
 

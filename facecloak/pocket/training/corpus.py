@@ -17,7 +17,7 @@ SHOTS = 8  # photos of each person
 BLOCK = 100  # people in a file
 CROP = (20, 16, 108, 104)  # what recognizers see of a portrait: the face, a little hair, no clothes
 
-# Who is who, by number. No one stands in two ranges: what a model is tested or judged on, it has never seen.
+# The numbers of the people. The ranges do not overlap: a model has never seen what it is tested or judged on.
 TRAIN = range(0, 2400)
 TEST = range(20_000, 20_400)  # AUC, true accept rates and thresholds of the recognizers
 SUITE = range(30_000, 30_400)  # sources and targets of the suite
@@ -39,7 +39,7 @@ class Corpus:
 
 
 def render_corpus(folder: Path, people: range, on_block: Callable[[int, int], None] = lambda *_: None) -> Corpus:
-    """Render what is not yet there, block by block, and read it all.
+    """Render the blocks that do not exist yet, one by one, and read all of them.
 
     Args:
         folder: where the blocks lie; a block that a kill left undone is rendered again.

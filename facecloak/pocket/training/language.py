@@ -52,7 +52,7 @@ def clip(words: CLIPTokenizer) -> CLIPModel:
 
 
 def image_processor() -> CLIPImageProcessor:
-    """What stands between a photo and the image tower: 128 px, [-1, 1]."""
+    """The preprocessing of a photo for the image tower: 128 px, [-1, 1]."""
     size = {"height": 128, "width": 128}
     return CLIPImageProcessor(size=size, crop_size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
 

@@ -34,7 +34,7 @@ def train(
     until: int | None = None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
 ) -> nn.Module:
-    """Train a model, from where the checkpoint stands if there is one.
+    """Train a model, continuing from its checkpoint if there is one.
 
     Every step draws its batch and its noise from the seed and its own number, so that a run that was killed
     and resumed ends with the weights of one that was not. The forward pass runs in bfloat16 where that is faster.
@@ -123,7 +123,7 @@ def _fingerprint(tensors: Sequence[Tensor]) -> str:
 
 
 def _constants(loss: Callable[..., Tensor]) -> dict[str, str]:
-    """The constants of the module that a loss stands in, such as its batch size."""
+    """The constants of the module that a loss is defined in, such as its batch size."""
     names, plain = getattr(loss, "func", loss).__globals__, (int, float, str, tuple, dict)
     return {name: repr(names[name]) for name in names if name.isupper() and isinstance(names[name], plain)}
 

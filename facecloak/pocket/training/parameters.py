@@ -1,4 +1,4 @@
-"""The feature network, trained to tell what a portrait was drawn with."""
+"""The feature network, trained to predict what a portrait was drawn with."""
 
 from __future__ import annotations
 

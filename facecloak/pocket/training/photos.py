@@ -45,7 +45,7 @@ def cast(people: range) -> dict[int, list[int]]:
 
 
 def frontal(person: int) -> list[int]:
-    """The two of a person's photos that are turned aside, up or down the least, the better one first."""
+    """The two photos of a person in which the head is turned aside, up or down the least, the better one first."""
     shots = list(range(SHOTS))
     how = nuisances([person] * SHOTS, shots, identities([person] * SHOTS).feminine.flatten().tolist())
     return how.yaw.square().add(how.pitch.square()).flatten().argsort()[:2].tolist()

@@ -43,7 +43,7 @@ def unet(fold: int = 1, seed: int = 0, **options) -> UNet2DModel:
 
 
 def diffusion(fold: int = 1, seed: int = 0, **options) -> PixelDiffusion:
-    """A random diffusion model of 16-px images in float64; ``options`` are its scheduler's."""
+    """A random diffusion model of 16-px images in float64; ``options`` are passed to its scheduler."""
     return PixelDiffusion(unet(fold, seed).double(), scheduler(**options))
 
 

@@ -1,4 +1,4 @@
-"""CLIP, the perceptual distances and the regions, against their libraries and by what they must do."""
+"""CLIP, the perceptual distances and the regions, compared with their libraries and with what they must do."""
 
 import numpy as np
 import pytest
@@ -111,7 +111,7 @@ def test_regions_of_labels_are_those_of_the_masks_with_left_and_right_of_the_pic
     own, middle = regions_of_portraits(portraits), portraits.landmarks[:, 2, 0]
     columns = torch.arange(128)[None, None]
     masks = portraits.masks
-    for left, right in ((4, 5), (5, 4)):  # networks differ in whose left is meant
+    for left, right in ((4, 5), (5, 4)):  # networks differ in what they call left
         labels = torch.zeros_like(portraits.labels)
         labels[masks["skin"]] = 1
         labels[masks["lips"]] = 12

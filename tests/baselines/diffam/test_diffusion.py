@@ -13,7 +13,7 @@ from tests.baselines.diffam.small import SIDE, diffusion, photos, scheduler, une
 
 
 def noise_of(model: PixelDiffusion, x: torch.Tensor, level: int) -> torch.Tensor:
-    """What the network of a model with fold 1, 2 or 4 says (noise or v), folded place by place."""
+    """The output of the network of a model with fold 1, 2 or 4 (noise or v), folded place by place."""
     fold, n = model.fold, len(x)
     small = SIDE // fold
     folded = x.view(n, 3, small, fold, small, fold).permute(0, 1, 3, 5, 2, 4).reshape(n, -1, small, small)

@@ -78,7 +78,7 @@ def test_histogram_matching_of_constants_and_of_a_set_with_itself():
 
 
 def plain_histogram(image, regions, reference, reference_regions) -> float:
-    """Of one image, with scikit-image, in loops."""
+    """The histogram loss of one image, with scikit-image, in loops."""
     image, reference = (127.5 * (array.numpy() + 1) for array in (image, reference))
     loss = 0.0
     for weight, mask, goal in zip(REGION_WEIGHTS, regions.numpy(), reference_regions.numpy(), strict=True):

@@ -1,4 +1,4 @@
-"""DiffAM through the whole harness, on a random diffusion model and toy photos: trained, found again, applied."""
+"""DiffAM in the whole harness, on a random diffusion model and toy photos: trained, found again, applied."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 class Everywhere:
-    """A face detector that sees one in every photo, in one place."""
+    """A face detector that finds a face in every photo, always at the same place."""
 
     def __call__(self, image):
         return (4.0, 4.0, 60.0, 60.0)
@@ -124,7 +124,7 @@ def test_label_maps_beside_the_photos_say_where_the_parts_are(tmp_path, monkeypa
     assert torch.equal(regions[1, 2], lips) and torch.equal(regions[1, 3], ~lips)
     Image.fromarray(labels[:, :64]).save(tmp_path / "masks" / "b.png")
     with pytest.raises(
-        FacecloakError, match=r"masks/b.png: a label map has one channel of 8 bits, and its photo's size"
+        FacecloakError, match=r"masks/b.png: a label map must have one channel of 8 bits and the size of its photo"
     ):
         material.load_reference(str(tmp_path), "b.png", 32)
 
@@ -146,7 +146,7 @@ def test_drawn_faces_wear_makeup_or_not_and_have_their_regions():
     named = material.load_reference("drawn", "2.png", 128)
     assert torch.equal(named.images[0], made_up.images[2]) and torch.equal(named.regions[0], made_up.regions[2])
     for name in ("2.jpg", "02.png", "2", "-1.png"):
-        with pytest.raises(FacecloakError, match="is no drawn portrait"):
+        with pytest.raises(FacecloakError, match="is not a drawn portrait"):
             material.load_reference("drawn", name, 128)
     with pytest.raises(FacecloakError, match="there are 2000 drawn portraits"):
         material.load_reference("drawn", "2000.png", 128)
@@ -177,7 +177,7 @@ def test_a_transfer_without_adversarial_term_is_one_for_all_targets():
 
 
 def test_steps_that_do_not_fit_are_refused_before_anything_is_trained():
-    with pytest.raises(FacecloakError, match="diffam transfer: test_steps must lie between 2 and t0"):
+    with pytest.raises(FacecloakError, match="diffam transfer: test_steps must be between 2 and t0"):
         DiffAM.Settings(test_steps=100)
     with pytest.raises(FacecloakError, match="diffam removal: test_steps"):
         DiffAM.Settings(removal_test_steps=1)

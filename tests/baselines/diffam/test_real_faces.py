@@ -1,4 +1,4 @@
-"""DiffAM through the command on real faces: references and bare faces found by MTCNN, recognizers of the real suite."""
+"""DiffAM through the command on real faces: MTCNN finds references and bare faces; recognizers are the real suite's."""
 
 import json
 

@@ -14,7 +14,7 @@ WIDTHS = (128, 128, 256, 256, 512, 512)
 
 
 def celeba_hq_unet() -> UNet2DModel:
-    """114 M parameters, as the config.json of google/ddpm-celebahq-256 has it."""
+    """114 M parameters, configured as in the config.json of google/ddpm-celebahq-256."""
     down, up = ["DownBlock2D"] * 6, ["UpBlock2D"] * 6
     down[4], up[1] = "AttnDownBlock2D", "AttnUpBlock2D"
     return UNet2DModel(

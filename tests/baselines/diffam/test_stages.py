@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
 
 
 class Watch(Callback):
-    """Notes the learning rate and the loss of every pass; kills the fit before a step where one is given."""
+    """Notes the learning rate and the loss of every pass; kills the fit before a step if one is given."""
 
     def __init__(self, kill_at: int | None = None) -> None:
         self.kill_at, self.rates, self.losses = kill_at, [], []

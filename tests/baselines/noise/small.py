@@ -17,7 +17,7 @@ BOXES = [(2.0, 3, 22, 23), (0, 0, 24, 24), (4, 1, 20, 19), (-3, 2, 30, 21), (5, 
 
 
 def photos(count: int, seed: int = 0) -> Tensor:
-    """B×3×24×24 random grey levels in [-1, 1], float64, with black and white among them."""
+    """B×3×24×24 random grey levels in [-1, 1], float64, including black and white."""
     levels = torch.randint(-40, 296, (count, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(seed))
     return levels.clamp(0, 255).double() / 127.5 - 1
 
@@ -30,7 +30,7 @@ def batch_of(images: Tensor, indices: list[int] | None = None) -> Batch:
 
 
 def recognizer(seed: int, size: int) -> Recognizer:
-    """A smooth network, so that no result hangs on which side of a kink a rounding error falls."""
+    """A smooth network, so that no result depends on the side of a kink on which a rounding error falls."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = nn.Sequential(
@@ -47,6 +47,6 @@ def make_objective(goal: str = "impersonation", targets: int = 1) -> Objective:
 
 
 def make_method(name: str, goal: str = "impersonation", count: int = 1, **settings) -> ProtectionMethod:
-    """A noise method on `make_objective` with ``count`` targets, with few iterations unless told otherwise."""
+    """A noise method on `make_objective` with ``count`` targets; it has few iterations unless they are given."""
     cls = METHODS[name]
     return cls(parse_settings(cls.Settings, {"iterations": 6, **settings}), make_objective(goal, count))

@@ -1,4 +1,4 @@
-"""What all noise baselines keep: the box, the batch, the seed, the objective, and a plain reference of two of them."""
+"""The noise baselines respect the box, batch, seed and objective, and two of them agree with a plain reference."""
 
 import math
 
@@ -84,7 +84,7 @@ def test_impersonation_comes_nearer_to_the_target_and_obfuscation_leaves_the_sou
 
 
 def plain_attack(objective, image, box, epsilon, iterations, decay) -> torch.Tensor:
-    """MI-FGSM as in the paper: one photo, grey levels 0 to 255, the L1 norm, every pixel clipped by itself."""
+    """MI-FGSM as in the paper: one photo, grey levels 0 to 255, the L1 norm, every pixel clipped separately."""
     source = (image + 1) * 127.5
     current, momentum = source.clone(), torch.zeros_like(source)
     own = objective.embed(image[None], box[None])
@@ -126,7 +126,7 @@ def test_a_direction_that_is_no_number_is_not_taken_for_no_direction():
 
 
 class NaNForSecond(torch.nn.Module):
-    """A network whose answer for the second of three faces is no number, from the second call on."""
+    """A network whose answer for the second of three faces is NaN, from the second call on."""
 
     def __init__(self, network) -> None:
         super().__init__()
@@ -152,13 +152,13 @@ def test_nan_is_an_error_of_its_image_alone(case):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("pgd", {"epsilon": 0}, "pgd: epsilon must lie between 1 and 255"),
-        ("mi_fgsm", {"iterations": 0}, "mi_fgsm: iterations must be 1 at least"),
-        ("mi_fgsm", {"momentum": -0.1}, "mi_fgsm: momentum must lie between 0 and 1"),
+        ("pgd", {"epsilon": 0}, "pgd: epsilon must be between 1 and 255"),
+        ("mi_fgsm", {"iterations": 0}, "mi_fgsm: iterations must be at least 1"),
+        ("mi_fgsm", {"momentum": -0.1}, "mi_fgsm: momentum must be between 0 and 1"),
         ("ti_dim", {"kernel_size": 4}, "ti_dim: kernel_size must be odd"),
-        ("tip_im", {"gamma": -1.0}, "tip_im: gamma must be 0 at least"),
+        ("tip_im", {"gamma": -1.0}, "tip_im: gamma must be at least 0"),
         ("tip_im", {"gamma": math.nan}, "tip_im: gamma must be a finite number"),
-        ("tip_im", {"diversity": 0.0}, "tip_im: diversity must lie between 0.01 and 1"),
+        ("tip_im", {"diversity": 0.0}, "tip_im: diversity must be between 0.01 and 1"),
         ("tip_im", {"surrogates": "all"}, "surrogates"),
         ("pgd", {"epsilon": 7.5}, "epsilon"),
     ],

@@ -45,7 +45,7 @@ def test_gains_equal_the_formula(kind):
 
 
 def brute_force(method, image, box, name) -> tuple[torch.Tensor, list[int]]:
-    """One photo in grey levels, one target after the other, every candidate embedded by itself."""
+    """One photo in grey levels, one target after the other, every candidate embedded separately."""
     settings, objective = method.settings, method.objective
     source = (image + 1) * 127.5
     own = objective.embed(image[None], box[None])
@@ -113,7 +113,7 @@ def test_the_sources_are_embedded_once_and_targets_never():
     sizes = []
     method.objective.surrogates[0].register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     method.predict_step(batch)
-    assert sizes == [2, *[2, 6] * 4]  # the sources; then each iteration the images, and three candidates of each
+    assert sizes == [2, *[2, 6] * 4]  # the sources; then, in each iteration, the images and three candidates of each
 
 
 def test_a_larger_gamma_stays_nearer_to_the_source():

@@ -83,7 +83,7 @@ def test_a_quarter_turn_is_a_quarter_turn():
 
 
 def test_the_maps_jitter_every_number_and_turn():
-    """Their mean is the identity, and their spread that of a jitter plus, off the diagonal, a rotation."""
+    """Their mean is the identity. Their spread is that of a jitter and, off the diagonal, also of a rotation."""
     maps = draw_maps([torch.Generator().manual_seed(seed) for seed in range(4000)], largest=0.1)
     spread = (maps - torch.eye(3)[:2]).square().mean(0)
     s2 = (0.1**3 - 0.01**3) / (3 * 0.09)  # the mean of s², s ~ U(0.01, 0.1)

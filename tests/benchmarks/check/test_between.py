@@ -1,4 +1,4 @@
-"""The check between judgements: a photo that one of them leaves out of its rate, and the others do not, is named."""
+"""The check across judgements names a photo that one judgement leaves out of its rate and the others do not."""
 
 import shutil
 
@@ -26,7 +26,7 @@ def test_a_judgement_in_two_runs_is_named(run, cell, tmp_path, capsys):
     protection = protection_of(cell)
     shutil.copytree(protection, tmp_path / "other" / "protections" / protection.name)
     status, lines, _ = answer(capsys, run, tmp_path / "other")
-    assert status == 1 and len(lines) == 2 and all("doubled: " in line and "same run_id" in line for line in lines)
+    assert status == 1 and len(lines) == 2 and all("duplicate: " in line and "same run_id" in line for line in lines)
 
 
 def test_the_same_settings_under_another_key_are_doubled(run, cell, capsys):
@@ -45,13 +45,13 @@ def test_other_surrogates_are_not_doubled(run, capsys):
 
 def test_another_manifest_and_other_weights_are_named(run, cell, capsys):
     set_rows(cell, manifest_sha256="b" * 64)
-    assert f"manifest_sha256 is {'b' * 64}, in most other judgements of toys" in findings(capsys, run, cell)
+    assert f"manifest_sha256 is {'b' * 64}, but in most other judgements of toys" in findings(capsys, run, cell)
     set_rows(cell, manifest_sha256="a" * 64, weights_sha256="c" * 64)
-    assert f"weights_sha256 is {'c' * 64}, in most" in findings(capsys, run, cell)
+    assert f"weights_sha256 is {'c' * 64}, but in most" in findings(capsys, run, cell)
 
 
 def drop_photo(cell, name: str) -> None:
-    """Remove all that a protection has of a photo, and its record, and make all else follow."""
+    """Remove everything that a protection has of a photo, and its record, and adapt everything else to that."""
     protection, place = protection_of(cell), int(name[-1])
     made = read_json(protection / "outcomes" / f"{name}.json")["error"] is None
     for kind, suffix in (("images", "png"), ("outcomes", "json")):
@@ -73,7 +73,7 @@ def test_a_photo_dropped_whole_is_named(run, cell, capsys):
     drop_photo(cell, "p10")
     assert read_json(cell / "judgement.json")["rows"][0]["dodging"] > before
     (line,) = findings(capsys, run, cell).splitlines()
-    assert "records.jsonl lacks p10, other than most judgements of toys impersonation 1" in line
+    assert "records.jsonl does not have p10, unlike most judgements of toys impersonation 1" in line
 
 
 def test_a_photo_put_in_whole_is_named(run, cell, capsys):
@@ -83,7 +83,7 @@ def test_a_photo_put_in_whole_is_named(run, cell, capsys):
     edit_json(outcomes / "p19.json", lambda outcome: outcome.update(id="p19"))
     recompute(cell)
     (line,) = findings(capsys, run, cell).splitlines()
-    assert "records.jsonl has p19, other than most" in line
+    assert "records.jsonl has p19, unlike most" in line
 
 
 def test_of_two_judgements_the_one_with_fewer_photos_is_named(tmp_path, capsys):
@@ -91,7 +91,7 @@ def test_of_two_judgements_the_one_with_fewer_photos_is_named(tmp_path, capsys):
     (cell,) = run.glob("protections/pgd*/judgements/none/ada")
     drop_photo(cell, "p13")
     status, lines, _ = answer(capsys, run)
-    assert status == 1 and len(lines) == 1 and lines[0].startswith(f"{cell}: records.jsonl lacks p13")
+    assert status == 1 and len(lines) == 1 and lines[0].startswith(f"{cell}: records.jsonl does not have p13")
 
 
 def test_a_photo_declared_unusable_is_named(run, cell, capsys):
@@ -99,7 +99,7 @@ def test_a_photo_declared_unusable_is_named(run, cell, capsys):
     (protection_of(cell) / "outcomes" / "p10.json").unlink()
     recompute(cell)
     (line,) = findings(capsys, run, cell).splitlines()
-    assert "p10: not usable, other than in most judgements of toys impersonation 1" in line
+    assert "p10: not usable, unlike in most judgements of toys impersonation 1" in line
 
 
 @pytest.mark.parametrize("side", ["self", "target"])
@@ -131,13 +131,13 @@ def test_a_cosine_of_an_unprotected_photo_that_others_measured_otherwise_is_name
     assert answer(capsys, run)[0] == 0
     raise_by(0.1)
     found = findings(capsys, run, cell)
-    assert f"cosine_clean of p11 to target is {value + 0.1:g}, in most other judgements" in found
+    assert f"cosine_clean of p11 to target is {value + 0.1:g}, but in most other judgements" in found
     assert f"{value:g} (1 of 8" in found
 
 
 def test_a_far_left_out_is_named(run, cell, capsys):
     edit(cell, lambda rows, _: rows.pop())
-    said = "has rows of FAR 0.1, most other judgements of toys impersonation of 0.1, 0.01"
+    said = "has FAR 0.1, but most other judgements of toys impersonation have FAR 0.1, 0.01"
     assert said in findings(capsys, run, cell)
 
 

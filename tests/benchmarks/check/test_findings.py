@@ -1,4 +1,4 @@
-"""`facecloak leaderboard --check`: a sound run passes, one fault does not hide others, and no file can stop it."""
+"""`facecloak leaderboard --check`: a correct run passes, one error does not hide others, and no file can stop it."""
 
 import copy
 import functools
@@ -107,7 +107,7 @@ def test_a_judgement_that_is_not_complete_is_named(run, cell, capsys):
 def test_a_protection_that_nobody_has_judged_is_named(run, cell, capsys):
     shutil.rmtree(protection_of(cell) / "judgements")
     status, lines, _ = answer(capsys, run)
-    assert status == 1 and lines == [f"{protection_of(cell)}: not complete: nobody has judged its pictures"]
+    assert status == 1 and lines == [f"{protection_of(cell)}: not complete: no recognizer has judged its pictures"]
 
 
 def test_a_link_to_a_protection_elsewhere_is_not_one(run, cell, capsys, tmp_path):
@@ -130,7 +130,7 @@ def places(value, path=()):
 
 
 def changed(content, path, new):
-    """A copy with something else at a path, or nothing."""
+    """A copy with another value at a path, or with that value removed."""
     content = copy.deepcopy(content)
     *parents, last = path
     value = functools.reduce(lambda value, key: value[key], parents, content)
@@ -145,7 +145,7 @@ NOTHING = object()
 
 @pytest.mark.parametrize("name", FILES)
 def test_no_value_in_a_file_stops_the_check(run, cell, name):
-    """One odd value after the other: a finding or none, and never an exception."""
+    """Each odd value gives a finding or none, but never an exception."""
     others, chance = run / "protections", random.Random(name)
     others.rename(run / "elsewhere")
     protection = others / protection_of(cell).name
@@ -157,4 +157,4 @@ def test_no_value_in_a_file_stops_the_check(run, cell, name):
         odd = changed(content, place, chance.choice([*ODD, NOTHING]))
         (protection / name).write_text("".join(json.dumps(each) + "\n" for each in odd))
         found += any(str(finding) for finding in look([run]))
-    assert found > 10  # not all: nobody asks for the values of a loss curve
+    assert found > 10  # not all of them: the values of a loss curve are not checked

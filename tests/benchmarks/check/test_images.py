@@ -1,4 +1,4 @@
-"""The check of pictures: those of the outcomes and measurements, and no others."""
+"""The check of pictures: a run has exactly the pictures that its outcomes and measurements name."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def test_psnr_and_ssim_are_those_of_the_metrics(shape):
 def test_a_removed_and_an_added_picture_are_named(run, cell, protection, capsys):
     (protection / "images" / "p13.png").rename(protection / "images" / "p99.png")
     found = findings(capsys, run, cell)
-    assert "images/p13.png is missing" in found and "images/p99.png is there, but no outcome" in found
+    assert "images/p13.png is missing" in found and "images/p99.png exists, but no outcome" in found
 
 
 def test_an_edited_picture_is_named(run, cell, protection, capsys):
@@ -53,16 +53,16 @@ def test_a_quality_changed_everywhere_is_named(run, cell, capsys):
     edit_measured(cell, "p11", lambda image: image.update(psnr=60.0))
     edit_records(cell, lambda records: records[1].update(psnr=60.0))
     recompute(cell)
-    assert "images/p11.png: psnr is 60.0 in measured.json, and 2" in findings(capsys, run, cell)
+    assert "images/p11.png: psnr is 60.0 in measured.json, but is 2" in findings(capsys, run, cell)
 
 
 def test_a_picture_of_a_failed_photo_is_named(run, cell, protection, capsys):
     write_png(protection / "images" / "p10.png", np.zeros((16, 16, 3), np.uint8))
-    assert "images/p10.png is there, but no outcome" in findings(capsys, run, cell)
+    assert "images/p10.png exists, but no outcome" in findings(capsys, run, cell)
 
 
 def hash_again(protection, name: str) -> None:
-    """Make an outcome name the picture that there is."""
+    """Put the hash of the existing picture into an outcome."""
     found = sha256(protection / "images" / f"{name}.png")
     edit_json(protection / "outcomes" / f"{name}.json", lambda outcome: outcome.update(png_sha256=found))
 
@@ -73,7 +73,7 @@ def test_outcomes_that_are_damaged_or_missing_are_named(run, cell, protection, c
     (protection / "outcomes" / "p13.json").unlink()
     found = findings(capsys, run, cell)
     assert "outcomes/p11.json: it is 3" in found and "outcomes/p12.json: not valid JSON" in found
-    assert "outcomes/p13.json is missing" in found and "images/p13.png is there" in found
+    assert "outcomes/p13.json is missing" in found and "images/p13.png exists" in found
     assert "images/p11.png" not in found
 
 
@@ -81,14 +81,17 @@ def test_outcomes_that_are_damaged_or_missing_are_named(run, cell, protection, c
     ("change", "said"),
     [
         (lambda content: content["images"].pop(0), "measured.json has no measurements of p11"),
-        (lambda content: content["images"].append(content["images"][0] | {"id": "p10"}), "measured.json has p10, of"),
-        (lambda content: content["images"].append(content["images"][0]), "it has p11 2 times"),
+        (
+            lambda content: content["images"].append(content["images"][0] | {"id": "p10"}),
+            "measured.json has measurements of p10",
+        ),
+        (lambda content: content["images"].append(content["images"][0]), "it contains p11 2 times"),
         (lambda content: content["images"][0].update(identical=True), "p11: psnr is"),
         (lambda content: content["images"][0].update(ssim=None), "p11: ssim is None, not a number"),
-        (lambda content: content["images"][0]["surrogates"].update(eve=[0, 0]), "not of 'bob+cyd'"),
+        (lambda content: content["images"][0]["surrogates"].update(eve=[0, 0]), "not cosines by 'bob+cyd'"),
         (lambda content: content["images"][0]["surrogates"].update(bob=[0.5]), "the cosines by bob are [0.5]"),
         (lambda content: content["images"][0]["surrogates"].update(bob=[0, 2]), "the cosines by bob are [0, 2]"),
-        (lambda content: content.pop("images"), "it holds no images"),
+        (lambda content: content.pop("images"), "it contains no images"),
     ],
 )
 def test_measurements_of_another_form_are_named(run, cell, protection, capsys, change, said):
@@ -103,12 +106,12 @@ def test_missing_measurements_are_named(run, cell, protection, capsys):
 
 @pytest.mark.parametrize("sources", [True, False])
 @pytest.mark.parametrize(
-    ("side", "said"), [(None, "not a readable image"), (4, "images/p11.png has 4×4 pixels, image_size is 16")]
+    ("side", "said"), [(None, "not a readable image"), (4, "images/p11.png has 4×4 pixels, but image_size is 16")]
 )
 def test_a_picture_that_is_none_or_of_another_size_with_its_hash_is_named(
     run, cell, protection, capsys, sources, side, said
 ):
-    """Whether the run kept its source or not."""
+    """This holds whether or not the run kept the source."""
     picture = protection / "images" / "p11.png"
     write_png(picture, np.zeros((side, side, 3), np.uint8)) if side else picture.write_bytes(b"")
     hash_again(protection, "p11")
@@ -130,7 +133,7 @@ def test_a_picture_that_may_not_be_read_is_named(run, cell, protection, capsys, 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda side: side[:-1], "has features of 2 pictures, 3 were made"),
+        (lambda side: side[:-1], "has features of 2 pictures, but 3 were made"),
         (lambda side: side * np.inf, "damaged"),
         (lambda side: side[0], "damaged"),
     ],
@@ -153,7 +156,7 @@ def test_unknown_files_are_named(run, cell, protection, capsys):
     for name in names:
         (protection / name).write_text("")
     found = findings(capsys, run, cell)
-    assert all(f"{name} is not a file of results" in found for name in names) and len(found.splitlines()) == len(names)
+    assert all(f"{name} is not a result file" in found for name in names) and len(found.splitlines()) == len(names)
 
 
 def test_what_a_killed_process_left_is_named_and_what_one_is_writing_is_not(run, cell, protection, capsys):
@@ -163,10 +166,10 @@ def test_what_a_killed_process_left_is_named_and_what_one_is_writing_is_not(run,
     assert answer(capsys, run)[0] == 0
     os.utime(path, (0, 0))
     found = findings(capsys, run, cell)
-    assert "elsewhere-1-abc is left over" in found and len(found.splitlines()) == 1
+    assert "elsewhere-1-abc was left by a killed process" in found and len(found.splitlines()) == 1
 
 
 def test_an_outcome_of_another_photo_is_named(run, cell, protection, capsys):
     outcome = read_json(protection / "outcomes" / "p12.json")
     write_json(protection / "outcomes" / "p11.json", outcome)
-    assert "outcomes/p11.json: id is 'p12', not its name" in findings(capsys, run, cell)
+    assert "outcomes/p11.json: id is 'p12', not the name of its file" in findings(capsys, run, cell)

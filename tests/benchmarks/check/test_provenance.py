@@ -1,4 +1,4 @@
-"""The check of provenance: rows, folders and keys that say something else than the pictures were made of."""
+"""The check of provenance: rows, folders and keys that do not match how the pictures were made."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from tests.benchmarks.handmade import (
 
 @pytest.fixture
 def white(run):
-    """A white box beside the judgements of the run, which passes."""
+    """A white-box judgement next to the other judgements of the run; the run passes the check."""
     return write_cell(run, "pgd", "1", "ada", surrogates=BOXES)
 
 
@@ -37,7 +37,7 @@ def test_a_white_box_passed_as_a_black_box_is_named(run, white, capsys):
 def test_a_white_box_passed_as_a_black_box_with_edited_surrogates_is_named(run, white, capsys):
     set_rows(white, white_box=False, surrogates="bob+cyd")
     found = "\n".join(answer(capsys, run)[1])
-    assert "surrogates is 'bob+cyd', protection.json says 'ada+bob+cyd'" in found and "white_box is false" in found
+    assert "surrogates is 'bob+cyd', but protection.json says 'ada+bob+cyd'" in found and "white_box is false" in found
 
 
 def test_what_a_key_is_made_of_cannot_be_edited_without_the_key(run, white, capsys):
@@ -57,12 +57,12 @@ def test_a_protection_renamed_with_its_key_repeats_another(run, white, capsys):
         about["surrogates"].pop(0)
         about["weights"].pop("ada")
         about["key_of"]["surrogates"].pop(0)
-        about["key_of"]["target"][1] = "0" * 64  # another photo of the target, or the key would be the other's
+        about["key_of"]["target"][1] = "0" * 64  # another photo, or the key would be that of the other
 
     white = rename(white, change)
     set_rows(white, white_box=False, surrogates="bob+cyd")
     found = "\n".join(answer(capsys, run)[1])
-    assert "not of 'bob+cyd'" in found and "doubled: " in found
+    assert "not cosines by 'bob+cyd'" in found and "duplicate: " in found
 
 
 def test_a_white_box_whose_judge_has_another_name_among_the_surrogates_is_named(run, cell, capsys):
@@ -75,7 +75,7 @@ def test_a_white_box_whose_judge_has_another_name_among_the_surrogates_is_named(
 
 def test_a_black_box_marked_as_a_white_box_is_named(run, cell, capsys):
     set_rows(cell, white_box=True)
-    assert "white_box is true, but the judge ada is none of the surrogates 'bob+cyd'" in findings(capsys, run, cell)
+    assert "white_box is true, but the judge ada is not one of the surrogates 'bob+cyd'" in findings(capsys, run, cell)
 
 
 def strengthen(about):
@@ -100,7 +100,7 @@ def strengthen_with_hash(about):
         (lambda about: about.update(target="2"), "target is ['2'], but its key_of says ['1']"),
         (lambda about: about.update(method="best"), "method is ['best', "),
         (lambda about: about["weights"].update(bob="0" * 64), "surrogates is [['bob', '000"),
-        (lambda about: about["weights"].pop("bob"), "weights are of cyd, surrogates are bob, cyd"),
+        (lambda about: about["weights"].pop("bob"), "weights are of cyd, but surrogates are bob, cyd"),
         (lambda about: about["key_of"].update(target=None), "its key_of says None"),
         (lambda about: about.update(key="0" * 64), "key is 000"),
     ],
@@ -135,25 +135,25 @@ def test_a_renamed_folder_is_named(run, cell, capsys):
     protection_of(cell).rename(protection_of(cell).with_name("pgd_better"))
     cell = run / "protections" / "pgd_better" / cell.relative_to(protection_of(cell))
     found = findings(capsys, run, cell)
-    assert "the folder is called pgd_better, its protection.json says pgd_1_" in found
+    assert "the folder is called pgd_better, but its protection.json says pgd_1_" in found
     assert "protection is 'pgd_1_" in found and "run_id is 'pgd_1_" in found
 
 
 def test_a_judgement_moved_to_another_name_is_named(run, cell, capsys):
     cell = cell.rename(cell.with_name("eve"))
-    assert "black_box is 'ada', its folder says 'eve'" in findings(capsys, run, cell)
+    assert "black_box is 'ada', but its folder says 'eve'" in findings(capsys, run, cell)
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"target": "2"}, "target is '2', protection.json says '1'"),
-        ({"method": "cloak"}, "method is 'cloak', protection.json says 'pgd'"),
-        ({"preset": "strong"}, "preset is 'strong', protection.json says 'default'"),
+        ({"target": "2"}, "target is '2', but protection.json says '1'"),
+        ({"method": "cloak"}, "method is 'cloak', but protection.json says 'pgd'"),
+        ({"preset": "strong"}, "preset is 'strong', but protection.json says 'default'"),
         ({"settings_hash": "0" * 64}, "settings_hash is '000"),
-        ({"image_size": 32}, "image_size is 32, protection.json says 16"),
-        ({"countermeasure": "jpeg75"}, "countermeasure is 'jpeg75', its folder says 'none'"),
-        ({"threshold_source": "better pairs"}, "threshold_source is 'better pairs', the provenance says 'made up'"),
+        ({"image_size": 32}, "image_size is 32, but protection.json says 16"),
+        ({"countermeasure": "jpeg75"}, "countermeasure is 'jpeg75', but its folder says 'none'"),
+        ({"threshold_source": "better pairs"}, "threshold_source is 'better pairs', but the provenance says 'made up'"),
     ],
 )
 def test_rows_of_another_protection_are_named(run, cell, capsys, values, said):
@@ -164,8 +164,8 @@ def test_rows_of_another_protection_are_named(run, cell, capsys, values, said):
 def test_a_changed_threshold_is_named_against_provenance_and_others(run, cell, capsys):
     set_row(cell, threshold=0.1)
     found = findings(capsys, run, cell)
-    assert "FAR 0.01: threshold is 0.1, the provenance's at this FAR is 0.4" in found
-    assert "FAR 0.01: threshold is 0.1, in most other judgements of toys ada 0.01 it is 0.4" in found
+    assert "FAR 0.01: threshold is 0.1, but in the provenance it is 0.4" in found
+    assert "FAR 0.01: threshold is 0.1, but in most other judgements of toys ada 0.01 it is 0.4" in found
     edit(cell, lambda _, provenance: provenance["thresholds"]["fars"]["0.01"].update(threshold=0.1))
     recompute(cell)
     assert "in most other judgements" in findings(capsys, run, cell)
@@ -173,9 +173,9 @@ def test_a_changed_threshold_is_named_against_provenance_and_others(run, cell, c
 
 def test_thresholds_that_are_missing_or_of_other_weights_are_named(run, cell, capsys):
     edit(cell, lambda _, provenance: provenance["thresholds"].update(weights_sha256="c" * 64))
-    assert "the thresholds are of weights 'ccc" in findings(capsys, run, cell)
+    assert "the thresholds are for weights 'ccc" in findings(capsys, run, cell)
     edit(cell, lambda _, provenance: provenance.pop("thresholds"))
-    assert "the provenance has no thresholds" in findings(capsys, run, cell)
+    assert "its provenance has no thresholds" in findings(capsys, run, cell)
 
 
 def test_a_benchmark_stores_what_its_keys_are_made_of(toys, tmp_path, capsys):

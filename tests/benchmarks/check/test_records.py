@@ -1,4 +1,4 @@
-"""The check of records: rows follow from them, and they are of the pictures that there are."""
+"""The check of records: rows must follow from them, and they must be about the existing pictures."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from tests.benchmarks.handmade import (
 
 def test_a_tampered_psr_is_named(run, cell, capsys):
     set_row(cell, psr=0.75)
-    assert f"{cell}, FAR 0.01: psr is 0.75, the records give 0." in findings(capsys, run, cell)
+    assert f"{cell}, FAR 0.01: psr is 0.75, but the records give 0." in findings(capsys, run, cell)
 
 
 def test_a_tampered_psr_with_its_interval_is_named(run, cell, capsys):
@@ -43,35 +43,35 @@ def test_any_other_number_is_computed_again(run, cell, capsys, column):
 
 def test_other_makers_than_the_outcomes_name_are_named(run, cell, capsys):
     set_rows(cell, made_by="0.3 def")
-    assert "made_by is '0.3 def', the outcomes give '0.2 abc'" in findings(capsys, run, cell)
+    assert "made_by is '0.3 def', but the outcomes give '0.2 abc'" in findings(capsys, run, cell)
     edit_json(protection_of(cell) / "outcomes" / "p11.json", lambda outcome: outcome.update(made_by="0.1"))
     set_rows(cell, made_by="0.1; 0.2 abc")
     assert answer(capsys, run)[0] == 0
 
 
 CHANGES = {
-    "a record deleted": (lambda records: records.pop(), "n_images is 4, records.jsonl has 3"),
-    "a record doubled": (lambda records: records.append(records[1]), "records.jsonl has p11 2 times"),
+    "a record deleted": (lambda records: records.pop(), "n_images is 4, but records.jsonl has 3"),
+    "a record doubled": (lambda records: records.append(records[1]), "records.jsonl contains p11 2 times"),
     "an id that leaves the folder": (lambda records: records[1].update(id="../p11"), "is not the name of a photo"),
-    "a cosine of 2": (lambda records: records[1]["cosine"].update(target=2.0), "is 2.0, not in -1 to 1"),
+    "a cosine of 2": (lambda records: records[1]["cosine"].update(target=2.0), "is 2.0, not between -1 and 1"),
     "a cosine left out": (
         lambda records: records[1]["cosine"].pop("target"), "p11: cosine to target is missing"),
     "a cosine of nothing": (
-        lambda records: records[0]["cosine"].update(target=0.9), "p10: cosine to target is there, and should not be"),
+        lambda records: records[0]["cosine"].update(target=0.9), "p10: cosine to target exists, but should not"),
     "a reference left out": (
         lambda records: records[1].update(reference=["self"]), "some records have a cosine to the target"),
-    "a photo made unusable": (lambda records: records[1].update(usable=False), "not usable, and no error says why"),
+    "a photo made unusable": (lambda records: records[1].update(usable=False), "not usable, but no error says why"),
     "a failure hidden": (
-        lambda records: records[0].update(error=None), "p10: error is None, in its outcome it is 'no gradient'"),
+        lambda records: records[0].update(error=None), "p10: error is None, but in its outcome it is 'no gradient'"),
     "a failure invented": (
-        lambda records: records[1].update(error="none"), "p11: error is 'none', in its outcome it is None"),
+        lambda records: records[1].update(error="none"), "p11: error is 'none', but in its outcome it is None"),
     "a face no longer found": (
-        lambda records: records[1].update(detected=False, cosine={}), "p11: measured.json has cosines, and should not"),
+        lambda records: records[1].update(detected=False, cosine={}), "p11: measured.json has cosines, but should not"),
     "no cosines": (lambda records: records[1].update(cosine=None), "cosine is None, not cosines to target and self"),
     "a text as PSNR": (lambda records: records[1].update(psnr="high"), "psnr is 'high', not a number"),
-    "another PSNR": (lambda records: records[1].update(psnr=60.0), "p11: psnr is 60.0, in measured.json it is"),
-    "identical": (lambda records: records[1].update(identical=True), "p11: identical is True, in measured.json"),
-    "a quicker method": (lambda records: records[1].update(seconds=0.1), "p11: seconds is 0.1, in its outcome it is"),
+    "another PSNR": (lambda records: records[1].update(psnr=60.0), "p11: psnr is 60.0, but in measured.json it is"),
+    "identical": (lambda records: records[1].update(identical=True), "p11: identical is True, but in measured.json"),
+    "a quicker method": (lambda records: records[1].update(seconds=0.1), "p11: seconds is 0.1, but in its outcome"),
 }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_a_changed_record_with_its_rows_is_named(run, cell, capsys, name):
 def test_more_photos_than_the_records_are_of_are_named(run, cell, capsys):
     edit_records(cell, lambda records: records.pop())
     recompute(cell)
-    assert "outcomes/p13.json is there, but no record is of it" in findings(capsys, run, cell)
+    assert "outcomes/p13.json exists, but there is no record for it" in findings(capsys, run, cell)
 
 
 def test_a_surrogate_cosine_left_out_is_named(run, cell, capsys):
@@ -108,7 +108,7 @@ def test_what_a_judge_sees_is_what_it_saw_as_a_surrogate(run, capsys):
     edit_records(cell, lambda records: records[1]["cosine"].update(target=0.9))
     recompute(cell)
     status, lines, _ = answer(capsys, run)
-    assert status == 1 and len(lines) == 1 and "by the same recognizer as a surrogate they are" in lines[0]
+    assert status == 1 and len(lines) == 1 and "but by the same recognizer as a surrogate [" in lines[0]
 
 
 def test_records_that_are_not_json_or_missing_are_named(run, cell, capsys):

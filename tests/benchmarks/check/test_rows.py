@@ -1,4 +1,4 @@
-"""The check of rows: what has not even their form, or cannot be, is a finding and never a traceback."""
+"""The check of rows: rows of a wrong form, or with impossible values, give a finding and never a traceback."""
 
 import pytest
 
@@ -9,9 +9,9 @@ from tests.benchmarks.handmade import edit, edit_json, findings, set_row, set_ro
 
 @pytest.mark.parametrize(
     ("garbage", "said"),
-    [("{", "not valid JSON"), ("[]", "holds no rows"), ('{"rows": [3], "provenance": {}}', "a row is 3"),
-     ('{"rows": [], "provenance": {}}', "holds no rows"), ('{"rows": [{}]}', "holds no provenance"),
-     ("null", "holds no rows"), ("[" * 200_000, "not valid JSON"), ('{"rows": "\\ud800"}', "not valid JSON")],
+    [("{", "not valid JSON"), ("[]", "contains no rows"), ('{"rows": [3], "provenance": {}}', "a row is 3"),
+     ('{"rows": [], "provenance": {}}', "contains no rows"), ('{"rows": [{}]}', "contains no provenance"),
+     ("null", "contains no rows"), ("[" * 200_000, "not valid JSON"), ('{"rows": "\\ud800"}', "not valid JSON")],
 )  # fmt: skip
 def test_garbage_is_a_finding(run, cell, capsys, garbage, said):
     (cell / "judgement.json").write_text(garbage)
@@ -21,8 +21,8 @@ def test_garbage_is_a_finding(run, cell, capsys, garbage, said):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"schema_version": 3}, "schema_version is 3, this facecloak reads 4"),
-        ({"psr": 1.2}, "psr is 1.2, not in 0 to 1"),
+        ({"schema_version": 3}, "schema_version is 3, but this facecloak reads 4"),
+        ({"psr": 1.2}, "psr is 1.2, not between 0 and 1"),
         ({"psr": "0.5"}, "psr is '0.5', not a finite number"),
         ({"psr": float("nan")}, "not valid JSON"),
         ({"psnr": 10**400}, "not valid JSON"),
@@ -30,18 +30,18 @@ def test_garbage_is_a_finding(run, cell, capsys, garbage, said):
         ({"psr": True}, "psr is True, not a finite number"),
         ({"psr_low": None}, "either all or none"),
         ({"psr_low": 0.9, "psr": 0.5}, "outside of its interval"),
-        ({"psnr": -3.0}, "psnr is -3.0, not in"),
-        ({"ssim": 1.5}, "ssim is 1.5, not in -1 to 1"),
+        ({"psnr": -3.0}, "psnr is -3.0, not between"),
+        ({"ssim": 1.5}, "ssim is 1.5, not between -1 and 1"),
         ({"n_images": 4.5}, "n_images is 4.5, not a whole number"),
-        ({"n_psr": 9}, "n_psr + n_undetected + n_unusable = 9, of 4 images"),
+        ({"n_psr": 9}, "n_psr + n_undetected + n_unusable = 9, more than n_images = 4"),
         ({"white_box": "no"}, "white_box is 'no', not true or false"),
         ({"method": None}, "method is missing"),
         ({"method": "a|b"}, "not a plain name"),
         ({"objective": "both"}, "not one of impersonation, obfuscation"),
         ({"manifest_sha256": "x"}, "not a SHA-256"),
         ({"better_psr": 1}, "unknown column 'better_psr'"),
-        ({"source": "reported"}, "of a judgement it is measured"),
-        ({"fid": 3.5}, "fid is 3.5, but distances are measured over targets"),
+        ({"source": "reported"}, "a judgement's source must be 'measured'"),
+        ({"fid": 3.5}, "fid is 3.5, but distances are pooled over targets"),
         ({"n_fid": 4}, "n_fid is 4, but distances"),
     ],
 )
@@ -52,12 +52,12 @@ def test_a_value_that_cannot_be_is_named(run, cell, capsys, values, said):
 
 def test_rows_that_differ_are_named(run, cell, capsys):
     set_row(cell, ssim=0.5)
-    assert "FAR 0.01: ssim is 0.5, in the first row" in findings(capsys, run, cell)
+    assert "FAR 0.01: ssim is 0.5, but in the first row" in findings(capsys, run, cell)
 
 
 def test_a_doubled_row_is_named(run, cell, capsys):
     edit(cell, lambda rows, _: rows.append(rows[-1]))
-    assert f"{cell}, FAR 0.01: 2 rows of this FAR" in findings(capsys, run, cell)
+    assert f"{cell}, FAR 0.01: 2 rows have this FAR" in findings(capsys, run, cell)
 
 
 def test_a_judgement_json_that_is_a_folder_is_named(run, cell, capsys):

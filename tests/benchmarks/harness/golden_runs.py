@@ -1,7 +1,7 @@
-"""What the golden runs are, and what is compared of them: bytes of pictures, cosines, rates.
+"""The golden runs, and the parts of them that are compared: bytes of pictures, cosines, rates.
 
-``python -m tests.benchmarks.golden_runs`` writes the files in ``golden``; they were written by the version that made
-pictures once per judge, and say that the redesign changed where things are, and no number.
+``python -m tests.benchmarks.golden_runs`` writes the files in ``golden``. They were written by the version that made
+pictures once per judge, and show that the redesign changed where files are but no number.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ RUNS = {
 
 
 def platform() -> dict[str, str]:
-    """What the last bit of a picture depends on."""
+    """The properties of the machine on which the last bit of a picture depends."""
     return {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
 
 
 def run(name: str, root: Path) -> dict[str, Any]:
-    """Run it below a folder; returns what is compared."""
+    """Run it in a folder; returns the values that are compared."""
     suite = name
     if name == "toys":
         os.environ["FACECLOAK_WEIGHTS"] = str(root / "toys" / "weights")

@@ -1,4 +1,4 @@
-"""Mistakes: one clear line and exit status 2, or a recorded outcome of the image; never what looks done and is not."""
+"""Mistakes give one clear line and exit status 2, or a recorded outcome of the image; failures never look finished."""
 
 import errno
 import json
@@ -37,9 +37,9 @@ def fails(capsys, *arguments) -> str:
         (["--methods", "blur", "--blur.sigmas=3"], "Did you mean 'sigma'?"),
         (["--methods", "blur", "--blur.sigma=much"], "sigma"),
         (["--methods", "blur", "--blur.sigma=-1"], "sigma must be a number above 0"),
-        (["--methods", "facecloak", "--facecloak.start_step=20"], "start_step must lie between"),
+        (["--methods", "facecloak", "--facecloak.start_step=20"], "start_step must be between"),
         (["--methods", "facecloak", "--facecloak.lr=0"], "lr and embedding_lr must be above 0"),
-        (["--methods", "none", "--blur.sigma=3"], "'blur' is not among the methods of this run (none)"),
+        (["--methods", "none", "--blur.sigma=3"], "'blur' is not one of the methods of this run (none)"),
         (["--targets", "3"], "Known: 1, 2."),
         (["--black-box", "adda"], "Did you mean 'ada'?"),
         (["--config", "missing.yaml"], "missing.yaml: no such file"),
@@ -63,7 +63,7 @@ def test_an_unknown_argument_is_named(toys, capsys):
 def test_a_stray_or_empty_argument_is_named(capsys, arguments):
     with pytest.raises(SystemExit):
         main(arguments)
-    assert "unknown argument '--a.b=1'" in (error := capsys.readouterr().err) or "must name one at least" in error
+    assert "unknown argument '--a.b=1'" in (error := capsys.readouterr().err) or "must be at least one name" in error
 
 
 def test_a_target_without_a_test_photo_is_refused(toys, tmp_path, capsys):
@@ -92,14 +92,14 @@ def test_an_unknown_suite_is_suggested(capsys):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"surrogates": ["ada", "bob"]}, "the black box ada is among the surrogates"),
+        ({"surrogates": ["ada", "bob"]}, "the black box ada is one of the surrogates"),
         ({"image_size": "big"}, '"image_size": Expected'),
-        ({"image_size": 0}, "image_size must lie between 1 and 16384"),
+        ({"image_size": 0}, "image_size must be between 1 and 16384"),
         ({"fars": None}, "fars needs a value"),
         ({"fars": [0.05]}, "no threshold at FAR 0.05"),
         ({"methods": {"blur": None}}, "methods"),
         ({"features": "mtccn"}, "Did you mean 'mtcnn'?"),
-        ({"recognizers": ["ada"]}, "recognizers must name two"),
+        ({"recognizers": ["ada"]}, "recognizers must have two or more names"),
         ({"crop": "tight"}, "crop must be mtcnn or"),
         ({"colour": 1}, "There is no setting of"),
         ({"default_targets": ["7"]}, "named '7'"),
@@ -187,7 +187,7 @@ def test_a_folder_that_cannot_be_written(toys, tmp_path, capsys):
 
 
 def test_a_disk_that_fills_up_loses_nothing(toys, tmp_path, capsys, monkeypatch):
-    """The third outcome does not fit; when there is room again, the same command goes on."""
+    """There is no room for the third outcome; when there is room again, the same command continues."""
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(tmp_path / "out")]
     write, count = benchmarks.results.store.write_json, 0
 
@@ -213,4 +213,4 @@ def test_two_sources_of_one_name(tmp_path, capsys, monkeypatch):
     root = tmp_path / "toys"
     monkeypatch.setenv("FACECLOAK_WEIGHTS", str(root / "weights"))
     suite = write_suite(root, sources={"groups": {"1": str(root / "photos"), "2": str(root / "seconds")}})
-    assert "'p0' stands in two groups" in fails(capsys, "benchmark", suite, "--out", tmp_path / "out")
+    assert "'p0' is in two groups" in fails(capsys, "benchmark", suite, "--out", tmp_path / "out")

@@ -186,11 +186,11 @@ def test_a_twin_of_the_judge_is_no_surrogate(toys, tmp_path, capsys):
     save_pipeline(tmp_path / "pipeline")
     arguments = ["--methods", "facecloak", f"--facecloak.backbone={tmp_path / 'pipeline'}", "--black-box", "ada"]
     assert main(["benchmark", str(toys), *arguments, "--out", str(tmp_path / "out")]) == 2
-    assert "the black box ada is among the surrogates, as bob" in capsys.readouterr().err
+    assert "the black box ada is one of the surrogates, under the name bob" in capsys.readouterr().err
 
 
 def test_an_undetected_face_is_in_no_rate(toys, tmp_path, monkeypatch):
-    """A detector that finds no face in the protected picture of p1."""
+    """The detector finds no face in the protected picture of p1."""
     out = tmp_path / "out"
     arguments = ["benchmark", str(toys), "--methods", "blur", "--black-box", "ada", "--out", str(out)]
     main(arguments)

@@ -67,13 +67,13 @@ def test_evaluate_scores_what_anyone_made(toys, tmp_path, folders, capsys):
 def test_evaluate_wants_equal_sizes(toys, tmp_path, folders, capsys):
     write_png(tmp_path / "made" / "p2.png", np.zeros((32, 64, 3), dtype=np.uint8))
     assert evaluate(toys, tmp_path, folders) == 1
-    assert "64×32, its original 64×64" in capsys.readouterr().err
+    assert "64×32, its original is 64×64" in capsys.readouterr().err
 
 
 def test_evaluate_refuses_a_picture_without_original(toys, tmp_path, folders, capsys):
     write_photo(tmp_path / "made" / "stranger.png", 9)
     assert evaluate(toys, tmp_path, folders) == 2
-    assert "no original of its name" in capsys.readouterr().err
+    assert "no original of the same name" in capsys.readouterr().err
 
 
 def test_calibrated_thresholds_can_be_used_at_once(tmp_path, monkeypatch, capsys):
@@ -99,7 +99,7 @@ def test_what_machines_keep_beside_photos_is_no_person(toys, tmp_path, capsys):
     write_photo(tmp_path / "people" / "@eaDir" / "1.png", 1)
     (tmp_path / "people" / "empty").mkdir()
     (tmp_path / "people" / "empty" / ".DS_Store").touch()
-    write_photo(tmp_path / "people" / "p00" / "0.jpg", 0)  # two of one name: nothing is named after them here
+    write_photo(tmp_path / "people" / "p00" / "0.jpg", 0)  # two with the same name: nothing is named after them here
     command = ["calibrate", str(toys), "--photos", str(tmp_path / "people"), "--out", str(tmp_path / "new.json")]
     assert main(command) == 0
     assert "impostor pairs of 34 people" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Which device a run works on, and what is said where that is not what one might expect."""
+"""The device that a run uses, and the message when it is not the one that a user might expect."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from facecloak.errors import FacecloakError
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Make this a machine with such GPUs."""
+    """Make this machine appear to have such GPUs."""
 
     def pretend(cuda=False, apple=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -44,7 +44,7 @@ def test_an_apple_gpu_is_passed_over_in_words_and_once(machine, caplog):
     for _ in range(2):
         lightning_accelerator("auto")
     assert len(caplog.messages) == 1
-    assert "Apple GPUs are not supported" in caplog.text and "working on the CPU" in caplog.text
+    assert "Apple GPUs are not supported" in caplog.text and "using the CPU" in caplog.text
 
 
 @pytest.mark.parametrize(("apple", "reason"), [(False, "There is no GPU here"), (True, "Apple GPUs are not supported")])

@@ -1,4 +1,4 @@
-"""`facecloak evaluate --out`: a run of what another tool made, in one table with the suite's own and checked."""
+"""`facecloak evaluate --out`: a run of another tool's pictures, checked, and in one table with the suite's own runs."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def test_what_is_missing_or_broken_counts_as_failed_or_unusable(toys, tmp_path):
     found = evaluate(toys, tmp_path, originals=tmp_path / "mine", others=None)
     row = found.table.iloc[0]
     assert (row["n_images"], row["n_unusable"], row["n_failed"], row["n_psr"]) == (4, 1, 2, 3)
-    assert found.errors.keys() == {"m0", "m1", "m2"} and "64×32, its original 64×64" in found.errors["m2"]
+    assert found.errors.keys() == {"m0", "m1", "m2"} and "64×32, its original is 64×64" in found.errors["m2"]
     assert row["psr"] == pytest.approx(1 / 3)
 
 

@@ -1,4 +1,4 @@
-"""The proposed method through the whole harness, on a random diffusion model of Stable Diffusion's form."""
+"""The proposed method in the whole harness, on a random diffusion model of Stable Diffusion's form."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_every_recognizer_judges_and_the_others_are_the_surrogates(suite, tmp_pa
     for _, row in table.iterrows():
         assert set(row["surrogates"].split("+")) == set(RECOGNIZERS) - {row["black_box"]}
     assert (table["cosine_rise_surrogates"] > 0.02).all()
-    # inversion, embeddings with their last look, source maps, the loop, the final image
+    # inversion, embeddings with their last pass, source maps, the loop, the final image
     assert set(table["unet_passes"]) == {3 + 3 * (2 + 1) + 3 + 6 * 3 + 3}
     for outcome in out.glob("protections/*/outcomes/*.json"):
         adv = json.loads(outcome.read_text())["history"]["adv"]
@@ -76,4 +76,4 @@ def test_presets_that_come_to_the_same_are_not_merged_silently(suite, tmp_path, 
     same = ["--facecloak.iterations=6", "--facecloak.reduction=sum"]
     arguments = ["--methods", "facecloak:code,facecloak:paper", *same, "--out", str(tmp_path / "out")]
     assert main(["benchmark", str(suite), *arguments]) == 2
-    assert "facecloak:code* and facecloak:paper* come to the same settings" in capsys.readouterr().err
+    assert "facecloak:code* and facecloak:paper* have the same settings" in capsys.readouterr().err

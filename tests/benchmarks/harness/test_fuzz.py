@@ -1,6 +1,6 @@
-"""Whatever is in a suite file, in settings or in a photo: it can be used, or one line says why not.
+"""Whatever is in a suite file, in settings or in a photo, it can be used, or one line says why not.
 
-More of it: ``python -m tests.benchmarks.harness.test_fuzz 2000 suites``.
+To run more cases: ``python -m tests.benchmarks.harness.test_fuzz 2000 suites``.
 """
 
 import io
@@ -71,13 +71,13 @@ def use_suite(content: bytes, folder: Path) -> None:
 
 
 def use_settings(content: bytes, folder: Path) -> None:
-    """As the file of --config."""
+    """Use settings like the file of --config."""
     (folder / "settings.yaml").write_bytes(content)
     resolve_methods(load_suite("pocket"), list(METHODS), config=folder / "settings.yaml")
 
 
 def use_photo(content: bytes, folder: Path) -> None:
-    """Read it."""
+    """Read a photo."""
     (folder / "photo").write_bytes(content)
     read_image(folder / "photo")
 
@@ -135,7 +135,7 @@ def test_no_number_of_any_method_is_one_that_json_or_a_generator_cannot_take(nam
 
 
 def main() -> None:
-    """Fuzz as often as the command line says, and what it names or all, and print what was found."""
+    """Fuzz as often as the command line says, the kinds that it names or all kinds, and print the findings."""
     count, kinds = int(sys.argv[1]), sys.argv[2:] or KINDS
     for kind in kinds:
         files, mutate, use = KINDS[kind]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.benchmarks.harness.golden_runs import FOLDER, RUNS, platform, run
 
-ROUNDING = 1e-9  # of means; cosines and pictures are compared as they are
+ROUNDING = 1e-9  # tolerance of means; cosines and pictures are compared exactly
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -16,7 +16,7 @@ def test_a_run_gives_the_golden_pictures_cosines_and_rates(name, tmp_path, monke
         pytest.skip(
             f"the golden files were made on {golden['platform']}, this is {platform()}: gradients round otherwise"
         )
-    monkeypatch.setenv("FACECLOAK_WEIGHTS", "")  # set by the run, and put back
+    monkeypatch.setenv("FACECLOAK_WEIGHTS", "")  # the run sets it; restored afterwards
     cells = run(name, tmp_path)["cells"]
     assert cells.keys() == golden["cells"].keys()
     for cell, expected in golden["cells"].items():

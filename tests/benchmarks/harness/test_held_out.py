@@ -1,4 +1,4 @@
-"""Recognizers that judge and that nothing ever attacks."""
+"""Recognizers that judge and are never attacked."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_a_white_box_leaves_it_out_too(suite, tmp_path):
 
 
 def test_only_what_was_attacked_is_in_the_mean_over_the_surrogates(suite, tmp_path):
-    """And a method that attacks nobody has none."""
+    """A method that attacks no recognizer has no such mean."""
     out = tmp_path / "out"
     main(["benchmark", str(suite), "--methods", "blur,facecloak", "--black-box", "ada", "--out", str(out)])
     table = pd.read_csv(out / "leaderboard.csv").set_index("method")
@@ -77,7 +77,7 @@ def test_protect_needs_somebody_to_attack(suite, tmp_path, capsys):
     ("values", "message"),
     [
         ({"held_out": ["cid"]}, "Did you mean 'cyd'"),
-        ({"held_out": ["bob", "cyd"]}, "held_out must leave two recognizers"),
+        ({"held_out": ["bob", "cyd"]}, "held_out must leave at least two recognizers"),
         ({"surrogates": ["cyd"]}, "surrogates and held_out must not share a name"),
     ],
 )

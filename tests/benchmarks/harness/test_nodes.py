@@ -31,7 +31,7 @@ def torchrun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[
 
 
 def srun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The same with what SLURM tells its tasks."""
+    """The same with the environment variables that SLURM sets for its tasks."""
     about = {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "NTASKS": 2, "NTASKS_PER_NODE": 1, "NNODES": 2,
              "STEP_NUM_TASKS": 2, "JOB_ID": 1, "JOB_NAME": "facecloak"}  # fmt: skip
     environment = {f"SLURM_{name}": str(value) for name, value in about.items()}
@@ -53,7 +53,7 @@ def run(launch, port, programs) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("launch", [torchrun, srun])
 def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, port, launch):
-    """With a method that is trained first: once, by the first of them."""
+    """The method is trained first: once, by the first machine."""
     one, two = tmp_path / "one", tmp_path / "two"
     arguments = ["benchmark", toys, "--methods", "blur,tinted", "--black-box", "ada,bob", "--accelerator", "cpu"]
     program = ["tests.benchmarks.tinted", *arguments, "--out", two, "--num-nodes", 2]
@@ -70,21 +70,21 @@ def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, po
 
 
 def test_machines_that_share_no_folder_are_told_so(toys, tmp_path, port):
-    """Rather than that the other's images count as lost."""
+    """Otherwise the other machine's images would count as lost."""
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--num-nodes", 2]
     programs = [["facecloak.cli", *arguments, "--out", tmp_path / name] for name in ("here", "there")]
     ended = run(srun, port, programs)
-    assert ended[0][0] == 2 and "one folder, shared by all machines" in ended[0][1]
+    assert ended[0][0] == 2 and "one folder that all machines share" in ended[0][1]
     assert not list(tmp_path.glob("*/protections/*/judgements/*/*/judgement.json"))
 
 
 @pytest.mark.parametrize(
     "environment, devices, said",
     [
-        ({}, "1", "torchrun or srun has to start this command"),
-        ({"WORLD_SIZE": "2", "RANK": "0"}, "2", "2 processes have been started, for --devices 2 × --num-nodes 2"),
-        ({"SLURM_NTASKS": "2"}, "1", "torchrun or srun has to start this command"),
-        ({"SLURM_STEP_NUM_TASKS": "3"}, "1", "3 processes have been started, for --devices 1 × --num-nodes 2"),
+        ({}, "1", "start this command on every machine with torchrun or srun"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "2", "2 processes were started, but not for --devices 2 × --num-nodes 2"),
+        ({"SLURM_NTASKS": "2"}, "1", "start this command on every machine with torchrun or srun"),
+        ({"SLURM_STEP_NUM_TASKS": "3"}, "1", "3 processes were started, but not for --devices 1 × --num-nodes 2"),
     ],
 )
 def test_a_number_of_machines_that_were_not_started_is_refused(

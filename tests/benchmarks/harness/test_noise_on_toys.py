@@ -1,4 +1,4 @@
-"""The noise baselines through the whole harness: what is attacked and recorded, white boxes, target sets, resuming."""
+"""The noise baselines in the whole harness: what is attacked and recorded, white boxes, target sets, resuming."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_one_surrogate_of_a_white_box_is_the_white_box(toys, tmp_path):
 
 @pytest.mark.parametrize("objective", ["impersonation", "obfuscation"])
 def test_a_white_box_is_fooled_and_marked(toys, tmp_path, objective):
-    """Judged by another photo than the one attacked, from the saved pictures; the toys need a large ε."""
+    """The saved pictures are judged with another photo than the attacked one; the toys need a large ε."""
     wide = [f"--{name}.epsilon=40" for name in NOISE]
     arguments = ["benchmark", str(toys), "--methods", ",".join(BOTH), "--objective", objective, "--white-box", "ada"]
     assert main([*arguments, *wide, "--out", str(tmp_path / "out")]) == 0
@@ -72,7 +72,7 @@ def test_no_saved_pixel_moves_further_than_epsilon(toys, tmp_path):
 
 
 def test_a_run_in_parts_ends_with_the_pictures_of_a_whole_one(toys, tmp_path):
-    """The batch is cut elsewhere, and p2's random views must not depend on that."""
+    """The photos are split into other batches, and p2's random views must not depend on that."""
     methods = ["--methods", "ti_dim,tip_im,pgd:random_start", "--black-box", "ada"]
     main(["benchmark", str(toys), *methods, "--batch-size", "4", "--out", str(tmp_path / "whole")])
     parts = ["benchmark", str(toys), *methods, "--batch-size", "1", "--out", str(tmp_path / "parts")]
@@ -82,7 +82,7 @@ def test_a_run_in_parts_ends_with_the_pictures_of_a_whole_one(toys, tmp_path):
     assert len(whole) == 12
     for place, path in whole.items():
         one, other = read_image(path).astype(int), read_image(tmp_path / "parts" / place).astype(int)
-        assert (one != other).mean() < 1e-3  # float32: a gradient next to 0 may have either sign
+        assert (one != other).mean() < 1e-3  # float32: a gradient close to 0 may have either sign
 
 
 def test_a_target_set_holds_all_targets_and_its_pictures_depend_on_them(toys, tmp_path):
@@ -97,7 +97,7 @@ def test_a_target_set_holds_all_targets_and_its_pictures_depend_on_them(toys, tm
 
 
 def test_of_a_target_set_a_photo_takes_what_is_nearest(toys, tmp_path):
-    """Target 2 is made the double of every photo's person: those who may choose take it, against the cell's target."""
+    """Target 2 is made a double of every photo's person: photos that may choose take it, not the cell's target."""
     for photo in (toys.parent / "photos").iterdir():
         write_photo(photo, 200, shot=5)
     out = tmp_path / "out"
@@ -123,5 +123,5 @@ def test_protect_attacks_the_single_surrogate_and_may_choose_the_target(toys, tm
 
 
 def test_presets_that_come_to_the_same_are_refused(toys, tmp_path):
-    with pytest.raises(FacecloakError, match="mi_fgsm:single and mi_fgsm:robfr come to the same settings"):
+    with pytest.raises(FacecloakError, match="mi_fgsm:single and mi_fgsm:robfr have the same settings"):
         tasks(toys, tmp_path, ["mi_fgsm:single", "mi_fgsm:robfr"])

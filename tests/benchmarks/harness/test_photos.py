@@ -1,4 +1,4 @@
-"""`facecloak protect`: every face of any photo, folders of photos, and results that are known by their content."""
+"""`facecloak protect`: every face of any photo, folders of photos, and results that are recognised by content."""
 
 import io
 import json
@@ -85,7 +85,7 @@ def test_protect_never_touches_a_file_that_is_not_its_own(toys, tmp_path, portra
     write_photo(own, 5)
     before = own.read_bytes()
     assert protect(toys, tmp_path / "out", portrait) == 2
-    assert "is no result of" in capsys.readouterr().err and own.read_bytes() == before
+    assert "is not a result of" in capsys.readouterr().err and own.read_bytes() == before
     own.unlink()
     assert protect(toys, tmp_path / "out", portrait) == protect(toys, tmp_path / "out", portrait) == 0
 
@@ -151,7 +151,7 @@ def test_two_photos_of_one_name_both_get_a_result(toys, tmp_path, portrait, caps
     assert sizes == {"portrait.v1.png": 400, "portrait.v1.tif.png": 410}
     assert (
         protect(toys, tmp_path / "out", tmp_path / "other" / "portrait.v1.tif") == 0
-    )  # alone, it goes where it was not
+    )  # protected on its own, it goes to a new place
     assert read_image(tmp_path / "out" / "portrait.v1.png").shape[0] == 400
 
 
@@ -172,7 +172,7 @@ def test_a_killed_command_can_be_repeated(toys, tmp_path, portrait, monkeypatch,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(photo_store, "write_bytes", kill)  # the picture; what is known of it is written already
+        patch.setattr(photo_store, "write_bytes", kill)  # the picture; the data about it have already been written
         assert protect(toys, tmp_path / "out", portrait) == 2
     with monkeypatch.context() as patch:
         patch.setattr(photo_store, "write_json", kill)
@@ -188,7 +188,7 @@ def test_folders_are_walked_and_their_tree_is_kept(toys, tmp_path, portrait, cap
         shutil.copy(portrait, tmp_path / place)
     (tmp_path / "album" / "dir.png").mkdir()
     (tmp_path / "album" / "link.png").symlink_to(tmp_path / "out_of_it" / "4.png")
-    out = tmp_path / "album" / "protected"  # inside of what is walked: results are not protected again
+    out = tmp_path / "album" / "protected"  # inside the folder that is searched: results are not protected again
     assert protect(toys, out, tmp_path / "album") == protect(toys, out, tmp_path / "album") == 0
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert found == ["1.png", "rome/1.png"]
@@ -218,11 +218,11 @@ def test_a_foreign_file_of_that_name_is_an_error(toys, tmp_path, portrait, capsy
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "protect.json").write_text("[1]")
     assert protect(toys, tmp_path / "out", portrait) == 2
-    assert "is not a file of `facecloak protect`" in capsys.readouterr().err
+    assert "was not made by `facecloak protect`" in capsys.readouterr().err
 
 
 def test_colours_of_a_profile_become_those_of_srgb(tmp_path):
-    """A photo in a profile with red and green swapped reads as what a screen shows, not as its raw numbers."""
+    """A photo in a profile with red and green swapped is read as a screen shows it, not as its raw numbers."""
     srgb = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     tags = {srgb[132 + 12 * k : 136 + 12 * k].decode(): 132 + 12 * k for k in range(int.from_bytes(srgb[128:132]))}
     for offset in (4, 8):  # where the colorants are, and their sizes

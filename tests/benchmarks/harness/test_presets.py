@@ -1,4 +1,4 @@
-"""A published preset is what was published, whatever a suite sets; without one the suite's settings hold."""
+"""A published preset has the published settings, whatever a suite sets; without a preset the suite's settings apply."""
 
 import pytest
 import yaml

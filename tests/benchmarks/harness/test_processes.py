@@ -1,4 +1,4 @@
-"""SIGTERM interrupts, and belongs to whom it belonged before when the work is done."""
+"""SIGTERM interrupts the work; afterwards the earlier signal handler is restored."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A photo is protected once and judged by anyone: what is made, what is judged, and what is refused."""
+"""A photo is protected once and judged by any recognizer: what is made, what is judged, and what is refused."""
 
 import io
 import json
@@ -28,7 +28,7 @@ ATTACKS = ["none", "pgd:single", "pgd:ensemble"]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of one judgement, not to be changed; its suite's weights are not found by others."""
+    """A run of one judgement, not to be changed; other tests do not find the weights of its suite."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACECLOAK_WEIGHTS", str(folder / "toys" / "weights"))
@@ -265,7 +265,7 @@ def test_rows_say_who_made_the_pictures_and_who_judged(toys, tmp_path, monkeypat
 
 
 def test_two_commands_work_in_one_folder_at_once(toys, tmp_path):
-    """Each image is made by one of them; both end well, and with tables of everything."""
+    """Each image is made by one of them; both succeed and write tables of everything."""
     out = tmp_path / "out"
     command = ["benchmark", toys, "--out", out, "--wandb", "disabled", "--methods"]
     commands = [start(*command, names) for names in ("none,pgd", "pgd,blur")]

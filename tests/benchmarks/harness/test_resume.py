@@ -18,7 +18,7 @@ COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
 
 
 def signalled(number: int):
-    """Gets a signal when it is about to say that the third image is finished: its picture is there already."""
+    """Gets a signal just before it reports the third image as finished, when its picture has already been written."""
 
     def patch() -> None:
         write_json, count = store.write_json, itertools.count(1)
@@ -34,7 +34,7 @@ def signalled(number: int):
 
 
 def killed_while_writing(moment: int):
-    """Dies in the middle of its N-th write: a part of the file is there, under a temporary name."""
+    """Dies in the middle of its N-th write: part of the file has been written, under a temporary name."""
 
     def patch() -> None:
         flush, count = os.fsync, itertools.count(1)
@@ -50,7 +50,7 @@ def killed_while_writing(moment: int):
 
 
 def started(*arguments: object) -> subprocess.CompletedProcess:
-    """In a process that is started, as for what starts others itself."""
+    """The same in a process that is started, for commands that start others themselves."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "facecloak.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -69,7 +69,7 @@ def files(out: Path) -> set[str]:
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_files(toys, tmp_path):
-    """Killed between a picture and its outcome, then at random moments inside of writes."""
+    """It is killed between a picture and its outcome, then at random moments within writes."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = ["benchmark", toys, "--methods", "blur", "--targets", "1,2", "--wandb", "disabled"]
     assert run(*arguments, "--out", whole).returncode == 0
@@ -128,4 +128,4 @@ def test_more_processes_than_batches_is_an_error(toys, tmp_path):
     two = ["--devices", "2", "--accelerator", "cpu"]
     result = started("benchmark", toys, "--limit", "1", *two, "--out", tmp_path / "out")
     assert result.returncode == 2
-    assert "2 devices need 2 batches at least" in result.stderr and "Traceback" not in result.stderr
+    assert "2 devices need at least 2 batches" in result.stderr and "Traceback" not in result.stderr

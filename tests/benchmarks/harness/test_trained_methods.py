@@ -1,4 +1,4 @@
-"""Methods that must be trained: each stage once, found again, resumed after a kill, its cost in the row."""
+"""Methods that must be trained: each stage is trained once, found again, resumed after a kill; the row has its cost."""
 
 import json
 import os
@@ -30,12 +30,12 @@ def arguments(toys, tmp_path, monkeypatch):
 
 
 def apart(arguments, **environment):
-    """The same in a process of its own."""
+    """The same in a separate process."""
     return run(*arguments, patch=tinted.install, **environment)
 
 
 def started(arguments, **environment):
-    """The same in a process that is started, and starts others."""
+    """The same in a process that is started and that starts others."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
     command = [sys.executable, "-m", "tests.benchmarks.tinted", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -49,7 +49,7 @@ def test_a_shared_stage_is_trained_once_and_an_adversarial_one_for_each_judge(ar
     assert main(arguments) == 0
     names = [path.stem.rsplit("-", 1)[0] for path in (tmp_path / "out" / "checkpoints").glob("*.safetensors")]
     assert sorted(names) == ["tinted-mean", "tinted-tint", "tinted-tint"]
-    # 2 batches a pass; and 2 steps of each kind that were timed
+    # 2 batches per pass, and 2 timed steps of each kind
     assert STEPS.count("mean") == 2 + 2 * 2 and STEPS.count("tint") == 2 + 2 * 3 * 2
     assert not [path for path in (tmp_path / "out" / "checkpoints").iterdir() if path.is_dir()]
 
@@ -72,7 +72,7 @@ def test_the_mean_is_what_the_second_stage_starts_from_and_the_result_fools(argu
 def test_what_is_trained_is_found_again(arguments, tmp_path):
     assert main(arguments) == 0
     STEPS.clear()
-    assert main([*arguments, "--tinted.strength=0.5"]) == 0  # other images of the same weights
+    assert main([*arguments, "--tinted.strength=0.5"]) == 0  # other images, made with the same weights
     assert STEPS == []
     assert main([*arguments, "--tinted.lr=0.01"]) == 0
     assert "mean" in STEPS and "tint" in STEPS
@@ -113,7 +113,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(arguments, tmp
     assert [path.is_dir() for path in half] == [True]
     stamp = checkpoints(tmp_path / "out")["tinted-mean"].stat().st_mtime_ns
     assert main(arguments) == 0
-    assert STEPS.count("tint") == 2 + 2 + 2 * 3  # timed; the pass that was not finished; the second judge's
+    assert STEPS.count("tint") == 2 + 2 + 2 * 3  # timed steps; the unfinished pass; the second judge's
     assert checkpoints(tmp_path / "out")["tinted-mean"].stat().st_mtime_ns == stamp
     for file in (whole / "checkpoints").glob("*.safetensors"):
         assert (tmp_path / "out" / "checkpoints" / file.name).read_bytes() == file.read_bytes()
@@ -150,7 +150,7 @@ def test_weights_that_were_changed_are_refused(arguments, tmp_path, capsys):
 
 def test_what_a_fit_will_take_follows_from_two_steps(monkeypatch):
     class Slow(torch.nn.Linear):
-        """Four batches; by the clock below the first use of one takes 13 seconds, the second 3."""
+        """Four batches; with the clock below, the first use of a batch takes 13 seconds and the second 3."""
 
         device = torch.device("cpu")
 
@@ -192,7 +192,7 @@ def test_protect_does_not_hand_out_what_an_untrained_method_makes(arguments, tmp
 def test_a_method_of_another_size_is_refused_before_it_is_trained(arguments, monkeypatch, capsys):
     monkeypatch.setattr(tinted.Tinted, "side", 32)
     assert main(arguments) == 2
-    assert "tinted makes pictures of 32 pixels a side, suite toys has 64" in capsys.readouterr().err
+    assert "tinted makes pictures of 32×32 pixels, but suite toys has pictures of 64×64" in capsys.readouterr().err
     assert STEPS == []
 
 

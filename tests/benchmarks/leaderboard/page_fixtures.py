@@ -30,7 +30,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """The page of two runs, with a method that would break in, and an image that failed."""
+    """The page of two runs, with a method whose name tries to inject code, and an image that failed."""
     root = tmp_path_factory.mktemp("board")
     records = [record(f"p{place}", 0.3 + place / 10, 20.0 + place) for place in range(3)]
     records.append(record("p3", None, None, error=EVIL))
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, made):
-    """Opens the page; afterwards nothing may have been said to the console or asked of anybody."""
+    """Opens the page; in the end there must be no console message and no request other than the page itself."""
     contexts, said, asked = [], [], []
 
     def open_page(width=1280, scheme="light"):

@@ -1,4 +1,4 @@
-"""Tables and page say the same of a board, however irregular, and what they say is right."""
+"""Tables and page agree on every board, however irregular, and their values are right."""
 
 import json
 import math
@@ -23,7 +23,7 @@ CELLS = [(target, box) for target in ("1", "2") for box in BOXES]
 
 
 def read_board(run, path):
-    """What wide.csv, the page and leaderboard.md say: lines by (objective, white box, method) each, and the text."""
+    """The lines of wide.csv and of the page, each by (objective, white box, method), and the text of leaderboard.md."""
     folders = find_judgements([run])
     table, records = long_table(folders), records_of(folders)
     wide = wide_table(table, records)
@@ -56,7 +56,7 @@ def irregular(tmp_path):
         changes = {"records": unchanged, "psnr": None, "n_identical": 4} if (target, box) == ("2", "ada") else {}
         write_cell(run, "weak", target, box, **shared, **changes)
         seen = [record(f"p{place}", cosine, 25.0) for place, cosine in enumerate((0.7, 0.65, 0.5, 0.1))]
-        for each in seen[:2] if box == "bob" else seen[:1]:  # p0 is in no cell's rate, p1 in ada's alone
+        for each in seen[:2] if box == "bob" else seen[:1]:  # p0 is in no cell's rate, p1 only in ada's
             each.update(detected=False, cosine={})
         seen[3]["reference"] = ["target"]
         for cosines in (seen[3]["cosine"], seen[3]["cosine_clean"]):
@@ -95,7 +95,7 @@ def test_tables_and_page_agree_in_every_column(irregular, tmp_path):
 def test_what_they_say_of_an_irregular_board(irregular, tmp_path):
     tables, page, text = read_board(irregular, tmp_path / "wide.csv")
     at = {method: page["impersonation", False, method] for method in ("none", "weak", "strong", "bad", "lost")}
-    # p0 has no face in any cell, p1 none that bob judges
+    # p0 has no face in any cell, p1 has none in the cells that bob judges
     assert at["strong"]["photos"] == 3 and at["weak"]["photos"] == 4
     assert at["strong"]["psr"] == pytest.approx([7 / 12, *wilson_interval(7 / 4, 3)], rel=1e-5)
     assert at["strong"]["boxes"]["bob"] == pytest.approx([1 / 2, *wilson_interval(1, 2), 2, 2], rel=1e-5)
@@ -182,7 +182,7 @@ def test_a_summary_says_identical_only_of_equal_images():
 
 
 def test_a_judge_that_saw_several_sets_of_surrogates_has_their_mean(tmp_path):
-    """A recognizer outside of the suite's pool: one place of the table, however many sets were attacked."""
+    """A recognizer outside the suite's pool has one place in the table, however many sets were attacked."""
     for surrogates, cosine in (("ada+bob", 0.9), ("ada+cyd", 0.1)):
         write_cell(tmp_path / "run", "strong", box="mine", surrogates=surrogates, records=[record("p0", cosine, 30.0)])
     write_cell(tmp_path / "run", "none", box="mine", surrogates="", records=[record("p0", 0.1, None)])

@@ -1,4 +1,4 @@
-"""`facecloak leaderboard`: tables of any number of runs, a pure function of their directories."""
+"""`facecloak leaderboard`: tables of any number of runs, as a pure function of their directories."""
 
 import shutil
 
@@ -26,7 +26,7 @@ def board(tmp_path, *runs, name="board"):
 
 
 def section(text: str, head: str) -> list[list[str]]:
-    """The table below the heading that begins so, cell by cell."""
+    """The table below the heading that begins with this text, cell by cell."""
     (part,) = (part for part in text.split("\n## ") if part.startswith(head))
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line[:1] == "|"]
 
@@ -105,7 +105,7 @@ def test_a_rate_that_was_not_measured_is_in_no_mean(sound):
 
 
 def test_intervals_count_photos_and_not_results(sound):
-    """4 photos of each of 2 targets, judged by 3 recognizers: 8 photos, of which p23 has no face in any."""
+    """4 photos of each of 2 targets, judged by 3 recognizers: 8 photos, of which p23 has no face in any judgement."""
     wide = wide_of(sound).set_index("method")
     for method, photos in (("none", 8), ("pgd", 7)):
         for name in ("psr ada", "average psr", "average dodging"):
@@ -122,8 +122,8 @@ def test_white_boxes_are_a_table_of_their_own(sound, tmp_path):
     out = board(tmp_path, sound, white)
     text = (out / "leaderboard.md").read_text()
     both = (
-        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 a cell\n"),
-        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 a cell, white box"),
+        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 per cell\n"),
+        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 per cell, white box"),
     )
     assert [len(table) - 2 for table in both] == [2, 1] and both[1][2][0] == "pgd:default (white box)"
     wide = pd.read_csv(out / "wide.csv").query("source == 'measured'").set_index(["white_box", "method"])
@@ -134,7 +134,7 @@ def test_white_boxes_are_a_table_of_their_own(sound, tmp_path):
 
 def test_suites_and_objectives_have_tables_of_their_own_with_their_own_far(sound, tmp_path):
     others = write_run(tmp_path / "others", ("pgd",), suite="zoo", objective="obfuscation")
-    for path in others.glob("protections/*/judgements/*/*/judgement.json"):  # a suite that measured FAR 0.1 alone
+    for path in others.glob("protections/*/judgements/*/*/judgement.json"):  # a suite without FAR 0.01
         path.write_text(path.read_text().replace('"far": 0.01', '"far": 0.05').replace('"0.01"', '"0.05"'))
     text = (board(tmp_path, sound, others) / "leaderboard.md").read_text()
     heads = [line for line in text.splitlines() if line.startswith("## ")]

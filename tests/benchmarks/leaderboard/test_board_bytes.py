@@ -19,11 +19,11 @@ def test_same_directories_same_bytes_wherever_and_in_whatever_order(sound, tmp_p
     copies = [shutil.copytree(run, tmp_path / "deep" / f"{k}" / "run") for k, run in enumerate((other, sound))]
     assert board(tmp_path / "copies", *copies) == first
     assert board(tmp_path / "parent", tmp_path / "deep") == first
-    # a file that is written again where one lies
+    # a board that is written again where one already is
     assert board(tmp_path / "board", sound, other) == first
 
 
 def test_names_of_directories_and_times_are_in_no_file(sound, tmp_path):
-    """But for what the cells themselves say."""
+    """This does not apply to names and times that the cells themselves contain."""
     for name, data in board(tmp_path / "board", sound).items():
         assert str(tmp_path).encode() not in data and str(sound).encode() not in data, name

@@ -1,4 +1,4 @@
-"""Records that have not the form of records stop the board before it writes, and the check names them."""
+"""Records of a wrong form stop the board before it writes anything, and the check names them."""
 
 import json
 
@@ -11,11 +11,14 @@ pytestmark = pytest.mark.usefixtures("tables_only")
 
 MALFORMED = {
     "a text as PSNR": (lambda record: record.update(psnr="abc"), "p11: psnr is 'abc', not a number"),
-    "a text as cosine": (lambda record: record["cosine"].update(target="x"), "cosine to target is 'x', not in -1 to 1"),
-    "a cosine of 2": (lambda record: record["cosine"].update(self=2), "cosine to self is 2, not in -1 to 1"),
+    "a text as cosine": (
+        lambda record: record["cosine"].update(target="x"),
+        "cosine to target is 'x', not between -1 and 1",
+    ),
+    "a cosine of 2": (lambda record: record["cosine"].update(self=2), "cosine to self is 2, not between -1 and 1"),
     "a list of cosines": (
         lambda record: record["cosine"].update(target=[1]),
-        "p11: cosine to target is [1], not in -1 to 1",
+        "p11: cosine to target is [1], not between -1 and 1",
     ),
     "no cosines": (
         lambda record: record.pop("cosine_clean"),
@@ -35,7 +38,7 @@ MALFORMED = {
 
 
 def refused(tmp_path, capsys, run) -> str:
-    """What the board says, which must write nothing."""
+    """The error message of the board, which must not write anything."""
     assert main(["leaderboard", str(run), "--out", str(tmp_path / "board")]) == 2
     assert not (tmp_path / "board").exists()
     return capsys.readouterr().err
@@ -70,7 +73,7 @@ def test_a_board_that_cannot_be_made_leaves_the_old_one_as_it_is(run, cell, tmp_
 
 
 def test_names_that_photos_may_have(run, cell, capsys):
-    """Spaces, other scripts, and what is printed in another way."""
+    """Spaces, other scripts, and characters that are printed in another way."""
     for old, new in (("p11", "Фото 1"), ("p12", "a\u202fb")):
         for path in run.glob(f"**/{old}.*"):
             path.rename(path.with_stem(new))

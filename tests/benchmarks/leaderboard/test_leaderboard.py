@@ -1,4 +1,4 @@
-"""What stands in the tables, and when a cell is judged again."""
+"""The contents of the tables, and when a cell is judged again."""
 
 import json
 
@@ -65,7 +65,7 @@ def change_threshold(root):
 
 
 def change_judge(root):
-    """Another network under the name of the judge, with thresholds that are bound to no weights."""
+    """Another network under the name of the judge, with thresholds that are not bound to weights."""
     table = json.loads((root / "thresholds.json").read_text())
     table["ada"]["weights_sha256"] = None
     (root / "thresholds.json").write_text(json.dumps(table))

@@ -1,4 +1,4 @@
-"""How the leaderboard's page looks and behaves in a real browser, and what is in its file."""
+"""How the leaderboard's page looks and behaves in a real browser, and the contents of its file."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_a_phone_scrolls_the_table_and_not_the_page(visit):
     left = "e => e.querySelector('tbody th').getBoundingClientRect().left"
     before = region.evaluate(left)
     region.evaluate("e => { e.scrollLeft = 200; }")
-    assert region.evaluate(left) == pytest.approx(before, abs=2)  # the method stays in sight
+    assert region.evaluate(left) == pytest.approx(before, abs=2)  # the method stays visible
 
 
 def test_plots_have_words_for_who_does_not_see_them(visit):
@@ -108,7 +108,7 @@ def luminance(colour):
 
 @pytest.mark.parametrize("theme", [r":root \{", r':root\[data-theme="dark"\] \{'])
 def test_text_stands_out_from_its_ground(theme):
-    """WCAG 2.1: 4.5 to 1."""
+    """WCAG 2.1 asks for a contrast of 4.5 to 1."""
     block = re.search(theme + r"(.*?)\}", (PARTS / "page.css").read_text(), re.DOTALL)[1]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
     grounds = {"text": "raised", "quiet": "badge", "accent": "raised", "good": "raised", "warm": "warm-ground"}

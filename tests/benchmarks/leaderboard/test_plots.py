@@ -1,4 +1,4 @@
-"""What a leaderboard's plots are drawn from, and that the same cells give the same bytes."""
+"""The data from which a leaderboard's plots are drawn; and the same cells give the same bytes."""
 
 import json
 import math
@@ -74,7 +74,7 @@ def test_rates_from_cosines_are_the_rows(tmp_path, objective):
         record("broken", None, None, usable=False, error="not an image"),
         record("alone", 0.9, 30.0, reference=[]),
     ]
-    records[6]["cosine"]["self"] = -1.0  # would be a success of either kind
+    records[6]["cosine"]["self"] = -1.0  # would be a success under either objective
     for place, each in enumerate(records[:5]):
         each["cosine"]["self"] = 0.1 + 0.15 * place
     board = board_of([write_cell(tmp_path, "mine", records=records, objective=objective)])
@@ -101,7 +101,7 @@ def test_a_method_that_lacks_a_target_has_no_line(board):
     curves = box_curves(black_box(table), records)
     assert "bad:default" in curves["ada"] and "bad:default" not in curves["bob"]
     assert set(average_curves(curves, ["ada", "bob"])) == {"none:default", "weak:default", "strong:default"}
-    rows = black_box(table)  # a target that bob has judged of nobody is missing as well
+    rows = black_box(table)  # a target for which bob has judged no method is missing too
     curves = box_curves(rows[~((rows["black_box"] == "bob") & (rows["target"] == "2"))], records)
     assert len(curves["ada"]) == 4 and "bob" not in curves and not average_curves(curves, ["ada", "bob"])
 
@@ -111,7 +111,7 @@ def test_missing_cells_are_missing_in_the_heat_map(board):
     cells = heat_cells(rows, "bad:default", 0.01)
     assert math.isnan(cells.loc["bob", "2"]) and cells.notna().to_numpy().sum() == 3
     assert (heat_cells(rows, "strong:default", 0.01) == 75).all(axis=None)
-    rest = rows[~((rows["name"] == "weak:default") & (rows["far"] == 0.01))]  # it is drawn all the same, hatched
+    rest = rows[~((rows["name"] == "weak:default") & (rows["far"] == 0.01))]  # it is still drawn, hatched
     assert heat_cells(rest, "weak:default", 0.01).isna().all(axis=None) and len(heat_cells(rest, "weak:default", 0.1))
     titles = [axes.get_title(loc="left") for axes in draw_heat(rest, 0.01, "a board").axes]
     assert {"weak", "strong"} <= set(titles)

@@ -1,4 +1,4 @@
-"""What `facecloak benchmark` draws and writes for people: grid.png and leaderboard.md."""
+"""The files that `facecloak benchmark` writes for people: grid.png and leaderboard.md."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def enlarged(image):
 
 
 def is_failed(picture):
-    """White but for a grey frame and a word."""
+    """Whether it is white except for a grey frame and a word."""
     framed = (picture[[0, -1]] == 128).all() and (picture[:, [0, -1]] == 128).all()
     return bool(framed and (picture[1:-1, 1:-1] == 255).mean() > 0.95 and (picture[120:136] < 50).any())
 
@@ -93,7 +93,7 @@ def test_markdown_says_what_is_printed(toys, tmp_path, capsys):
     main(["benchmark", str(toys), "--methods", "none,blur", *out])
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     text = (tmp_path / "out" / "leaderboard.md").read_text().splitlines()
-    assert text[0] == "toys, impersonation: PSR in % at FAR 0.01, n = 4 a cell" and text[1] == ""
+    assert text[0] == "toys, impersonation: PSR in % at FAR 0.01, n = 4 per cell" and text[1] == ""
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in text[2:]]
     assert table[0][:4] == ["method", "ada", "bob", "cyd"] and set("".join(table[1])) <= set("-:")
     assert len(table) == 4 and all(len(line) == len(table[0]) for line in table)

@@ -26,7 +26,7 @@ def suite(toys, tmp_path):
 
 
 def variant_of(settings):
-    """Which variant these settings are."""
+    """The variant to which these settings belong."""
     plain, loose = settings["embedding_iterations"] == 0, settings["lambda_attn"] == 0
     return {(False, False): "full", (True, False): "plain embedding", (False, True): "no structure term",
             (True, True): "neither"}[plain, loose]  # fmt: skip
@@ -99,14 +99,14 @@ def test_failed_images_protect_nobody_and_are_said(suite, tmp_path, capsys):
 def test_variants_that_are_the_same_are_refused(suite, tmp_path, capsys):
     suite.write_text(suite.read_text().replace("embedding_iterations: 1", "embedding_iterations: 0"))
     assert main(["--suite", str(suite), "--out", str(tmp_path / "claims")]) == 2
-    assert "full and plain embedding come to the same settings" in capsys.readouterr().err
+    assert "full and plain embedding have the same settings" in capsys.readouterr().err
     assert not (tmp_path / "claims" / "protections").exists()
 
 
 def test_a_wrong_limit_is_named(capsys):
     with pytest.raises(SystemExit):
         main(["--limit", "0"])
-    assert "--limit: must be 1 at least" in capsys.readouterr().err
+    assert "--limit: must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

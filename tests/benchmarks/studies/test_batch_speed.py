@@ -1,4 +1,4 @@
-"""The comparison of a batch with single photos compares equals, and says so when they are not; no time is asserted."""
+"""The comparison of a batch with single photos compares equal work and reports if not; no time is tested."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_no_ratio_without_equality(toys, monkeypatch, capsys):
 
 @pytest.fixture(autouse=True)
 def threads():
-    """`main` sets them for its process."""
+    """Restore the number of threads, which `main` sets for its process."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""The made-up judgements that a large leaderboard is timed with are judgements as all others."""
+"""The made-up judgements that are used to time a large leaderboard are like all other judgements."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the trained stages do to drawn faces: makeup off, makeup on, and an identity; and that they are shipped."""
+"""The effect of the trained stages on drawn faces: makeup off, makeup on, and an identity; and all are shipped."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_drawn_people_are_alike_but_for_their_makeup(people, clip):
 
 
 def test_the_table_is_that_of_known_edits(people, clip):
-    """Half the way to the bare face, all the way to the reference, and none."""
+    """The edits go half the way to the bare face, all the way to the reference, and nowhere."""
     half = (people.made_up + people.bare) / 2
     goal = people.lip_colours(people.bare)[0]
     painted = people.bare.clone()
@@ -80,9 +80,9 @@ def test_the_shipped_removal_takes_makeup_off_and_the_shipped_transfer_puts_it_o
     removed = full.remove(people.made_up)
     score, lips, *transfers = numbers(measure(people, clip, removed, made, colour))
     assert score[2] <= -50
-    assert lips[2] <= -25  # nobody tells it which colour is beneath
+    assert lips[2] <= -25  # it is not told which colour is beneath
     assert transfers[0][2] <= -50 and transfers[1][2] <= -30  # the first has the weights after all passes
-    # and the face is the same otherwise
+    # and the rest of the face stays the same
     assert (removed - people.bare).square().mean() < 4 / 10**2.9
 
 

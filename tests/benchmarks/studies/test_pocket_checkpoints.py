@@ -1,4 +1,4 @@
-"""Trained stages become assets: in float16, found by name, and nothing else stays."""
+"""Trained stages become assets: they are in float16 and found by name, and other files are removed."""
 
 import shutil
 
@@ -26,7 +26,7 @@ def train(folder, name):
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """A folder of assets, and two runs with a trained stage each."""
+    """A folder of assets, and two runs, each with a trained stage."""
     monkeypatch.setenv("FACECLOAK_POCKET", str(tmp_path / "pocket"))
     monkeypatch.setattr(ship, "needed", lambda out: set(NAMES))
     for number, name in enumerate(NAMES):
@@ -47,7 +47,7 @@ def test_stages_of_several_runs_are_found_in_float16_and_others_are_gone(world, 
     assert weights.dtype == torch.float16 and torch.allclose(weights.float(), WEIGHTS["a"], rtol=1e-3)
     assert {path.stem for path in found.parent.iterdir()} == set(NAMES)
     check_manifest(pocket_dir())
-    assert load_file(find_checkpoint(world / "run0", NAMES[0]))["a"].dtype == torch.float32  # a run keeps its own
+    assert load_file(find_checkpoint(world / "run0", NAMES[0]))["a"].dtype == torch.float32  # a run's own file stays
 
 
 def test_what_is_shipped_and_still_needed_stays(world):

@@ -1,4 +1,4 @@
-"""Suite files: each wrong value is named with its place, and what is right is read as it is written."""
+"""Suite files: each wrong value is named with its place, and correct values are read as they are written."""
 
 import math
 
@@ -13,7 +13,7 @@ POCKET = yaml.safe_load((FOLDER / "pocket.yaml").read_text())
 
 
 def write(folder, *path, value):
-    """The pocket suite with one value replaced; its file."""
+    """Write the pocket suite with one value replaced; returns its file."""
     content = yaml.safe_load(yaml.safe_dump(POCKET))
     inner = content
     for key in path[:-1]:
@@ -33,7 +33,7 @@ PAIR = ("targets", "pairs", 0)
         ((*PAIR, "image"), "", "targets.pairs[0].image must name a file"),
         ((*PAIR, "imgae"), "1.png", "Did you mean 'targets.pairs[0].image'?"),
         ((*PAIR, "name"), 1, '"targets.pairs[0].name": Expected'),
-        ((*PAIR, "name"), "2", "targets.pairs: two are named '2'"),
+        ((*PAIR, "name"), "2", "targets.pairs: two targets are named '2'"),
         ((*PAIR, "name"), "a/b", "targets.pairs[0].name: 'a/b' is not a plain name"),
         ((*PAIR, "box"), [1, 2, 3], "targets.pairs[0].box must be [x0, y0, x1, y1]"),
         ((*PAIR, "box"), [5, 0, 1, 9], "targets.pairs[0].box must be [x0, y0, x1, y1] with x0 < x1"),
@@ -53,12 +53,12 @@ PAIR = ("targets", "pairs", 0)
         (("sources", "folder"), "x", "sources must have a folder or groups, and not both"),
         (("sources", "secnd"), "x", "Did you mean 'sources.second'?"),
         (("name",), "a/b", "the name 'a/b' is not a plain name"),
-        (("fars",), [0.1, 0.10], "fars must be between 0 and 1, each once"),
+        (("fars",), [0.1, 0.10], "fars must be between 0 and 1, each only once"),
         (("fars",), [math.nan], "fars[0] must be a finite number"),
         (("crop",), [20, 16, 20, 104], "crop must be mtcnn or"),
-        (("crop",), [200, 200, 300, 300], "in the image"),
-        (("image_size",), 10**9, "image_size must lie between 1 and"),
-        (("default_targets",), ["1", "1"], "must have each name once"),
+        (("crop",), [200, 200, 300, 300], "inside the image"),
+        (("image_size",), 10**9, "image_size must be between 1 and"),
+        (("default_targets",), ["1", "1"], "must have each name only once"),
         (("methods", "facecloak", "lambda_adv"), math.inf, "methods.facecloak.lambda_adv must be a finite number"),
     ],
 )

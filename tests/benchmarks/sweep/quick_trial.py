@@ -1,7 +1,7 @@
-"""What a sweep sees of a trial, without its work: two judgements, reported as `benchmarks.sweep.trial` reports them.
+"""A trial as a sweep sees it, without the work: two judgements, reported as `benchmarks.sweep.trial` reports them.
 
-More epsilon protects better and looks worse. After its first judgement a trial waits for as long as a pipe called
-``hold`` lies in the sweep's folder, unless it is the first of all.
+More epsilon protects better and looks worse. After its first judgement a trial waits while there is a pipe called
+``hold`` in the sweep's folder, unless it is the very first trial.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> None:
-    """Judge twice, unless that is done; report."""
-    signal.alarm(120)  # nobody waits for ever
+    """Judge twice, unless that has been done; report."""
+    signal.alarm(120)  # so that no trial waits for ever
     given = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
     epsilon, out = float(given["pgd.epsilon"]), Path(given["out"])
     is_first = not [*out.glob("*/*")]
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         judgement.write_text("{}")
         print(json.dumps({"cell": cell, "cells": 2, **values}), flush=True)
         if cell == 1 and not is_first and (out.parent / "hold").exists():
-            (out.parent / "hold").read_bytes()  # until somebody has opened and closed it
+            (out.parent / "hold").read_bytes()  # until another process has opened and closed it
 
 
 main(sys.argv[1:])

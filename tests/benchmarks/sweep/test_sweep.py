@@ -1,4 +1,4 @@
-"""Sweeps without a server: every file is sound, trials are scored, none is lost or doubled, a killed sweep goes on."""
+"""Sweeps without a server: all files are valid, trials are scored, none is lost or doubled, a killed one continues."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tm
     steps = []
     values = run_trial([*trial, f"--out={tmp_path / 'out'}"], lambda *each: steps.append(each))
     assert [each[:2] for each in steps] == [(1, 2), (2, 2)] and steps[-1][2] == values
-    assert not list((tmp_path / "out").glob("*/leaderboard*"))  # a trial draws no tables
+    assert not list((tmp_path / "out").glob("*/leaderboard*"))  # a trial writes no tables
     table = long_table(find_judgements([tmp_path / "out"]))
     rows = table[table["far"] == 0.01]
     assert values["psr"] == pytest.approx(100 * rows["psr"].mean()) and len(rows) == 2
@@ -82,7 +82,7 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, quick, tmp_p
     out.mkdir()
     os.mkfifo(out / "hold")  # the second trial waits after its first judgement
     process = start("sweep", path, "--count", "3", "--out", out)
-    with open(out / "hold", "w"):  # opens when it is there
+    with open(out / "hold", "w"):  # opens when the trial is there
         process.kill()
         assert process.wait().returncode == -signal.SIGKILL
         assert len([*out.glob(f"trials/*/{JUDGED}")]) == 3
@@ -93,7 +93,7 @@ def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, quick, tmp_p
     assert main(["sweep", path, "--count", "3", "--out", str(out)]) == 0
     table = pd.read_csv(out / "trials.csv")
     assert len(table) == 3 and table["number"].is_unique
-    for trial in left:  # the one that was running has been run, with its values
+    for trial in left:  # the trial that was running has been run, with its values
         assert (table["pgd.epsilon"] == trial.params["pgd.epsilon"]).any()
 
 
@@ -109,7 +109,7 @@ def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, quick, 
     grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 2}}  # the second falls below the floor
     path = Path(sweep(grid, "grid", early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2}))
     path.write_text(path.read_text().replace("--floor=20", "--floor=40"))
-    os.mkfifo(tmp_path / "hold")  # the second trial goes no further, unless it is ended
+    os.mkfifo(tmp_path / "hold")  # the second trial does not continue unless it is ended
     assert main(["sweep", str(path), "--count", "2", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
     assert dict(table["state"]) == {1: "complete", 64: "pruned"}
@@ -160,7 +160,7 @@ def test_what_does_not_decide_a_trials_results_does_not_move_its_folder(toys, tm
     shuffled = [*reversed(typed[1:]), str(toys.relative_to(tmp_path))]
     assert folder(*shuffled, f"--out={tmp_path / 'out'}", "--floor=30", "--accelerator=cpu") == first
     assert folder(*typed, "--out", "out", "--devices=2", "--accelerator=cpu", "--methods=blur,pgd") == first
-    assert folder(*typed[:3], "--pgd={'epsilon': 4, 'iterations': 2}", "--out=out") == first  # as W&B's agents type it
+    assert folder(*typed[:3], "--pgd={'epsilon': 4, 'iterations': 2}", "--out=out") == first  # as W&B's agents write it
     for other in ("--pgd.epsilon=5", "--limit=1", "--black-box=bob", "--targets=2", "--methods=pgd"):
         assert folder(*typed, "--out=out", other) != first
 

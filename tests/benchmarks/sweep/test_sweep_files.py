@@ -1,4 +1,4 @@
-"""Sweep files: every word of W&B's schema is supported, ignored with a line, or refused with one."""
+"""Sweep files: every word of W&B's schema is supported, ignored with a message, or refused with a message."""
 
 import json
 import math
@@ -214,19 +214,19 @@ NESTED.append(NESTED)
         ({"parameters": {"a": {"value": "\0"}}}, "parameters.a.value: "),
         ({"parameters": {"a b": {"value": 1}}}, "'a b' cannot be the name"),
         ({"parameters": {1: {"value": 1}}}, "the key 1 is not text"),
-        ({"parameters": {"a.b": {"value": 1}, "a": {"parameters": {"b": {"value": 2}}}}}, "a.b is there twice"),
-        ({"parameters": {"a": {"value": 1, "parameters": {"b": {"value": 2}}}}}, "nothing beside them"),
+        ({"parameters": {"a.b": {"value": 1}, "a": {"parameters": {"b": {"value": 2}}}}}, "a.b is given twice"),
+        ({"parameters": {"a": {"value": 1, "parameters": {"b": {"value": 2}}}}}, "it can have no other keys"),
         ({"parameters": {"pgd.epsilon": {"min": 1, "max": 2, "scale": "log"}}}, "named 'scale'"),
         ({"method": "grid", "parameters": {"pgd.epsilon": {"min": 0.5, "max": 2.0}}}, "a grid needs values"),
         ({"method": "grid", "parameters": {"pgd.epsilon": {"min": 0, "max": 2**40}}}, "too many for a grid"),
         ({"early_terminate": {"type": "median"}}, "must have type hyperband"),
         ({"early_terminate": "hyperband"}, "must have type hyperband"),
         ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "early_terminate.eta must be above 1"),
-        ({"early_terminate": {"type": "hyperband", "min_iter": 0}}, "early_terminate.min_iter must be 1 at least"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 0}}, "early_terminate.min_iter must be at least 1"),
         ({"early_terminate": {"type": "hyperband", "min_iter": 1.5}}, "early_terminate.min_iter: expected a whole"),
         ({"early_terminate": {"type": "hyperband", "max_iter": 27}}, "must have min_iter, or max_iter and s"),
         ({"early_terminates": {"type": "hyperband"}}, "Did you mean 'early_terminate'"),
-        ({"run_cap": 0}, "run_cap must be 1 at least"),
+        ({"run_cap": 0}, "run_cap must be at least 1"),
         ({"run_cap": "many"}, "run_cap: expected a whole number"),
         ({"project": [[1]]}, "project must be text"),
         ({"program": -1}, "program must be text"),
@@ -251,5 +251,5 @@ def test_dates_and_bytes_are_refused_with_their_place(sweep):
 def test_macros_of_wandb_that_a_trial_would_take_literally_are_refused(sweep):
     path = Path(sweep(EPSILON))
     path.write_text(path.read_text().replace("--floor=20", "--floor=${envvar:FLOOR}"))
-    with pytest.raises(FacecloakError, match=re.escape("${envvar:FLOOR} is not known here")):
+    with pytest.raises(FacecloakError, match=re.escape("${envvar:FLOOR} is not supported")):
         load_sweep(path)

@@ -1,4 +1,4 @@
-"""Sweep files with something wrong in them either load or are refused in words; never a traceback."""
+"""Sweep files with something wrong in them either load or are refused with a message, never with a traceback."""
 
 import copy
 import datetime
@@ -30,7 +30,7 @@ WORDS = [
 
 
 def mutate(content, draw: random.Random):
-    """A copy of what a YAML file says, in which one to three places are changed."""
+    """A copy of a YAML file's content, in which one to three places are changed."""
     content = copy.deepcopy(content)
     for _ in range(draw.randint(1, 3)):
         holder, key = draw.choice([*_places(content)])
@@ -56,7 +56,7 @@ def mutate(content, draw: random.Random):
 
 
 def _places(value):
-    """Everything that holds something, and where in it."""
+    """Every (container, key) in nested lists and mappings."""
     for key in value if isinstance(value, dict) else range(len(value)):
         yield value, key
         if isinstance(value[key], (dict, list)):

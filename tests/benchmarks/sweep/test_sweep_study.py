@@ -1,4 +1,4 @@
-"""The database of a sweep: several machines on it, processes that are no more, what a trial draws."""
+"""The database of a sweep: several machines that use it, processes that no longer exist, the values of a trial."""
 
 import statistics
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_what_a_trial_draws_depends_on_its_number_not_on_who_asks(sweep, tmp_pat
     for name in "ab":
         url = f"sqlite:///{tmp_path / name}.db"
         once = open_study(found, url)
-        # the first as a run that goes through, the second as one that is begun anew for each trial
+        # the first as in an uninterrupted run, the second as in a run that starts again for each trial
         studies = [once] * 16 if not draws else [open_study(found, url) for _ in range(16)]
         draws.append([])
         for study in studies:
@@ -30,11 +30,11 @@ def test_what_a_trial_draws_depends_on_its_number_not_on_who_asks(sweep, tmp_pat
             study.tell(trial, -abs(draws[-1][-1] - 100))
     assert draws[0] == draws[1] and len(set(draws[0])) == 16
     distance = statistics.median(abs(each - 100) for each in draws[0][10:])
-    assert distance < 30 if method == "bayes" else distance > 40  # the one learns where the best is
+    assert distance < 30 if method == "bayes" else distance > 40  # bayes learns where the best is
 
 
 def test_machines_on_one_database_run_each_place_of_a_grid_once(sweep, quick, tmp_path):
-    """Started at the same moment, with folders of their own; one of them knows of a place that failed."""
+    """They start at the same moment, with separate folders; one place of the grid has failed before."""
     grid = {"pgd.epsilon": {"values": [1, 2, 3]}, "pgd.iterations": {"value": 1}}
     found, url = load_sweep(Path(sweep(grid, "grid"))), f"sqlite:///{tmp_path / 'study.db'}"
     study = open_study(found, url)
@@ -44,7 +44,7 @@ def test_machines_on_one_database_run_each_place_of_a_grid_once(sweep, quick, tm
     study.tell(failed, state=TrialState.FAIL)
     command = ["sweep", found.path, "--count", "3", "--storage", url]
     machines = [start(*command, "--out", tmp_path / name) for name in "ab"]
-    assert {machine.wait().returncode for machine in machines} <= {0, 1}  # 1 for who was done before the other
+    assert {machine.wait().returncode for machine in machines} <= {0, 1}  # 1 for the machine that finished first
     complete = [trial.params["pgd.epsilon"] for trial in study.get_trials(states=[TrialState.COMPLETE])]
     assert sorted(complete) == [1, 2, 3]
 
@@ -68,4 +68,4 @@ def test_a_trial_of_a_process_that_is_no_more_is_taken_up_and_no_other(sweep, tm
 def test_a_database_that_cannot_be_opened_is_named(sweep, tmp_path, capsys, url):
     assert main(["sweep", sweep(EPSILON), "--storage", url, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "database of the trials cannot be opened" in said and "secret" not in said
+    assert "trial database cannot be opened" in said and "secret" not in said

@@ -1,4 +1,4 @@
-"""What is sent of a method, computed from results written by hand; no client of W&B takes part."""
+"""The data that are sent about a method, computed from results written by hand, without a client of W&B."""
 
 import pytest
 
@@ -123,7 +123,7 @@ def test_nothing_complete_is_an_error(tmp_path):
 
 
 def test_a_method_is_sent_when_one_of_another_name_begins_and_with_what_was_there_before(tmp_path):
-    """Settings of a method that take turns are sent once each."""
+    """Settings of a method that alternate are sent once each."""
     weak, strong = (
         write_method(tmp_path, {(target, "ada", "bob"): 1.0 for target in "12"}, settings={"strength": strength})
         for strength in (1, 9)

@@ -1,4 +1,4 @@
-"""What W&B gets of a method, read back from the files that the real client writes."""
+"""The data that W&B gets about a method, read back from the files that the real client writes."""
 
 import json
 import re
@@ -110,7 +110,7 @@ def test_pictures_and_files_come_with_the_flag_and_what_was_sent_with_them_is_no
     assert artifacts(offline(tmp_path)["pgd"])["method"] == names
     assert {Image.open(path).size for path in (folder / "files").rglob("*.png")} == {(24, 8)}
     (file,) = folder.glob("*.wandb")
-    file.with_name(f"{file.name}.synced").touch()  # as `wandb sync` says that the server has it
+    file.with_name(f"{file.name}.synced").touch()  # as `wandb sync` marks a run that the server has
     assert track(tmp_path) == 0 and folders(tmp_path) == [folder]
 
 
@@ -144,7 +144,7 @@ def test_more_judgements_supersede_what_was_written(tmp_path):
     assert len([*(tmp_path / "wandb" / "superseded").iterdir()]) == 1
     (cyd,) = (each for each in judgements_of(folder.parents[2]) if each.name == "cyd")
     (cyd / "judgement.json").unlink()
-    assert track(tmp_path) == 0  # the first results once more, which are not superseded now
+    assert track(tmp_path) == 0  # the first results once more; they are no longer superseded
     assert summary(offline(tmp_path)["pgd"])["psr"] == 50
     (aside,) = (tmp_path / "wandb" / "superseded").iterdir()
     assert aside.name.rpartition("-")[2] != folders(tmp_path)[0].name.rpartition("-")[2]
@@ -157,7 +157,7 @@ def test_scores_of_folders_are_sent_when_asked_for_and_only_then(toys, tmp_path,
         for person in range(2):
             write_photo(tmp_path / folder / f"p{person}.png", person + shift)
     assert facecloak([*arguments, "--wandb", "offline"]) == 2
-    assert "give that too" in capsys.readouterr().err
+    assert "give --out too" in capsys.readouterr().err
     out = tmp_path / "my scores"
     assert facecloak([*arguments, "--out", str(out)]) == 0 and not (out / "wandb").exists()
     assert facecloak([*arguments, "--out", str(out), "--wandb", "offline", "--wandb-images"]) == 0
@@ -177,7 +177,7 @@ def test_a_server_that_is_not_there_costs_no_result_and_is_named(toys, tmp_path,
     arguments = ["benchmark", str(toys), "--methods", "none,blur", "--black-box", "ada", "--out", str(out)]
     assert facecloak([*arguments, "--wandb", "online"]) == 0
     assert len(find_judgements([out])) == 2
-    assert "Weights & Biases has not got everything" in caplog.text and f"facecloak track {out}" in caplog.text
+    assert "Not everything was sent to Weights & Biases" in caplog.text and f"facecloak track {out}" in caplog.text
     log = (out / LOG).read_text()
     assert log.count("error: none (") == 1 and log.count("offline: blur (") == 1
     assert len(offline(out)) == 2  # for `wandb sync`
@@ -186,7 +186,7 @@ def test_a_server_that_is_not_there_costs_no_result_and_is_named(toys, tmp_path,
 
 def test_a_folder_without_results_is_an_error(tmp_path, capsys):
     assert track(tmp_path) == 2
-    assert "no protections below it" in capsys.readouterr().err
+    assert "it contains no protections" in capsys.readouterr().err
     (folder,) = write_method(tmp_path, {("1", "ada", "bob"): 1.0})
     (folder / "judgement.json").unlink()
     assert track(tmp_path) == 2

@@ -1,4 +1,4 @@
-"""Weights & Biases online: the real client and its agent, before a stand-in for the server."""
+"""Weights & Biases online: the real client and its agent, with a stand-in for the server."""
 
 import re
 import socket
@@ -41,7 +41,7 @@ def out(tmp_path):
 
 
 def apart(module, *arguments, cwd=None) -> subprocess.CompletedProcess:
-    """Run in a process of its own: W&B's client keeps the server that it first met."""
+    """Run in a separate process, because W&B's client keeps the server that it first used."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
@@ -89,7 +89,7 @@ def test_a_method_is_sent_once_without_faces_and_paths_and_again_when_there_is_m
 
     write_method(out, {("1", "cyd", "ada"): 0.0}, settings=SETTINGS)
     assert track(out).returncode == 0
-    earlier, later = server.runs.values()  # of the same name: only the tag tells which one counts
+    earlier, later = server.runs.values()  # both have the same name: only the tag says which one counts
     assert earlier.about["tags"] == ["pgd", "default", "impersonation", "superseded"]
     assert later.about["tags"] == ["pgd", "default", "impersonation"]
     assert earlier.about["displayName"] == later.about["displayName"] and later.summary["psr"] == pytest.approx(40)
@@ -110,7 +110,7 @@ def test_a_server_that_dies_in_the_middle_loses_nothing(server, out, monkeypatch
     server.dies_at = at
     sent = track(out, "--wandb-images")
     assert sent.returncode == 1 and "error: pgd" in sent.stderr
-    server.dies_at, server.is_dead = None, False  # it is there again
+    server.dies_at, server.is_dead = None, False  # the server is back
     assert apart("wandb", "sync", *offline(out)).returncode == 0
     (run,) = server.runs.values()
     assert losses(run) == [3, 2] and run.summary["psr"] == pytest.approx(60)
@@ -132,7 +132,7 @@ def file(toys, tmp_path):
 
 
 def test_an_agent_gets_parameters_runs_trials_that_report_and_stops(server, file, tmp_path):
-    """The second trial is stopped by the server, which is an early end, and no failure."""
+    """The server stops the second trial; that is an early end, not a failure."""
     server.trials = [{"pgd.epsilon": 4, "pgd.iterations": 2}, {"pgd.epsilon": 32, "pgd.iterations": LONG}]
     server.stops = "trial2"
     command = ["sweep", str(file), "--backend", "wandb", "--count", "2", "--out", "out"]
@@ -159,7 +159,7 @@ def test_an_agent_gets_parameters_runs_trials_that_report_and_stops(server, file
 
 
 def test_an_interrupted_trial_is_none_of_those_that_have_ended(file):
-    """Though it has a score: another has to be run in its place."""
+    """Although it has a score, another trial has to be run in its place."""
     scored = {"config": {"pgd.epsilon": 4, "pgd.iterations": 2}, "summary": {"objective": 1.0, "cells": 1, "of": 2}}
     runs = [{"name": state, "state": state, **scored} for state in ("finished", "failed", "crashed", "running")]
     study = study_of(load_sweep(file), runs)

@@ -1,4 +1,4 @@
-"""A stand-in for W&B's server: what a run, an artifact, a sweep and an agent ask of it, kept in memory."""
+"""A stand-in for W&B's server: it answers requests of runs, artifacts, sweeps and agents, and keeps all in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VIEWER = {"id": "1", "entity": "team", "username": "me", "email": "me@localhost"
 
 
 class Run:
-    """What was sent of one: its fields by W&B's names, history by line, how often it was begun, its artifacts."""
+    """The data sent for one run: fields by W&B's names, history by line, how often it was started, its artifacts."""
 
     def __init__(self) -> None:
         self.about, self.config, self.summary, self.history = {}, {}, {}, {}
@@ -39,18 +39,18 @@ class Run:
 
 
 class Server(ThreadingHTTPServer):
-    """Stands at ``url``. Sweeps are given ``trials`` (parameters by name), one at a time, and then the agent's end.
+    """Listens at ``url``. Agents get ``trials`` (parameters by name), one at a time, and are then told to end.
 
     Attributes:
-        sweeps: id → what its file says.
-        trials: that agents are still to be given.
-        beats: what agents said of their runs.
+        sweeps: id → content of the sweep's file.
+        trials: trials that agents have not been given yet.
+        beats: reports of agents about their runs.
         uploads: address → bytes.
         stops: id of a run that is stopped after its first report.
-        dies_at: what the address or query holds after which nothing is answered.
-        is_dead: whether that has come.
-        unknown: queries that nobody taught it.
-        heard: everything that came: address, headers and body of each request.
+        dies_at: text in an address or query; from that request on, the server does not answer.
+        is_dead: whether that has happened.
+        unknown: queries that the server does not know.
+        heard: all requests: address, headers and body of each.
     """
 
     daemon_threads = True
@@ -74,10 +74,10 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, *about: object) -> None:
-        """Clients that hang up are no error."""
+        """Ignore clients that close the connection."""
 
     def dies(self, text: str) -> bool:
-        """Whether it is dead, or dies of this address or query."""
+        """Whether it is dead, or dies because of this address or query."""
         self.is_dead = self.is_dead or (self.dies_at is not None and self.dies_at in text)
         return self.is_dead
 
@@ -199,7 +199,7 @@ class Server(ThreadingHTTPServer):
         return {"artifact": {"id": given["artifactID"], "digest": ""}}
 
     def stream(self, run: Run, sent: dict[str, Any]) -> None:
-        """Keep what a run's file stream brings: lines of history by their place, the last summary, its end."""
+        """Keep the content of a run's file stream: lines of history by their place, the last summary, its end."""
         for name, part in sent.get("files", {}).items():
             lines = [json.loads(line) for line in part["content"] if name.endswith(("history.jsonl", "summary.json"))]
             if name == "wandb-history.jsonl":

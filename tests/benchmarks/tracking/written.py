@@ -29,7 +29,7 @@ def write_method(run: Path, rates: dict[tuple[str, str, str], float], method: st
 
     Args:
         rates: (target, judge, surrogates separated by +) → PSR at FAR 0.01; at 0.1 it is half of that.
-        about: values of protection.json, such as ``settings``, and of columns, such as ``note``.
+        about: values for protection.json, such as ``settings``, and for columns, such as ``note``.
     """
     settings = about.pop("settings", {"strength": 1})
     columns = {name: about.pop(name) for name in ("note", "psnr", "n_identical", "threshold_source") if name in about}
@@ -61,7 +61,7 @@ def write_method(run: Path, rates: dict[tuple[str, str, str], float], method: st
 
 
 def _write_images(run: Path, protection: Path, target: str) -> None:
-    """Two images, of which the first has a loss of 4, 2 and the second of 2 only."""
+    """Write two images, of which the first has the losses 4, 2 and the second only 2."""
     for place, losses in enumerate(([4.0, 2.0], [2.0])):
         name = f"p{target}{place}"
         source = np.full((SIZE, SIZE, 3), 100 + 20 * place, np.uint8)

@@ -1,4 +1,4 @@
-"""How a command ends: what it says is kept, which advice it gives, and output that nobody reads to its end."""
+"""How a command ends: which results it reports as kept, its advice, and output that is not read to its end."""
 
 import errno
 import os
@@ -73,7 +73,7 @@ MEMORY = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 def ends_with(error, monkeypatch, capsys, command):
-    """What a command prints when an error comes."""
+    """The output of a command when an error occurs."""
 
     def fail(options):
         raise error
@@ -88,7 +88,7 @@ def ends_with(error, monkeypatch, capsys, command):
     ("command", "kept"),
     [
         (["benchmark", "pocket"], "Finished images are kept"),
-        (["protect", "a.png", "--out", "b"], "photos that were finished are kept"),
+        (["protect", "a.png", "--out", "b"], "Finished photos are kept"),
         (["sweep", "a.yaml"], "Finished trials are kept"),
         (["list"], None),
         (["demo"], None),

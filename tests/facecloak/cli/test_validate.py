@@ -1,4 +1,4 @@
-"""`facecloak validate`: what is wrong with a suite, a sweep file or a run, without running anything."""
+"""`facecloak validate` names the errors in a suite, a sweep file or a run, without running anything."""
 
 import shutil
 

@@ -15,7 +15,7 @@ TOKENS = 8
 
 
 def save_pipeline(folder: Path, tiny_vae: bool = False, **scheduler: object) -> tuple[Models, CLIPTextModel]:
-    """Write the folder; returns what is in it."""
+    """Write the folder; returns its contents."""
     models, words = random_models("test", dtype=torch.float32, tiny_vae=tiny_vae), folder.parent / "words"
     words.mkdir()
     (words / "vocab.json").write_text(json.dumps({"a": 0, "a</w>": 1, "<|startoftext|>": 2, "<|endoftext|>": 3}))

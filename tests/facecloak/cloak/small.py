@@ -17,7 +17,7 @@ BOXES = [(5.3, 8.6, 50.2, 61.7), (0.0, 0.0, 64.0, 64.0), (10.0, 2.0, 43.0, 40.0)
 
 
 def photos(count: int, seed: int = 0, side: int = 64) -> Tensor:
-    """Smooth random images, B×3×side×side in [-1, 1], float64; each depends on its seed and place alone."""
+    """Smooth random images, B×3×side×side in [-1, 1], float64; each depends only on its seed and its place."""
     images = []
     for index in range(count):
         generator = torch.Generator().manual_seed(1000 * seed + index)
@@ -39,7 +39,7 @@ def make_objective(models: Models, goal: str) -> Objective:
 
 
 def make_method(models: Models, goal: str = "impersonation", gradient_decoder=None, **settings) -> FaceCloak:
-    """A FaceCloak on these models against `target`; few iterations unless told otherwise."""
+    """A FaceCloak on these models against `target`; it has few iterations unless they are given."""
     objective = make_objective(models, goal)
     backbone = Backbone(models.unet, models.vae, models.scheduler, models.null_embedding, gradient_decoder)
     return FaceCloak(CloakSettings(**{"embedding_iterations": 2, "iterations": 3, **settings}), objective, backbone)

@@ -1,4 +1,4 @@
-"""The method equals the plain implementation, which does all the work that the method leaves out."""
+"""The method gives the same results as the plain implementation, which does all the work that the method omits."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""An image's result depends on nothing but the image."""
+"""An image's result depends only on the image."""
 
 import pytest
 import torch

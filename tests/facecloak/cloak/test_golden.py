@@ -1,4 +1,4 @@
-"""What the released code computed, in float64, on a random model of Stable Diffusion 2's form."""
+"""The results of the released code, in float64, on a random model of Stable Diffusion 2's form."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def assert_near(actual, expected):
 
 
 def assert_same_picture(image, expected):
-    """8-bit pixels, truncated as the released code does."""
+    """Compare 8-bit pixels, truncated as in the released code."""
     pixels = ((image[0].permute(1, 2, 0) / 2 + 0.5) * 255).numpy().astype(np.uint8).astype(int)
     difference = np.abs(pixels - expected.numpy().astype(int))
     assert difference.max() <= 1

@@ -1,4 +1,4 @@
-"""Inversion and embeddings of a photo are made once and serve every target and set of surrogates."""
+"""Inversion and embeddings of a photo are made once and used for every target and set of surrogates."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_the_next_attack_on_a_photo_reuses_its_start_and_comes_to_the_same(model
 
 
 def test_what_is_reused_is_part_of_the_cost(models, monkeypatch):
-    clock = iter([0, 1, 8, 10, 10, 13])  # of a call: begin; the start's begin and end; end. The second has no start
+    clock = iter([0, 1, 8, 10, 10, 13])  # per call: begin; begin and end of the start; end. The second has no start
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     method, images = make_method(models), photos(1)
     first, second = (method.predict_step(batch_of(images)) for _ in range(2))

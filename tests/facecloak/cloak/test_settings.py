@@ -11,7 +11,7 @@ from tests.reference.models import random_models, random_tiny_vae
 
 
 def held_bytes(method, batch):
-    """What the graph of one pass through the generation steps holds for the backward pass."""
+    """The bytes that the graph of one pass through the generation steps keeps for the backward pass."""
     z = method.backbone.encode(batch.images, 0)
     embeddings = [method.backbone.null_embedding(len(z))] * 3
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_without_iterations_the_embeddings_are_the_empty_prompts(models):
 
 @pytest.mark.parametrize(("timesteps", "steps"), [("code", 2), ("aligned", 3)])
 def test_learned_embeddings_retrace_the_inversion_better(models, timesteps, steps):
-    """The misaligned way back is retraced to its second step only: at t = 1 an embedding has hardly any say."""
+    """The misaligned way back is retraced only to its second step: at t = 1 an embedding has hardly any effect."""
     method = make_method(models, timesteps=timesteps)
     trajectory, learned = learn(method, 20)
     _, empty = learn(method, 0)

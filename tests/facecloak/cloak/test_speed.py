@@ -1,4 +1,4 @@
-"""The speed comparison compares equals, and says so when they are not; nothing about time is asserted."""
+"""The speed comparison compares equal work and reports it if the work is not equal; no time is tested."""
 
 import sys
 

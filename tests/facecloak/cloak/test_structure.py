@@ -1,4 +1,4 @@
-"""Self-attention guidance: which layers, which maps, which gradient, and what it is for."""
+"""Self-attention guidance: its layers, its maps, its gradient, and its purpose."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_every_self_attention_layer_of_down_mid_and_up_is_watched(models):
     z = torch.randn(2, 4, 8, 8, dtype=torch.float64)
     with torch.no_grad(), guidance.record() as maps:
         models.unet(z, 51, encoder_hidden_states=models.null_embedding.expand(2, -1, -1))
-    # one layer a block: three down blocks with attention, the middle, two layers in each of three up blocks
+    # one layer in each of three down blocks with attention, one in the middle, two in each of three up blocks
     assert len(maps) == 3 + 1 + 3 * 2
     watched = {name for name, layer in models.unet.attn_processors.items() if layer in maps}
     assert watched == {name for name in models.unet.attn_processors if ".attn1." in name}

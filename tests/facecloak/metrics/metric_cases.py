@@ -1,4 +1,4 @@
-"""Every Metric with a few batches: run whole in one process, or every second batch in each of two."""
+"""Every Metric with a few batches: all of them in one process, or every second batch in each of two processes."""
 
 import torch
 from torch import nn
@@ -59,7 +59,7 @@ def _sides(make):
 
 
 def cases():
-    """name → (metric, batches as keyword arguments or None); they differ in size and in number a process."""
+    """name → (metric, batches as keyword arguments or None); batches differ in size and in number per process."""
     sizes = (4, 7, 5)
     return {
         **{
@@ -72,7 +72,7 @@ def cases():
         "frechet": (FrechetDistance(), _sides(random_features)),
         "frechet_network": (FrechetDistance(Tiny()), _sides(random_images)),
         "kernel": (KernelDistance(), _sides(random_features)),
-        # the second process gets no image at all
+        # in these the second process gets no image at all
         "psr_idle": (ProtectionSuccessRate(0.1, "joint"), [_cosines(6, 1)]),
         "psnr_idle": (PSNR(), [_pair(3, 1)]),
         "frechet_idle": (FrechetDistance(), [_sides(random_features)[0], None, _sides(random_features)[1]]),
@@ -81,7 +81,7 @@ def cases():
 
 
 def results(rank=0, world=1):
-    """name → what `compute` gives after every world-th batch from the rank-th on."""
+    """name → the result of `compute` after every world-th batch, beginning with the rank-th."""
     found = {}
     for name, (metric, batches) in cases().items():
         for batch in filter(None, batches[rank::world]):
@@ -91,7 +91,7 @@ def results(rank=0, world=1):
 
 
 def run_rank(rank, world, folder):
-    """One of the processes: the results go to ``rank{rank}.pt``."""
+    """Run one of the processes; the results go to ``rank{rank}.pt``."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
     torch.save(results(rank, world), f"{folder}/rank{rank}.pt")

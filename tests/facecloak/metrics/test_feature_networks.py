@@ -17,7 +17,7 @@ def mtcnn():
 
 
 def test_mtcnn_gives_what_its_own_network_computes_after_prelu5(mtcnn):
-    images = random_images(3, 0, size=48)  # of the network's own size: nothing is resized
+    images = random_images(3, 0, size=48)  # the network's own input size: nothing is resized
     seen, onet = [], ONet().eval()
     onet.prelu5.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     onet((images.float() - 127.5) / 128)

@@ -47,7 +47,7 @@ def test_frechet_equals_scipy(n1, n2):
 
 @pytest.mark.parametrize("n1, n2", [(10, 10), (10, 200), (200, 10)])
 def test_frechet_with_fewer_rows_than_features(n1, n2):
-    # a singular covariance has no accurate sqrtm; eigenvalues of Σ1Σ2 are good to the root of the rounding
+    # a singular covariance has no accurate sqrtm; eigenvalues of Σ1Σ2 are accurate to the root of the rounding error
     x1, x2 = features(n1, 24, 0), features(n2, 24, 1, spread=1.4, shift=0.3)
     s1, s2 = torch.cov(x1.T), torch.cov(x2.T)
     root = torch.linalg.eigvals(s1 @ s2).real.clamp(min=0).sqrt().sum()
@@ -96,8 +96,8 @@ def test_frechet_is_a_distance(n, d):
     same = [features(n, d, seed) for seed in range(20)]  # rounding takes some of them below zero
     assert min(frechet_distance(x, x) for x in same) >= 0
     assert frechet_distance(x, y) == pytest.approx(frechet_distance(y, x), rel=1e-9)
-    assert frechet_distance(x, x + 0.5) == pytest.approx(0.25 * d)  # a shift moves the mean alone
-    # equal shapes of different size: (√Tr Σ)² (s − 1)² beside the shift of the mean
+    assert frechet_distance(x, x + 0.5) == pytest.approx(0.25 * d)  # a shift moves only the mean
+    # equal shapes of different size: (√Tr Σ)² (s − 1)² in addition to the shift of the mean
     spread = float(torch.cov(x.T).trace() + x.mean(0).square().sum())
     assert frechet_distance(x, 3 * x) == pytest.approx(4 * spread, rel=1e-9)
 

@@ -1,4 +1,4 @@
-"""Every Metric gives the same in one process and in two (gloo), whatever share of the batches each gets."""
+"""Every Metric gives the same result in one process and in two (gloo), whatever share of the batches each gets."""
 
 import metric_cases
 import pytest
@@ -13,7 +13,7 @@ def one_process():
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gloo")
-    # once for all metrics: starting a process takes longer than all that it computes
+    # once for all metrics: starting a process takes longer than everything that it computes
     torch.multiprocessing.start_processes(metric_cases.run_rank, (2, str(folder)), nprocs=2, start_method="spawn")
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 

@@ -122,7 +122,7 @@ def test_lpips_per_image(hub, pairs):
     torch.manual_seed(0)
     hub.mkdir()
     weights = torchvision.models.alexnet().state_dict()
-    # LPIPS does not use the classifier: one number stands for each of its 60 million
+    # LPIPS does not use the classifier: one number replaces each of its 60 million
     weights = {
         name: torch.zeros(1).expand(value.shape) if name.startswith("classifier") else value
         for name, value in weights.items()

@@ -29,7 +29,7 @@ def test_the_interval_is_the_normal_one_where_that_holds():
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
-    """300 data sets of 40 photos, whose 6 results share most of what varies; some are missing."""
+    """300 data sets of 40 photos; the 6 results of a photo share most of their variation, and some are missing."""
     random, hits = np.random.default_rng(1), 0
     for _ in range(300):
         values = 0.3 + random.normal(0, 1, (40, 1)) + random.normal(0, 0.5, (40, 6))

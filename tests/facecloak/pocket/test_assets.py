@@ -1,4 +1,4 @@
-"""What ships with the package: complete, small, hashed, and as good as it is said to be on people never seen."""
+"""The assets in the package are complete, small and hashed, and as good as reported on people never seen."""
 
 import csv
 
@@ -27,7 +27,7 @@ from facecloak.recognizers.thresholds import area_under_curve
 FOLDER = pocket_dir()
 ASSETS = Assets(FOLDER, FOLDER, "cpu")
 NAMES = [f"pocket_{name}" for name in ("ir", "irse", "mobile", "inception", "dense")]
-PEOPLE, SHOTS = range(50_000, 50_040), 4  # nobody trained, tested or calibrated on
+PEOPLE, SHOTS = range(50_000, 50_040), 4  # not used for training, testing or calibration
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_an_asset_that_was_changed_added_or_lost_is_named(tmp_path):
 
 def test_the_models_are_float16_safetensors_of_25_megabytes_at_most():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files if path.parent.name != SHIPPED) < 25e6  # test_makeup: those
+    assert sum(path.stat().st_size for path in files if path.parent.name != SHIPPED) < 25e6  # the rest: test_makeup
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".png", ".csv"}
     for path in FOLDER.rglob("*.safetensors"):
         with safe_open(path, "pt") as weights:
@@ -76,7 +76,7 @@ def test_the_photos_are_the_portraits_that_their_table_names():
     drawn = portraits([int(row["person"]) for row in rows], [int(row["shot"]) for row in rows])
     for image, landmarks, caption, row in zip(drawn.images, drawn.landmarks, drawn.captions, rows, strict=True):
         stored = read_image(folder / row["file"]).astype(int)
-        assert (np.abs(image.numpy() - stored) <= 1).mean() > 0.999, row["file"]  # processors round otherwise
+        assert (np.abs(image.numpy() - stored) <= 1).mean() > 0.999, row["file"]  # processors round differently
         assert caption == row["caption"]
         points = np.array(row["landmarks"].split(), dtype=float).reshape(5, 2)
         np.testing.assert_allclose(landmarks.numpy(), points, atol=0.06)
@@ -96,9 +96,9 @@ def test_the_recognizers_know_people_they_have_never_seen(name, unseen):
     entry = read_json(FOLDER / "thresholds.json")[name]
     assert entry["weights_sha256"] == recognizer.weights_sha256 and entry["n_identities"] == 400
     point = entry["fars"]["0.01"]
-    # what the calibration says, on 400 others
+    # the result of the calibration, on 400 other people
     assert entry["auc"] >= 0.99 and point["tar"] >= 0.9
-    # and what is seen here: 40 people are few, so that the false accepts have room
+    # and the result here: 40 people are few, so the limits of the false accepts are wide
     assert area_under_curve(genuine, impostor) >= 0.985
     assert (genuine > point["threshold"]).mean() >= 0.87
     assert 0.001 < (impostor > point["threshold"]).mean() < 0.03

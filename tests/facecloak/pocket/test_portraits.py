@@ -1,4 +1,4 @@
-"""The procedural portraits: the same for a seed, one person to an identity, words and masks that tell the truth."""
+"""The procedural portraits: the same for a seed, one person per identity, with correct words and masks."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_shapes_types_and_values(many):
 def test_a_portrait_is_its_numbers_whatever_the_batch(many):
     for index in (3, 11, 23):
         alone = portraits([index], [0])
-        # at a batch's end vector instructions may round the last bit otherwise
+        # at a batch's end vector instructions may round the last bit differently
         assert (alone.images[0].int() - many.images[index].int()).abs().max() <= 1
         assert (alone.images[0] != many.images[index]).float().mean() < 1e-3
         assert (alone.labels[0] != many.labels[index]).float().mean() < 1e-3
@@ -155,7 +155,7 @@ def test_lipstick_brings_the_lips_to_its_colour(name):
         torch.stack([(image[mask].float() / 255).mean(0) for image, mask in zip(shot.images, lips, strict=True)])
         for shot in shots
     )
-    # in the soft white light of a neutral photo, gloss and shadow included
+    # in the soft white light of a neutral photo, including gloss and shadow
     far, near = ((value - colour).norm(dim=1) for value in (before, after))
     assert (near < 0.85 * far).all() and near.mean() < 0.55 * far.mean()
 

@@ -1,4 +1,4 @@
-"""The embedded default, from its command line, where there is nothing but the package."""
+"""The embedded default suite, run from the command line, where only the package is available."""
 
 import json
 
@@ -25,7 +25,7 @@ def test_the_suite_holds_photos_targets_and_thresholds_that_fit():
     assert suite.target_names() == ["1", "2", "3", "4"] and len(suite.recognizers) == 5
     assert [source.group for source in sources] == [name for name in "1234" for _ in range(6)]
     assert suite.surrogates_for(["pocket_ir"]) == ["pocket_irse", "pocket_mobile", "pocket_inception"]
-    assert suite.surrogates_for(["pocket_dense"]) == suite.recognizers[:4]  # the one that is never attacked
+    assert suite.surrogates_for(["pocket_dense"]) == suite.recognizers[:4]  # the recognizer that is never attacked
 
 
 def test_the_proposed_method_brings_portraits_nearer_to_the_target(alone, capsys):
@@ -41,7 +41,7 @@ def test_the_proposed_method_brings_portraits_nearer_to_the_target(alone, capsys
     assert len(cloaked) == 4 and (clean["n_identical"] == 1).all() and cloaked["psnr"].mean() > 22
     assert cloaked["cosine_rise_surrogates"].mean() > 0.2
     assert cloaked["cosine_rise_black_box"].mean() > 0.1
-    # 4 judgements: what 40 give is in the README
+    # 4 judgements; the result of 40 is in the README
     assert cloaked["psr"].mean() > clean["psr"].mean()
     assert table["fd"].isna().all() and (table["n_fid"] < MINIMUM).all()
     assert table["threshold_source"].str.startswith("drawn people 20000 to 20399").all()

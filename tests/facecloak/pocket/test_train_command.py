@@ -1,4 +1,4 @@
-"""`python -m facecloak.pocket.train` in a very small world: stages alone, in order, resumed, and what they leave."""
+"""`python -m facecloak.pocket.train` at a very small size: single stages, in order, resumed, and their files."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_a_stage_says_what_it_needs(run):
 
 def test_every_stage_leaves_a_model_that_loads(run, folder, monkeypatch, capsys):
     run("ir", "clip", "features", "autoencoder", "ddpm")
-    run("diffusion")  # alone, from what the others left
+    run("diffusion")  # on its own, from the files of the others
     assert "clip: 2/2" in capsys.readouterr().out
     out = folder / "out"
     monkeypatch.setenv("FACECLOAK_POCKET", str(out))
@@ -65,7 +65,7 @@ def test_every_stage_leaves_a_model_that_loads(run, folder, monkeypatch, capsys)
 
 def test_a_finished_stage_is_written_again_without_training(run, folder, capsys):
     file = folder / "out" / "recognizers" / "pocket_ir.safetensors"
-    run("ir")  # whether or not another test did
+    run("ir")  # whether or not another test has run it
     capsys.readouterr()
     before = sha256(file)
     file.unlink()

@@ -1,4 +1,4 @@
-"""How the pocket models are trained: killed and resumed without a trace, on people that no test sees again."""
+"""The training of the pocket models: killed and resumed with the same result, on people who are in no test."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(tmp_path, m
     assert torch.load(tmp_path / "part.pt", weights_only=True)["done"] == 6
     resumed = train_small(tmp_path / "part.pt").state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    finished = train_small(tmp_path / "whole.pt", kill_at=12)  # nothing is left to be killed in
+    finished = train_small(tmp_path / "whole.pt", kill_at=12)  # no step is left in which it could be killed
     assert all(torch.equal(whole[name], value) for name, value in finished.state_dict().items())
 
 
@@ -119,7 +119,7 @@ def test_targets_have_sources_of_their_sex_near_them_and_none_is_anothers():
         assert {women[source] for source in sources} == {women[target]}
         tone = identities([target, *sources, *corpora.SUITE]).melanin.flatten()
         apart = (tone - tone[0]).abs()
-        assert apart[1:7].mean() < 0.5 * apart[7:].mean()  # 0.5 of what chance would give
+        assert apart[1:7].mean() < 0.5 * apart[7:].mean()  # at most half the distance of a random choice
 
 
 def test_the_photos_of_a_person_are_the_least_turned():

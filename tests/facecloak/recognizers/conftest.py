@@ -1,4 +1,4 @@
-"""Stand-ins: seeded weights, and small ONNX recognizers whose answer is known from plain torch."""
+"""Stand-ins: seeded weights, and small ONNX recognizers whose output is known from plain torch."""
 
 import json
 import zlib
@@ -26,7 +26,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch) -> Path:
-    """An empty weight folder, the only one."""
+    """An empty weight folder, and no other."""
     folder = tmp_path / "weights"
     folder.mkdir()
     monkeypatch.setenv("FACECLOAK_WEIGHTS", str(folder))
@@ -37,7 +37,7 @@ def weights(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session")
 def fill():
-    """Fill a network's state as the golden files' networks were filled."""
+    """Fill a network's state in the same way as the networks of the golden files."""
 
     def fill(network: torch.nn.Module, seed: int = 7) -> torch.nn.Module:
         state = {}
@@ -65,9 +65,9 @@ def fill():
 
 @pytest.fixture
 def make_onnx(weights):
-    """Write an ONNX recognizer and its sidecar; returns what it should answer to faces in [-1, 1].
+    """Write an ONNX recognizer and its sidecar; returns its expected output for faces in [-1, 1].
 
-    `decoy` names nodes so that insightface guesses mean 0 and std 1, else it guesses 127.5 and 127.5.
+    `decoy` names nodes so that insightface guesses mean 0 and std 1; otherwise it guesses 127.5 and 127.5.
     """
 
     def make(name, mean, std, inside=False, color="RGB", pool=True, one_face=False, decoy=False, sidecar=None):

@@ -22,7 +22,7 @@ def probe(size: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=list(CHECKPOINTS))
 def loaded(request, tmp_path_factory, fill):
-    """(name, what the filled network itself answers, the recognizer loaded from its file)."""
+    """(name, the output of the filled network itself, the recognizer loaded from its file)."""
     name = request.param
     network = fill(CHECKPOINTS[name]()).eval()
     file = tmp_path_factory.mktemp(name) / POOL[name].file

@@ -1,4 +1,4 @@
-"""The stored entry: what it says, when it is refused, and when it no longer fits."""
+"""The stored entry: its content, when it is refused, and when it no longer fits."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""ONNX recognizers: black box and surrogate give what the graph means, on made-up and on real files."""
+"""ONNX recognizers: black box and surrogate compute what the graph describes, on made-up and on real files."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ VARIANTS = {
     "one_face": {"mean": 127.5, "std": 127.5, "one_face": True},
     "one_face_flat": {"mean": 127.5, "std": 127.5, "one_face": True, "pool": False},
 }
-# torch's remark on how onnx2torch indexes, which using the copy brings too
+# torch warns about how onnx2torch indexes, also when the copy is used
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
 
 REAL = ("edgeface_xs", "mobileface_v2", "mobilefacenet_y1", "reid0095")

@@ -1,4 +1,4 @@
-"""Finding, checking and loading weights, and what a user is told when something is wrong."""
+"""Finding, checking and loading weights, and the messages when something is wrong."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""The wrapper: preprocessing, dtype, frozen for good."""
+"""The wrapper: preprocessing, dtype, and weights that stay frozen."""
 
 import numpy as np
 import pytest

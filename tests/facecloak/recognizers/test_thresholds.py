@@ -1,4 +1,4 @@
-"""Thresholds against plain loops, and intervals that cover."""
+"""Thresholds against plain loops, and the coverage of intervals."""
 
 import time
 
@@ -90,7 +90,7 @@ def test_bootstrap_with_too_few_people_to_draw_a_pair_each_time():
 
 
 def test_bootstrap_covers_where_resampling_pairs_does_not():
-    """Scores with an effect per person, as recognizers have: 95 % intervals should hold the truth."""
+    """Scores with an effect per person, as recognizers have: 95 % intervals should contain the true value."""
     random = np.random.default_rng(3)
     first, second = np.triu_indices(60, 1)
 
@@ -107,7 +107,7 @@ def test_bootstrap_covers_where_resampling_pairs_does_not():
         resampled = random.choice(scores, (100, len(scores)))
         low, high = np.percentile([threshold_at(sample, 0.1) for sample in resampled], (2.5, 97.5))
         by_pairs += low <= truth <= high
-    assert by_people >= 51  # of 60; the chance of fewer is below 0.1 % when 95 % is kept
+    assert by_people >= 51  # of 60; the chance of fewer is below 0.1 % if coverage is 95 %
     assert by_pairs < 30
 
 
