@@ -147,7 +147,9 @@ function showImages(parent, all, place, runId, view, objective) {
   const holder = make("div", { className: "images" });
   const count = cell.id.length;
   const part = count < cell.n ? `First ${count} of ${plural(cell.n, "image")}; all` : `All ${plural(cell.n, "image")}; also`;
-  parent.append(holder, make("p", { className: "hint" }, `${part} in cells/${runId}/records.jsonl.`));
+  const [protection, countermeasure, judge] = runId.split("/");
+  const records = `protections/${protection}/judgements/${countermeasure}/${judge}/records.jsonl`;
+  parent.append(holder, make("p", { className: "hint" }, `${part} in ${records}.`));
   showTable(holder, {
     caption: `Images, ${objective} at FAR ${view.far}`, rows: [...Array(count).keys()],
     sort: { key: "", direction: 1 },
