@@ -74,7 +74,7 @@ def describe_judgements(table: pd.DataFrame, judgements: dict[str, Judgement]) -
 
     Returns:
         ``columns``: column → packed values; ``rates``: for each ``far`` the ``columns``, null where a cell has no such
-        row; ``provenance``: part of protection.json and judgement.json → packed values; ``about``: column → its meaning.
+        row; ``provenance``: part of both JSON files → packed values; ``about``: column → its meaning.
     """
     measured = table[table["source"] == "measured"].sort_values("run_id")
     whole = measured.drop_duplicates("run_id").set_index("run_id")

@@ -29,7 +29,7 @@ FOLDER = "plots"
 WRITTEN = "written.json"  # names of the files that the last board wrote
 # family → a description of the plot, for people who cannot see it
 FAMILIES = {
-    "pareto": "Average black-box protection success rate against Fréchet distance and against PSNR",
+    "pareto": "Average black-box protection success rate against Fréchet distance (or SSIM) and against PSNR",
     "heat": "Protection success rate of each method by recognizer and target",
     "far": "Protection success rate against false accept rate, by recognizer",
     "similarity": "Histograms of the similarities before and after protection, by recognizer and method",

@@ -18,7 +18,7 @@ LEGEND = 20  # lines that fit beside the plot
 
 
 def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, title: str) -> Figure:
-    """Average PSR against the Fréchet distance and against PSNR.
+    """Average PSR against the Fréchet distance, or SSIM where nobody has a distance, and against PSNR.
 
     Args:
         averages: of one board's black-box cells at one FAR, from `average_methods`.
@@ -31,15 +31,18 @@ def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, title: str) -> F
     looks = method_looks(averages["name"])
     shown = averages[averages["psr"].notna()]
     identical = _place_identical(pd.concat([shown["psnr"], reported["psnr"]]))
-    for axes, column, sign in ((left, "distance", -1), (right, "psnr", 1)):
+    has_distance = shown["distance"].notna().any() or (distance == "FID" and reported["distance"].notna().any())
+    quality, better = ("distance", -1) if has_distance else ("ssim", 1)
+    for axes, column, sign in ((left, quality, better), (right, "psnr", 1)):
         _draw_front(axes, shown, column, sign, identical)
         for name, look in looks.items():
             for _, line in shown[shown["name"] == name].iterrows():
                 _draw_method(axes, line, column, identical, look)
-    if distance == "FID":
+    if has_distance and distance == "FID":
         _draw_reported(left, reported, "distance")
     _draw_reported(right, reported, "psnr")
-    left.set(xlabel=f"{distance} (lower is better)", ylabel="average black-box PSR, %", ylim=(-3, 103))
+    what = f"{distance} (lower is better)" if has_distance else "SSIM (higher is better)"
+    left.set(xlabel=what, ylabel="average black-box PSR, %", ylim=(-3, 103))
     right.set(xlabel="PSNR, dB (higher is better)")
     left.set_xlim(right=max(left.get_xlim()[1], left.get_xlim()[0] + 1e-3))
     if np.isinf(shown["psnr"]).any():
@@ -48,20 +51,21 @@ def draw_pareto(averages: pd.DataFrame, reported: pd.DataFrame, title: str) -> F
     handles = dict(pair[::-1] for axes in (left, right) for pair in zip(*axes.get_legend_handles_labels(), strict=True))
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside right upper", ncols=columns)
-    add_note(figure, _note(averages, shown, reported, distance))
+    measures = {quality: distance if has_distance else "SSIM", "psnr": "PSNR"}
+    add_note(figure, _note(averages, shown, reported, measures))
     return figure
 
 
-def _note(averages: pd.DataFrame, shown: pd.DataFrame, reported: pd.DataFrame, distance: str) -> str:
+def _note(averages: pd.DataFrame, shown: pd.DataFrame, reported: pd.DataFrame, measures: dict[str, str]) -> str:
     notes = [f"Bars: {INTERVAL}."] if len(shown) else []
     missing = averages.loc[averages["psr"].isna(), "name"]
     if len(missing):
         notes.append(f"Not drawn because cells are missing: {', '.join(missing)}.")
-    for column, what in (("distance", distance), ("psnr", "PSNR")):
+    for column, what in measures.items():
         absent = shown.loc[shown[column].isna(), "name"]
         if len(absent):
             notes.append(f"Without {what}: {', '.join(absent)}.")
-    if reported[["psnr", "distance"]].notna().any(axis=None):
+    if reported[[*measures.keys() - {"ssim"}]].notna().any(axis=None):
         notes.append("Hollow: published, not measured here; other crops and surrogates, not part of the front.")
     return "\n".join(textwrap.wrap(" ".join(notes), 150))
 

@@ -11,6 +11,7 @@ from benchmarks.leaderboard.averages import average_methods
 from benchmarks.leaderboard.plots.families import board_name, write_plots
 from benchmarks.leaderboard.plots.far import average_curves, box_curves, threshold_curve
 from benchmarks.leaderboard.plots.heat import draw_heat, heat_cells
+from benchmarks.leaderboard.plots.pareto import draw_pareto
 from benchmarks.leaderboard.plots.similarity import similarities
 from benchmarks.leaderboard.results import Results
 from facecloak.errors import FacecloakError
@@ -61,6 +62,16 @@ def test_white_box_cells_are_apart(board):
     averages = average_methods(table, records)
     assert averages[averages["white_box"]]["cells"].tolist() == [1, 1, 1]
     assert averages[~averages["white_box"]]["cells"].max() == 4
+
+
+def test_ssim_is_drawn_where_nobody_has_a_distance(board):
+    averages = average_methods(board.named, board.records).query("far == 0.01 and not white_box")
+    own = averages[averages["source"] == "measured"]
+    published = averages[averages["source"] == "reported"]
+    for lines, label in ((own, "fd_pocket"), (own.assign(distance=math.nan), "SSIM")):
+        left, right = draw_pareto(lines, published.iloc[:0], "").axes[:2]
+        assert left.get_xlabel().startswith(label) and right.get_xlabel().startswith("PSNR")
+        assert len(left.containers) == len(lines[lines["psr"].notna()].dropna(subset=["ssim"]))
 
 
 @pytest.mark.parametrize("objective", ["impersonation", "obfuscation"])
