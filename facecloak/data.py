@@ -78,7 +78,7 @@ def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = Non
         try:
             whole_pixels(box, size, size)
         except FacecloakError:
-            return Photo(image, None, f"{path}: the face lies outside of the central square")
+            return Photo(image, None, f"{path}: the face is outside the central square")
     else:
         box = find_face(image)
     return Photo(image, box, None if box else f"{path}: no face found")

@@ -84,7 +84,7 @@ def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
     Args:
         images: B×3×H×W.
-        boxes: B×4, (x0, y0, x1, y1) in pixels; what lies outside of the image is cut off.
+        boxes: B×4, (x0, y0, x1, y1) in pixels; what is outside the image is cut off.
         size: side of the result in pixels.
 
     Returns:

@@ -37,7 +37,7 @@ class FaceSquare:
 
 
 def cut_square(photo: np.ndarray, box: Box, size: int) -> FaceSquare:
-    """Cut the square in which the face lies as in the aligned photos that the models were trained on.
+    """Cut the square around the face, framed as in the aligned photos that the models were trained on.
 
     Args:
         photo: uint8 H×W×3.

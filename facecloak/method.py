@@ -97,7 +97,7 @@ class ProtectionMethod(pl.LightningModule):
 
     @classmethod
     def uses_target_set(cls, settings: Any) -> bool:
-        """Whether the objective is to hold all targets of the suite, the cell's first, instead of the cell's alone."""
+        """Whether the objective is to hold all targets of the suite, the cell's first, instead of only the cell's."""
         return False
 
     @classmethod

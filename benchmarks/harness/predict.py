@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from benchmarks.console import RunProgress
 from benchmarks.harness.devices import device_name, lightning_accelerator, peak_mb, reset_peak
 from benchmarks.harness.plan import Plan
-from benchmarks.harness.processes import children, heed_sigterm
+from benchmarks.harness.processes import children, handle_sigterm
 from benchmarks.harness.protection import Protection
 from benchmarks.harness.provenance import made_by
 from benchmarks.harness.training import Training
@@ -30,7 +30,7 @@ class _Stops(pl.Callback):
     """Stop at once on SIGTERM: Lightning's handler waits for other processes, which do not respond."""
 
     def on_predict_start(self, trainer, pl_module) -> None:
-        heed_sigterm()
+        handle_sigterm()
 
 
 def predict(

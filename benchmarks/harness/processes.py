@@ -20,7 +20,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def heed_sigterm() -> None:
+def handle_sigterm() -> None:
     """Raise `Terminated` at SIGTERM from now on; nothing changes in a thread, where Python allows no handler."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
@@ -30,7 +30,7 @@ def heed_sigterm() -> None:
 def terminated_by_sigterm() -> Iterator[None]:
     """Raise `Terminated` at SIGTERM, and restore the previous handler at the end."""
     before = signal.getsignal(signal.SIGTERM)
-    heed_sigterm()
+    handle_sigterm()
     try:
         yield
     finally:

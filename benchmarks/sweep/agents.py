@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from benchmarks.harness.processes import heed_sigterm
+from benchmarks.harness.processes import handle_sigterm
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.local import environments
 from benchmarks.sweep.report import MEASURES, VALUES, write_report
@@ -110,7 +110,7 @@ def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> 
     Raises:
         FacecloakError: an agent ended with an error.
     """
-    heed_sigterm()
+    handle_sigterm()
     command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
     with path_with_python() as path:
         here = {"PATH": path, "WANDB_DIR": str(out.resolve())}

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.harness.devices import gpu_count
-from benchmarks.harness.processes import heed_sigterm
+from benchmarks.harness.processes import handle_sigterm
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.report import VALUES, write_report
 from benchmarks.sweep.study import (
@@ -72,7 +72,7 @@ def run_sweep(
             take_up(study, out, shared=storage is not None)
             if sweep.method == "grid":
                 count = queue_grid(study, sweep, count)
-        heed_sigterm()
+        handle_sigterm()
         try:
             _Workers(sweep, out, url, count, process, environments(jobs), say).run()
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:

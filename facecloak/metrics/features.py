@@ -115,5 +115,5 @@ def _inception_file() -> Path:
         raise FacecloakError(f"The feature network 'inception' lacks the package torch-fidelity: {remedy}")
     # Checked before loading: the file is a pickle, which torch-fidelity would execute
     if sha256(path) != INCEPTION_SHA256:
-        raise FacecloakError(f"{path}: not FID's network (its SHA-256 is another). To mend it, {remedy}")
+        raise FacecloakError(f"{path}: not FID's network (its SHA-256 is another). To fix it, {remedy}")
     return path

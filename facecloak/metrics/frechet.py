@@ -42,7 +42,7 @@ def frechet_distance(x1: ArrayLike, x2: ArrayLike) -> float:
         + np.square(centred2).sum() / scale2
         - 2 * nuclear_norm / math.sqrt(scale1 * scale2)
     )
-    return max(float(distance), 0.0)  # rounding alone can make it negative
+    return max(float(distance), 0.0)  # rounding by itself can make it negative
 
 
 def _reduced(x: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit("interrupted: run it again to go on.") from None
     except OSError as error:
-        raise SystemExit(f"error: {error}. Mend it and run the same command again.") from None
+        raise SystemExit(f"error: {error}. Fix it and run the same command again.") from None
 
 
 def _corpus(assets: Assets) -> Corpus:

@@ -19,7 +19,7 @@ def threshold_at(scores: ArrayLike, far: float) -> float:
         ValueError: no scores, or a FAR outside 0 < far < 1.
     """
     if not 0 < far < 1:
-        raise ValueError(f"a false accept rate lies between 0 and 1, got {far}")
+        raise ValueError(f"a false accept rate must be between 0 and 1, got {far}")
     if np.size(scores) == 0:
         raise ValueError("no impostor scores")
     descending = np.sort(scores)[::-1]
