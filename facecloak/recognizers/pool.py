@@ -18,6 +18,7 @@ from torch import nn
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, sha256, shared_dir
 from facecloak.recognizers.base import Recognizer
+from facecloak.recognizers.dlib_resnet import DLIB, dlib_file, load_dlib
 from facecloak.recognizers.onnx import load_onnx, read_sidecar
 from facecloak.registry import Registry, import_entry, unknown_name
 
@@ -66,7 +67,7 @@ CHECKPOINTS = Registry("recognizer", {name: str(checkpoint.network) for name, ch
 
 
 class Entry(NamedTuple):
-    """A row of `facecloak list`: `kind` is checkpoint or onnx, `where` the file or how to get it."""
+    """A row of `facecloak list`: `kind` is checkpoint, package or onnx, `where` the file or how to get it."""
 
     name: str
     kind: str
@@ -129,6 +130,8 @@ def weights_file(name: str) -> Path:
         FacecloakError: an unknown name, or a missing file: which one, from where, to which folder.
     """
     _register_outside()
+    if name == DLIB:
+        return dlib_file()
     if name in POOL:
         file, source, folders = POOL[name].file, POOL[name].source, weight_folders()
     else:
@@ -158,6 +161,8 @@ def load_recognizer(name: str, differentiable: bool = False, device: str | torch
         64
     """
     file = weights_file(name)
+    if name == DLIB:
+        return load_dlib(differentiable).to(device)
     if name not in POOL:
         return load_onnx(read_sidecar(_sidecar_file(name)), differentiable).to(device)
     checkpoint, found = POOL[name], sha256(file)
@@ -179,7 +184,7 @@ def list_recognizers() -> list[Entry]:
         ['pocket_ir', 'pocket_irse', 'pocket_mobile', 'pocket_inception', 'pocket_dense']
     """
     _register_outside()
-    kinds = {**dict.fromkeys(POOL, "checkpoint"), **dict.fromkeys(_sidecar_files(), "onnx")}
+    kinds = {**dict.fromkeys(POOL, "checkpoint"), DLIB: "package", **dict.fromkeys(_sidecar_files(), "onnx")}
     entries = []
     for name, kind in kinds.items():
         try:
@@ -193,7 +198,7 @@ def _sidecar_files() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in weight_folders():
         for file in sorted(folder.glob("*.json")):
-            if file.stem in POOL:
+            if file.stem in (*POOL, DLIB):
                 raise FacecloakError(f"{file}: {file.stem!r} is a built-in recognizer; rename the sidecar.")
             found.setdefault(file.stem, file)
     return found
@@ -202,7 +207,7 @@ def _sidecar_files() -> dict[str, Path]:
 def _sidecar_file(name: str) -> Path:
     files = _sidecar_files()
     if name not in files:
-        raise unknown_name("recognizer", name, [*POOL, *files])
+        raise unknown_name("recognizer", name, [*POOL, DLIB, *files])
     return files[name]
 
 

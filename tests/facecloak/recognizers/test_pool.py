@@ -144,7 +144,7 @@ def test_the_list(make_onnx, weights, file):
     (weights / "absent.onnx").unlink()
     (weights / "broken.json").write_text("{")
     entries = {entry.name: entry for entry in list_recognizers()}
-    assert set(entries) == {*POOL, "present", "absent", "broken"}
+    assert set(entries) == {*POOL, "dlib", "present", "absent", "broken"}
     assert entries["mobile_face"][1:] == ("checkpoint", True, str(file))
     assert entries["present"][1:] == ("onnx", True, str(weights / "present.onnx"))
     assert not entries["ir152"].present and "AMT-GAN" in entries["ir152"].where
