@@ -45,6 +45,11 @@ class Batch:
         ids: B names, unique in the suite.
         images: B×3×H×W RGB in [-1, 1].
         boxes: B×4 face boxes (x0, y0, x1, y1) in pixels.
+
+    Example:
+        >>> batch = Batch(["anna"], torch.zeros(1, 3, 128, 128), torch.tensor([[32.0, 24.0, 96.0, 112.0]]))
+        >>> len(batch.ids) == len(batch.images) == len(batch.boxes)
+        True
     """
 
     ids: list[str]

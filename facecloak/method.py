@@ -29,6 +29,12 @@ class Protected:
         unet_passes: forward passes of a UNet that each image took, with or without gradient.
         seconds_reused: seconds that an earlier call took for work that is reused; they are part of the batch's cost.
         seconds: wall-clock seconds of the whole batch, including `seconds_reused`; the harness measures them.
+
+    Example:
+        >>> import torch
+        >>> made = Protected(torch.zeros(2, 3, 128, 128), [None, "no gradient"])
+        >>> [name for name, error in zip(["anna", "bert"], made.errors) if error is None]
+        ['anna']
     """
 
     images: Tensor
@@ -72,6 +78,13 @@ class ProtectionMethod(pl.LightningModule):
     Args:
         settings: an instance of `Settings`.
         objective: the surrogates and the target, passed in by the harness; None for methods that need none.
+
+    Example:
+        >>> class Mirror(ProtectionMethod):
+        ...     def protect(self, batch):
+        ...         return Protected(batch.images.flip(3), [None] * len(batch.ids))
+        >>> from facecloak.testing import check_method
+        >>> check_method(Mirror)
     """
 
     Settings: ClassVar[type[Any]] = NoSettings

@@ -27,6 +27,13 @@ class Objective(nn.Module):
         surrogates: the recognizers f_k; they are never changed.
         targets: T×3×H×W in [-1, 1]. The first is the x_t of the terms; more are for methods that choose among them.
         target_boxes: T×4 face boxes in the target images.
+
+    Example:
+        >>> from facecloak.recognizers import load_recognizer
+        >>> face, box = torch.zeros(1, 3, 128, 128), torch.tensor([[32.0, 24.0, 96.0, 112.0]])
+        >>> objective = Objective("impersonation", [load_recognizer("pocket_ir")], face, box)
+        >>> [[round(term, 3) for term in terms] for terms in objective(face, box, objective.embed(face, box)).tolist()]
+        [[0.0]]
     """
 
     def __init__(self, goal: Goal, surrogates: Sequence[Recognizer], targets: Tensor, target_boxes: Tensor) -> None:

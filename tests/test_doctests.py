@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import METHODS
+from facecloak.recognizers.pool import CHECKPOINTS, POOL
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
@@ -21,6 +22,8 @@ MODULES = [
 def test_examples_are_true(name):
     failed, tried = doctest.testmod(import_module(name))
     METHODS._loaded.clear()  # the names that an example has registered
+    POOL.pop("mine", None)
+    CHECKPOINTS._loaded.clear()
     assert tried and not failed
 
 

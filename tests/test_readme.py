@@ -1,14 +1,20 @@
 """Documents: README's Python runs as written, commands are valid, links lead to files."""
 
+import json
 import re
 import shlex
+import sys
+import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from benchmarks.results.submission import form_problems
 from benchmarks.studies.tables import BLOCK, RESULTS, render, with_tables
 from facecloak.cli.arguments import make_parser
 from facecloak.errors import FacecloakError
+from facecloak.testing import check_method
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -36,6 +42,19 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), names)
     assert names["made"].errors == [None, None] and names["results"].check() == []
     assert (tmp_path / "board" / "index.html").is_file()
+
+
+def test_the_method_of_contributing_is_one(monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.S)
+    module = ModuleType("mine_of_contributing")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where its dataclass looks for the names of types
+    exec(compile(textwrap.dedent(code), "CONTRIBUTING.md", "exec"), module.__dict__)
+    check_method(module.Mine)
+
+
+def test_the_submission_of_the_leaderboards_readme_has_the_right_form():
+    (content,) = re.findall(r"```json\n(.*?)```", (ROOT / "benchmarks/leaderboard/README.md").read_text(), flags=re.S)
+    assert [*form_problems(json.loads(content))] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -43,6 +43,15 @@ class Results:
         n_incomplete: number of judgements that are left out because they are not complete.
         runs: the folders that were read.
         submissions: what the people who submitted runs say about them, by method.
+
+    Example:
+        >>> import tempfile
+        >>> from facecloak import benchmark
+        >>> results = benchmark("pocket", methods=["blur"], targets=["1"], limit=1, out=tempfile.mkdtemp())
+        >>> results
+        Results: 5 judgements of 1 protections, blur
+        >>> results.check(), len(results.images)
+        ([], 5)
     """
 
     table: pd.DataFrame

@@ -23,6 +23,11 @@ class Recognizer(nn.Module):
         mean, std: the network takes (v - mean) / std for v in 0..255.
         bgr: the network takes BGR.
         differentiable: False for a black box, which gives no gradient.
+
+    Example:
+        >>> from facecloak.recognizers import load_recognizer
+        >>> load_recognizer("pocket_ir")(torch.zeros(2, 3, 128, 128)).norm(dim=1).tolist()
+        [1.0, 1.0]
     """
 
     def __init__(

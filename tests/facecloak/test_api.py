@@ -43,6 +43,11 @@ def test_public_functions_say_what_they_take_raise_and_how_they_are_used(name):
     assert undescribed == [], name
 
 
+@pytest.mark.parametrize("name", [name for name in facecloak.__all__ if name[0].isupper()])
+def test_public_classes_have_an_example(name):
+    assert ">>>" in inspect.getdoc(getattr(facecloak, name)).partition("Example:")[2]
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
