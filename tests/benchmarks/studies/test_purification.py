@@ -54,7 +54,7 @@ def test_the_command_compares_both_embeddings(suite, capsys):
     rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")]
     assert [row[0].strip("| ") for row in rows[2:]] == ["empty prompt", "learned"]
     empty, learned = (float(row[1].split()[0]) for row in rows[2:])
-    assert min(empty, learned) > 0 and empty != learned
+    assert min(empty, learned) > 0 and rows[2][1:] != rows[3][1:]  # one number of them may be the same when rounded
 
 
 def test_a_small_step_along_the_gradient_lowers_the_adversarial_loss(suite, monkeypatch):
