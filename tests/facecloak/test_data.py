@@ -59,7 +59,7 @@ def test_a_known_box_follows_the_photo(tmp_path):
 def test_a_known_box_outside_of_the_central_square_is_said_so(tmp_path):
     write_png(tmp_path / "a.png", picture(40, 200))
     photo = read_photo(tmp_path / "a.png", 40, unasked, box=(2, 5, 60, 35))
-    assert photo.box is None and "outside of the central square" in photo.error
+    assert photo.box is None and "outside the central square" in photo.error
 
 
 def test_an_unreadable_photo_and_one_without_a_face_say_so_in_one_line(tmp_path):

@@ -48,6 +48,7 @@ def test_aligned_timesteps_go_back_as_they_came(tmp_path):
 
 @pytest.mark.parametrize("tiny_vae", [False, True])
 def test_bf16_stays_near_float32_on_a_cpu(tmp_path, tiny_vae):
+    torch.manual_seed(0)  # how near depends on the weights of the text encoder, which are random
     save_pipeline(tmp_path / "model", tiny_vae=tiny_vae)
     _, expected = protect(tmp_path / "model")
     method, protected = protect(tmp_path / "model", precision="bf16", decoder_precision="bf16")
