@@ -42,7 +42,7 @@ class Results:
         judgements: run_id → complete judgement.
         n_incomplete: number of judgements that are left out because they are not complete.
         runs: the folders that were read.
-        submissions: what the people who submitted runs say about them, by method.
+        submissions: what the people who submitted runs say about them, sorted by method.
 
     Example:
         >>> import tempfile
