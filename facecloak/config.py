@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
@@ -104,19 +105,21 @@ def _check_fields(
 
 
 def _inner(kind: Any) -> type | None:
-    """The dataclass of a field's type, where that is a dataclass or a list of them."""
-    (item,) = get_args(kind) if get_origin(kind) is list else (kind,)
-    return item if dataclasses.is_dataclass(item) else None
+    """The dataclass of a field's type, where that is a dataclass, one or None, or a list of them."""
+    items = get_args(kind) if get_origin(kind) in (list, UnionType) else (kind,)
+    return next((item for item in items if dataclasses.is_dataclass(item)), None)
 
 
 def _parse_nested(kind: Any, value: Any, name: str, place: str) -> Any:
     is_list = get_origin(kind) is list
+    if value is None and NoneType in get_args(kind):
+        return None
     if not isinstance(value, list if is_list else Mapping):
         expected = "a list" if is_list else "a mapping of names to values"
         raise FacecloakError(f'{name}: "{place}": Expected {expected}. Got value: {_short(value)}')
     if is_list:
         return [_parse_nested(_inner(kind), item, name, f"{place}[{index}]") for index, item in enumerate(value)]
-    return _parse(kind, value, (), name, f"{place}.")
+    return _parse(_inner(kind), value, (), name, f"{place}.")
 
 
 def _reason(error: Exception, types: Mapping[str, Any], place: str) -> str:

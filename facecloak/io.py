@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import platform
 import re
@@ -33,6 +34,7 @@ IMAGE_SUFFIXES += (".avif",) if features.check("avif") else ()
 # EXIF orientation → what makes the photo upright; not ImageOps.exif_transpose, which fails on odd tags beside it
 UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Image.Transpose, strict=True))
 
+ASSET = "asset:"  # how a path in an asset begins
 TEMPORARY, DAY = ".facecloak-tmp-", 24 * 3600.0  # how the name of a half-written file begins; seconds
 LONGEST = 240  # bytes of a photo's name: with its suffix it is the name of a file
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet computes
@@ -43,9 +45,14 @@ def shared_dir() -> Path:
     return Path(os.environ.get("FACECLOAK_SHARED", "../shared"))
 
 
+def cache_dir() -> Path:
+    """The folder of what has been fetched: $FACECLOAK_CACHE, default ``~/.cache/facecloak``."""
+    return Path(os.environ.get("FACECLOAK_CACHE") or "~/.cache/facecloak").expanduser()
+
+
 def data_dir() -> Path:
-    """The folder of data sets that the user provides: $FACECLOAK_DATA, default ``~/.cache/facecloak/data``."""
-    return Path(os.environ.get("FACECLOAK_DATA", "~/.cache/facecloak/data")).expanduser()
+    """The folder of data sets that the user provides: $FACECLOAK_DATA, default ``data`` in the cache."""
+    return Path(os.environ.get("FACECLOAK_DATA") or cache_dir() / "data").expanduser()
 
 
 def pocket_dir() -> Path:
@@ -56,8 +63,13 @@ def pocket_dir() -> Path:
 def expand(path: str | Path) -> Path:
     """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``.
 
-    Variables may be in braces. The home of an unknown user (``~nobody``) is not replaced.
+    Variables may be in braces. The home of an unknown user (``~nobody``) is not replaced. ``asset:NAME/more`` is in the
+    folder of an asset, which must be here.
     """
+    if name := asset_of(path):
+        from facecloak.assets import asset_folder  # which needs this module
+
+        return asset_folder(name) / str(path).removeprefix(f"{ASSET}{name}").lstrip("/")
     folders = {"SHARED": shared_dir, "DATA": data_dir, "POCKET": pocket_dir}
     names = "|".join(folders)
     text = re.sub(
@@ -68,28 +80,39 @@ def expand(path: str | Path) -> Path:
     return Path(os.path.expanduser(os.path.expandvars(text)))
 
 
+def asset_of(path: str | Path) -> str | None:
+    """The name of the asset that a path is in (``asset:NAME/more``), or None."""
+    text = str(path)
+    return text.removeprefix(ASSET).partition("/")[0] if text.startswith(ASSET) else None
+
+
 def model_source(name: str, setting: str) -> str:
-    """What `from_pretrained` is to load: an existing folder (after `expand`), or else a hub id.
+    """The folder that `from_pretrained` is to load; a model of an asset or of the hub is fetched if it is not here.
 
     Args:
-        name: a folder, or a hub id (``owner/name``).
+        name: a folder, an asset (``asset:NAME``), or a hub id (``owner/name``).
         setting: the setting that names it, for the message.
 
     Raises:
-        FacecloakError: the name is a path, and there is no such folder.
+        FacecloakError: the name is a path and there is no such folder, or the model cannot be fetched.
     """
-    path = expand(name)
-    looks_like_path = name.startswith((".", "/", "~", "$")) or name.count("/") > 1
-    if looks_like_path and not path.is_dir():
-        raise FacecloakError(f"{path}: no such folder. Set {setting!r} to a model folder or hub id.")
-    return str(path) if path.is_dir() else name
+    from facecloak.assets import asset_folder, fetch  # which need this module
+
+    asset = asset_of(name)
+    if asset is None:
+        path = expand(name)
+        if path.is_dir():
+            return str(path)
+        if name.startswith((".", "/", "~", "$")) or name.count("/") != 1:
+            raise FacecloakError(f"{path}: no such folder. Set {setting!r} to a model folder, an asset or a hub id.")
+        asset = f"hub:{name}"
+    fetch([asset])
+    return str(asset_folder(asset))
 
 
-def folder_sha256(source: str) -> str | None:
-    """Hash of a model folder's weights, configurations and tokenizer; None for a hub id (see `model_source`)."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return None
+def folder_sha256(folder: str | Path) -> str:
+    """Hash of a model folder's weights, configurations and tokenizer."""
+    folder = Path(folder)
     files = sorted(file for kind in ("safetensors", "json", "txt") for file in folder.rglob(f"*.{kind}"))
     return sha256_json([[str(file.relative_to(folder)), sha256(file)] for file in files])
 
@@ -348,6 +371,17 @@ def printable(text: str | Path) -> str:
     """
     text = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+@contextmanager
+def quiet_logger(logger: logging.Logger) -> Iterator[None]:
+    """Silence a library's logger for a while, except for errors."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

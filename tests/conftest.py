@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 os.environ["WANDB_MODE"] = "disabled"  # except where a test asks for it
+os.environ["FACECLOAK_OFFLINE"] = "1"  # no test opens a connection, except to a server of its own
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes run tests side by side, see addopts
 
 
@@ -16,6 +17,12 @@ LONG = ("test_wandb.py", "test_golden.py", "test_nodes.py", "test_suite.py", "te
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long files first; the order within a file stays the same."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def empty_cache(tmp_path_factory) -> None:
+    """Nothing that was fetched on this machine changes what tests see."""
+    os.environ["FACECLOAK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

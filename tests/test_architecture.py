@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("facecloak", "baselines", "benchmarks")
 # a module may import from its own layer and from the layers before it
 LAYERS = (
-    ("__init__", "errors", "registry", "config", "io"),
+    ("__init__", "errors", "registry", "config", "io", "assets"),
     ("data", "faces", "framing", "recognizers"),
     ("objectives", "metrics", "method"),
     ("cloak", "pocket"),

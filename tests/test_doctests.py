@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import METHODS
-from facecloak.recognizers.pool import CHECKPOINTS, POOL
+from facecloak.recognizers.checkpoints import CHECKPOINTS, POOL
 
 ROOT = Path(__file__).parents[1]
 MODULES = [

@@ -104,7 +104,7 @@ class DiffAM(ProtectionMethod):
     @classmethod
     def weights_sha256(cls, settings: DiffAMSettings) -> str:
         models = [model_source(getattr(settings, name), name) for name in ("ddpm", "clip")]
-        hashes = [folder_sha256(source) or source for source in models]  # a hub id has no hash; it is used itself
+        hashes = [folder_sha256(source) for source in models]
         own = sha256(pocket_dir() / FILE) if settings.perceptual == "pocket" else None
         return sha256_json([*hashes, own, *map(source_sha256, (settings.makeup, settings.bare))])
 

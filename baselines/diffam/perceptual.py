@@ -12,7 +12,7 @@ from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir
 from facecloak.metrics.quality import LPIPS_BACKBONE, lpips_metric
 from facecloak.pocket.features import FILE, network
-from facecloak.recognizers.pool import load_weights
+from facecloak.recognizers.checkpoints import load_weights
 
 Perceptual = Literal["lpips", "pocket"]
 EPSILON = 1e-6

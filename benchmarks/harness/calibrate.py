@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from benchmarks.console import progress
 from benchmarks.harness.judge import embed
-from benchmarks.suites.suite import Suite, load_suite
-from facecloak.data import Photo, images_in, is_clutter
+from benchmarks.harness.needs import fetch_needed
+from benchmarks.suites.people import people_in
+from benchmarks.suites.suite import CALIBRATE, Suite, load_suite
+from facecloak.data import Photo
 from facecloak.errors import FacecloakError
-from facecloak.io import read_json, write_json
-from facecloak.recognizers import calibration, load_recognizer
-from facecloak.recognizers.calibration import Side
+from facecloak.io import read_json, sha256, write_json
+from facecloak.recognizers import calibration, load_recognizer, weights_file
+from facecloak.recognizers.calibration import Side, load_thresholds
 
 
 def calibrate(
-    suite: str,
+    suite: str | Suite,
     out: str | Path,
     *,
     recognizers: Sequence[str] | None = None,
@@ -28,11 +33,11 @@ def calibrate(
 ) -> dict[str, dict[str, Any]]:
     """Measure thresholds under the suite's crop, and merge them into ``out``.
 
-    The pairs are each source of the suite with each other person's second photo. With ``photos``, they are each
-    person's first photo with each other person's second photo.
+    The pairs are each source of the suite with each other person's second photo. With ``photos``, or where the suite
+    names people for it (``calibration``), they are each person's first photo with each other person's second photo.
 
     Args:
-        suite: name or path of the suite whose crop, photos and recognizers are used.
+        suite: the suite whose crop, photos and recognizers are used: name, path, or the result of `load_suite`.
         out: JSON file; entries of other recognizers are kept.
         recognizers: names, by default the suite's.
         photos: folder that contains a folder per person, instead of the suite's photos.
@@ -48,14 +53,50 @@ def calibrate(
     Example:
         >>> calibrate("celeba_hq_pairs", "thresholds.json", recognizers=["mine"])  # doctest: +SKIP
     """
-    loaded = load_suite(suite)
+    loaded = load_suite(suite) if isinstance(suite, str) else suite
     if crop:
         loaded = replace(loaded, crop=_crop(crop), detect=crop == "mtcnn")
-    out, photos = Path(out), None if photos is None else Path(photos)
-    label = f"{photos.name if photos else loaded.name}, first × second photos"
-    sides = _read_pairs(loaded, photos)
+    names = [*(recognizers or loaded.recognizers)]
+    fetch_needed(loaded, names, sources=photos is None, calibration=photos is None)
+    return _measure(loaded, names, Path(out), None if photos is None else Path(photos))
+
+
+def ensure_thresholds(suite: Suite, recognizers: Sequence[str]) -> None:
+    """Measure the thresholds of a suite that says ``thresholds: calibrate``, once for each recognizer and its weights.
+
+    They are kept in the cache, with four decimals: a machine that computes a little differently gets the same ones.
+
+    Raises:
+        FacecloakError: photos or weights are missing.
+    """
+    if suite.thresholds != CALIBRATE:
+        return
+    file = suite.thresholds_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        known = load_thresholds(file) if file.is_file() else {}
+        names = [
+            name
+            for name in recognizers
+            if name not in known or known[name]["weights_sha256"] != sha256(weights_file(name))
+        ]
+        if names:
+            fetch_needed(suite, names, sources=False, calibration=True)
+            logging.getLogger(__name__).warning(
+                "Measuring thresholds of %s on %d people of %s, once; they are kept in %s.",
+                ", ".join(names), suite.calibration.number, suite.calibration.people, file,
+            )  # fmt: skip
+            _measure(suite, names, file, None, decimals=4)
+
+
+def _measure(
+    suite: Suite, recognizers: Sequence[str], out: Path, photos: Path | None, decimals: int | None = None
+) -> dict[str, dict[str, Any]]:
+    sides = _read_pairs(suite, photos)
+    people = f"the last {suite.calibration.number} people" if suite.calibration else suite.name
+    label = f"{photos.name if photos else people}, first × second photos"
     table, measured = read_json(out) if out.exists() else {}, {}
-    for recognizer_name in recognizers or loaded.recognizers:
+    for recognizer_name in recognizers:
         recognizer = load_recognizer(recognizer_name, differentiable=False)
         embedded = [
             Side(embed(recognizer, [photo for _, _, photo in side]).numpy(), [person for person, _, _ in side],
@@ -64,7 +105,7 @@ def calibrate(
         ]  # fmt: skip
         measured[recognizer_name] = calibration.calibrate(
             recognizer, embedded[0], embedded[-1],
-            pairs=label, crop=loaded.crop, date=datetime.now(UTC).date().isoformat(), fars=loaded.fars,
+            pairs=label, crop=suite.crop, date=datetime.now(UTC).date().isoformat(), fars=suite.fars, decimals=decimals,
         )  # fmt: skip
         write_json(out, table | measured)
     return measured
@@ -82,11 +123,11 @@ def _crop(text: str) -> str | list[float]:
 
 def _read_pairs(suite: Suite, photos: Path | None) -> list[list[tuple[str, str, Photo]]]:
     """Two lists of (person, photo id, photo): first photos and second photos, only those with a face."""
-    people = _people_of_folder(photos) if photos else _people_of_suite(suite)
+    people = people_in(photos) if photos else _people_of_suite(suite)
     if not people:
-        where = photos or f"suite {suite.name}"
         raise FacecloakError(
-            f"{where}: no person has two photos. Give a folder that contains a folder per person: --photos DIR."
+            f"suite {suite.name}: no person has two photos. Give a folder that contains a folder per person: --photos "
+            "DIR."
         )
     find_face = suite.find_face()
     sides: list[list[tuple[str, str, Photo]]] = [[], []]
@@ -99,13 +140,7 @@ def _read_pairs(suite: Suite, photos: Path | None) -> list[list[tuple[str, str, 
 
 
 def _people_of_suite(suite: Suite) -> dict[str, tuple[Path, Path]]:
+    """Those who set its thresholds, or else its sources."""
+    if suite.calibration:
+        return suite.calibration_people()
     return {source.name: (source.path, source.second) for source in suite.load_sources() if source.second}
-
-
-def _people_of_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """The first two photos of each sub-folder that has two; folders that programs make for themselves are left out."""
-    if not folder.is_dir():
-        raise FacecloakError(f"{folder}: no such folder.")
-    people = [person for person in sorted(folder.iterdir()) if person.is_dir() and not is_clutter(person.name)]
-    photos = {person.name: images_in(person) for person in people}
-    return {person: (paths[0], paths[1]) for person, paths in photos.items() if len(paths) > 1}

@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.console import RunProgress
+from benchmarks.harness.calibrate import ensure_thresholds
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.external import make_external
 from benchmarks.harness.folders import pair_folders
 from benchmarks.harness.judging import Judging
+from benchmarks.harness.needs import fetch_needed
 from benchmarks.results.records import check_records
 from benchmarks.results.store import refuse_old_run
 from benchmarks.results.table import long_table
@@ -75,11 +77,16 @@ def evaluate_folders(
     progress, device = progress or RunProgress(shown=False), pick_device(accelerator)
     loaded = load_suite(suite)
     goal = objective or loaded.objective
-    face = loaded.load_target(target, goal)
     pairs = pair_folders(originals, protected, others, suffix=suffix)
     if goal == "obfuscation" and not any(pair.other for pair in pairs):
-        raise FacecloakError("Obfuscation is judged by another photo of each person: give these photos as --others.")
+        raise FacecloakError(
+            "Obfuscation is judged by another photo of each person: give these photos as --others, or ask for "
+            "--objective impersonation."
+        )
     judges = [*(black_boxes or loaded.recognizers)]
+    fetch_needed(loaded, judges, sources=False)
+    face = loaded.load_target(target, goal)
+    ensure_thresholds(loaded, judges)
     weights = {judge: sha256(weights_file(judge)) for judge in judges}
     thresholds = {judge: loaded.load_thresholds(judge, weights[judge]) for judge in judges}
     attacked = _attacked(protected, loaded)

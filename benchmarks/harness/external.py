@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.folders import Pair
+from benchmarks.harness.needs import used
 from benchmarks.harness.protection import LAYOUT
 from benchmarks.results.pictures import ROWS, write_sources
 from benchmarks.results.store import (
@@ -192,4 +193,5 @@ def _about(suite: Suite, name: str, goal: str, target: Target, attacked: Mapping
         "image_size": suite.image_size, "method": name, "preset": PRESET, "settings": {},
         "settings_hash": settings_hash({}), "seed": None, "objective": goal, "target": target.name,
         "surrogates": surrogates, "weights": {recognizer: attacked[recognizer] for recognizer in surrogates},
+        "used": used(suite, surrogates),
     }  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 
 import facecloak
 from benchmarks.harness.judge import Judge
+from benchmarks.harness.needs import used, used_text
 from benchmarks.harness.provenance import git_sha
 from benchmarks.harness.quality import Quality
 from benchmarks.results.distances import write_features
@@ -127,7 +128,7 @@ class Judging:
         rows = [constant | row for row in score(records, about["objective"], thresholds, self.suite.fars)]
         write_judgement(folder, rows, records, {
             "fingerprint": self._fingerprint(about, recognizer, thresholds), "thresholds": thresholds,
-            "torch": torch.__version__,
+            "used": used(self.suite, [recognizer]), "torch": torch.__version__,
         })  # fmt: skip
         return folder
 
@@ -198,6 +199,7 @@ class Judging:
             "surrogates": "+".join(about["surrogates"]),
             "cosine_rise_surrogates": surrogate_rise(measured, about["surrogates"]),
             "threshold_source": thresholds.get("pairs"),
+            "assets": used_text([*about.get("used", ()), *used(self.suite, [recognizer])]),
             "source": "measured",
             "note": measured["note"],
             **cost(protection, pictures.outcomes.values()),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import METHODS
 from benchmarks.harness.devices import pick_device
+from benchmarks.harness.needs import fetch_needed
 from benchmarks.suites.suite import Suite, Target, load_suite
 from facecloak.config import parse_settings, read_yaml
 from facecloak.data import FindFace
@@ -207,8 +208,9 @@ def load_method(
     (resolved,) = resolve_methods(suite, [spec], config={method_name(spec): settings} if settings else None)
     require_untrained(resolved)
     goal = objective or suite.objective
-    face = suite.load_target(target, goal)
     surrogates = resolved.cls.pick_surrogates(resolved.settings, attackable(suite, [black_box] if black_box else []))
+    fetch_needed(suite, surrogates, [resolved.settings], sources=False)
+    face = suite.load_target(target, goal)
     attacked = load_objective(suite, resolved, goal, face, surrogates, suite.find_face()) if surrogates else None
     return resolved.cls(resolved.settings, attacked).to(pick_device(accelerator))
 

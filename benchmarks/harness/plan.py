@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.harness.calibrate import ensure_thresholds
 from benchmarks.harness.devices import gpu_count, pick_device
 from benchmarks.harness.methods import Resolved, resolve_methods
+from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.protection import Protection
 from benchmarks.suites.suite import Source, Suite, Target
 from facecloak.errors import FacecloakError
@@ -108,16 +110,19 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     objective = request.objective or suite.objective
     if objective == "obfuscation" and request.targets:
         raise FacecloakError("Obfuscation has only one target, the suite's synthetic one; leave --targets out.")
+    for name in [*(request.black_boxes or []), *(request.white_boxes or []), *(suite.surrogates or [])]:
+        if name not in suite.recognizers:
+            raise unknown_name(f"recognizer in suite {suite.name}", name, suite.recognizers)
+    judges = _judges(suite, request.black_boxes, request.white_boxes)
+    methods = resolve_methods(suite, request.methods, request.overrides, request.config)
+    involved = dict.fromkeys([*(name for name, _ in judges), *suite.surrogates_for([])])
+    fetch_needed(suite, involved, [method.settings for method in methods])
     names = request.targets or suite.default_targets or suite.target_names()
     names = ["synthetic"] if objective == "obfuscation" else names
     targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
-    weights = {name: sha256(weights_file(name)) for name in suite.recognizers}
-    for name in [*(request.black_boxes or []), *(request.white_boxes or []), *(suite.surrogates or [])]:
-        if name not in weights:
-            raise unknown_name(f"recognizer in suite {suite.name}", name, weights)
-    judges = _judges(suite, request.black_boxes, request.white_boxes)
+    weights = {name: sha256(weights_file(name)) for name in involved}
+    ensure_thresholds(suite, [name for name, _ in judges])
     thresholds = {name: suite.load_thresholds(name, weights[name]) for name, _ in judges}
-    methods = resolve_methods(suite, request.methods, request.overrides, request.config)
     tasks: dict[str, Task] = {}
     for method in methods:
         method_weights = method.cls.weights_sha256(method.settings)  # gigabytes: once, not once per protection

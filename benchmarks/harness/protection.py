@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.needs import used
 from benchmarks.results.store import protections_folder
 from benchmarks.suites.suite import Suite, Target
 from facecloak.config import settings_hash
@@ -89,4 +90,9 @@ class Protection:
             "target": self.target.name,
             "surrogates": [*self.surrogates],
             "weights": {name: self.weights[name] for name in self.surrogates},
+            "used": self._used,
         }
+
+    @cached_property
+    def _used(self) -> list[dict[str, Any]]:
+        return used(self.suite, self.surrogates, self.settings)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.console import RunProgress
+from benchmarks.harness.calibrate import ensure_thresholds
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judging import Judging
+from benchmarks.harness.needs import fetch_needed
 from benchmarks.results.forms import measured_problem
 from benchmarks.results.records import SIDES, check_records
 from benchmarks.results.store import (
@@ -22,9 +24,10 @@ from benchmarks.results.store import (
     read_protection,
 )
 from benchmarks.suites.suite import Source, Suite, kept_suite, manifest_sha256
+from facecloak.assets import fetch
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
-from facecloak.recognizers import weights_file
+from facecloak.recognizers import recognizer_asset, weights_file
 
 TOLERANCE = 1e-4  # of a cosine: another machine rounds differently
 
@@ -68,11 +71,14 @@ def judge_run(
         FacecloakError: a recognizer or its thresholds are missing, or the suite's photos have changed.
     """
     result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
+    fetch(filter(None, map(recognizer_asset, recognizers)))
     weights = {name: sha256(weights_file(name)) for name in recognizers}
     device = pick_device(accelerator)
     for (home, suite_name), protections in _by_suite([run]).items():
         suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
+        fetch_needed(suite, ())
+        ensure_thresholds(suite, recognizers)
         entries = {name: suite.load_thresholds(name, weights[name]) for name in recognizers}
         judging = _load(suite, protections, device, progress)
         with progress.running(len(protections) * len(recognizers), "judgement"):

@@ -80,6 +80,8 @@ _COLUMNS = [
     Column("white_box", "True if the judge was attacked too.", "flag", "about", required=True),
     Column("countermeasure", "What was done to the pictures before they were judged.", "name", "about", required=True),
     Column("weights_sha256", "Hash of the judge's weights.", "hash", "provenance"),
+    Column("assets", "Fetched photos, models and recognizers that were used, with the start of revision and "
+           "hash.", "text", "provenance"),
     Column("surrogates", "Recognizers that the method attacked, separated by +.", "name", "about"),
     Column("far", "False accept rate of the threshold.", "number", "success", 1e-12, 1 - 1e-12, required=True,
            by_far=True),

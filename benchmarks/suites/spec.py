@@ -11,22 +11,32 @@ LONGEST_NAME = 100  # bytes; results are named after it, with more text, and fil
 
 @dataclass(frozen=True)
 class SourcesSpec:
-    """The photos to protect.
+    """The photos to protect; a suite without any is for other people's photos (`facecloak protect`, `evaluate`).
 
     Attributes:
         folder: folder of all photos; or
-        groups: target → folder of the photos that attack it.
+        groups: target → folder of the photos that attack it; or
+        people: folder with a folder for each person: the first photo is protected, the second one is another photo of
+            the person. Who has only one is left out, and so are the targets and those who set the thresholds.
         second: folder with another photo of each person, with the same file name except for the suffix.
     """
 
     folder: str | None = None
     groups: dict[str, str] | None = None
+    people: str | None = None
     second: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the suite has no photos of its own."""
+        return self == SourcesSpec()
 
     def faults(self, place: str) -> Iterator[str]:
         """What cannot be, a sentence each; ``place`` is where this is in the suite."""
-        if bool(self.folder) == bool(self.groups):
-            yield f"{place} must have a folder or groups, and not both"
+        if sum(map(bool, (self.folder, self.groups, self.people))) != 1 and not self.is_empty:
+            yield f"{place} must have one of folder, groups and people"
+        if self.people and self.second:
+            yield f"{place}.second is for a folder or groups: people have their second photos beside the first"
         for name in self.groups or ():
             if not is_plain_name(name):
                 yield f"{place}.groups: {name!r} {NOT_PLAIN}"
@@ -69,7 +79,7 @@ class TargetsSpec:
     Attributes:
         folder: folder of the files that ``pairs`` and ``synthetic`` name.
         pairs: the targets of impersonation.
-        synthetic: file of the target of obfuscation, if there is one.
+        synthetic: file of the target of obfuscation, if there is one; it may be in an asset.
     """
 
     folder: str
@@ -87,6 +97,33 @@ class TargetsSpec:
         names = [pair.name for pair in self.pairs]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield f"{place}.pairs: two targets are named {name!r}"
+
+
+@dataclass(frozen=True)
+class CalibrationSpec:
+    """Whose photos set the thresholds, where the suite says ``thresholds: calibrate``.
+
+    Attributes:
+        people: folder with a folder for each person.
+        number: how many people, the last ones by name that have two photos. Impostor pairs are each one's first photo
+            with each other one's second.
+    """
+
+    people: str
+    number: int = 300
+
+    def faults(self, place: str) -> Iterator[str]:
+        """What cannot be, a sentence each; ``place`` is where this is in the suite."""
+        if self.number < 2:
+            yield f"{place}.number must be at least 2"
+
+
+@dataclass(frozen=True)
+class ProtectSpec:
+    """The method of `facecloak protect` where none is typed: on the CPU and on a GPU."""
+
+    cpu: str = "facecloak"
+    gpu: str = "facecloak"
 
 
 NOT_PLAIN = f"is not a plain name: files get it, so no slash, no control character, at most {LONGEST_NAME} bytes"

@@ -12,12 +12,21 @@ from typing import Any
 
 import torch
 
-from benchmarks.suites.spec import NOT_PLAIN, SourcesSpec, TargetsSpec, is_box, is_plain_name
+from benchmarks.suites.people import people_in
+from benchmarks.suites.spec import (
+    NOT_PLAIN,
+    CalibrationSpec,
+    ProtectSpec,
+    SourcesSpec,
+    TargetsSpec,
+    is_box,
+    is_plain_name,
+)
 from facecloak.config import parse_settings, read_yaml, to_yaml
 from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector, whole_pixels
-from facecloak.io import expand, file_name, sha256, sha256_json, write_bytes
+from facecloak.io import asset_of, cache_dir, expand, file_name, sha256, sha256_json, write_bytes
 from facecloak.metrics import FEATURES
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer
@@ -26,6 +35,7 @@ from facecloak.registry import unknown_name
 
 FOLDER = Path(__file__).parent
 LARGEST_IMAGE = 16384  # pixels
+CALIBRATE = "calibrate"  # as `thresholds`: they are measured where the weights are, once, and kept in the cache
 CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
 
 
@@ -52,16 +62,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite file. benchmarks/suites/README.md explains each key; paths may start with $FACECLOAK_SHARED."""
+    """A suite file. benchmarks/suites/README.md explains each key; paths may start with $FACECLOAK_SHARED or asset:."""
 
     name: str
     description: str
     image_size: int
-    sources: SourcesSpec
     targets: TargetsSpec
     recognizers: list[str]
     thresholds: str
     methods: dict[str, dict[str, Any]]
+    sources: SourcesSpec = field(default_factory=SourcesSpec)
+    calibration: CalibrationSpec | None = None
+    protect: ProtectSpec = field(default_factory=ProtectSpec)
     crop: str | list[float] = "mtcnn"
     detect: bool = True
     objective: Goal = "impersonation"
@@ -82,8 +94,14 @@ class Suite:
         """The first ``limit`` sources of each group, sorted by name.
 
         Raises:
-            FacecloakError: a folder is missing or empty, or a name is in two groups.
+            FacecloakError: a folder is missing or empty, a name is in two groups, or the suite has no photos.
         """
+        if self.sources.is_empty:
+            raise FacecloakError(
+                f"Suite {self.name} has no photos of its own: it is for yours, with `facecloak protect` and `evaluate`."
+            )
+        if self.sources.people:
+            return self._people(limit)
         groups = self.sources.groups or {None: self.sources.folder}
         second: dict[str, Path] = {}
         if self.sources.second:
@@ -104,6 +122,32 @@ class Suite:
             raise FacecloakError(f"Suite {self.name}: the source {twice!r} is in two groups.")
         return sources
 
+    def _people(self, limit: int | None) -> list[Source]:
+        """The first two photos of each person who is neither a target nor one of those who set the thresholds."""
+        folder, targets = self._folder(self.sources.people), self._folder(self.targets.folder)
+        files = [targets / file for pair in self.targets.pairs for file in (pair.image, pair.test)]
+        others = {path.parent.name for path in files if path.parent.parent == folder}
+        if self.calibration and self._folder(self.calibration.people) == folder:
+            others |= self.calibration_people().keys()
+        people = {name: paths for name, paths in people_in(folder).items() if name not in others}
+        return [Source(name, *people[name], None) for name in [*people][:limit]]
+
+    def calibration_people(self) -> dict[str, tuple[Path, Path]]:
+        """Person → two photos, of those who set the thresholds."""
+        people = people_in(self._folder(self.calibration.people))
+        return {name: people[name] for name in [*people][-self.calibration.number :]}
+
+    def assets(self, sources: bool = True) -> list[str]:
+        """Names of the assets that the suite's photos are in.
+
+        Args:
+            sources: False: only those of the targets.
+        """
+        groups = (self.sources.groups or {}).values()
+        paths = [self.sources.folder, self.sources.people, self.sources.second, *groups] if sources else []
+        paths += [self.targets.folder, self.targets.synthetic]
+        return [*dict.fromkeys(asset_of(path) for path in paths if path and asset_of(path))]
+
     def load_target(self, name: str | None, objective: str) -> Target:
         """A target of an objective, by default the first; obfuscation has one synthetic target and no test photo.
 
@@ -114,7 +158,7 @@ class Suite:
         if objective == "obfuscation":
             if self.targets.synthetic is None:
                 raise FacecloakError(f"Suite {self.name} has no synthetic target, which obfuscation needs.")
-            target = Target("synthetic", folder / self.targets.synthetic, None)
+            target = Target("synthetic", folder / expand(self.targets.synthetic), None)
         else:
             names = self.target_names()
             name = name or next(iter(self.default_targets or names), None)
@@ -171,7 +215,7 @@ class Suite:
     @property
     def dataset(self) -> str:
         """The folder of the sources, or the folders of their groups."""
-        return self.sources.folder or "+".join(self.sources.groups.values())
+        return self.sources.folder or self.sources.people or "+".join((self.sources.groups or {}).values())
 
     def _folder(self, text: str) -> Path:
         folder, variable = expand(text), re.match(r"\$\{?(\w+)", text)
@@ -218,7 +262,10 @@ class Suite:
         return entry
 
     def thresholds_file(self) -> Path:
-        """The file of the thresholds: a path, or a file of that name that ships with the suites."""
+        """The file of the thresholds: a path, a file of that name that ships with the suites, or one in the cache."""
+        if self.thresholds == CALIBRATE:
+            made_from = [self.crop, self.image_size, self.detect, dataclasses.asdict(self.calibration), self.fars]
+            return cache_dir() / "thresholds" / f"{sha256_json(made_from)[:16]}.json"
         path = expand(self.thresholds)
         return path if path.is_absolute() or os.path.isfile(path) else FOLDER / "thresholds" / path
 
@@ -272,7 +319,8 @@ def load_suite(name: str) -> Suite:
 
 
 def _check(suite: Suite, path: Path) -> None:
-    for fault in (*suite.sources.faults("sources"), *suite.targets.faults("targets")):
+    calibration = suite.calibration.faults("calibration") if suite.calibration else ()
+    for fault in (*suite.sources.faults("sources"), *suite.targets.faults("targets"), *calibration):
         raise FacecloakError(f"{path}: {fault}.")
     names, groups = suite.target_names(), suite.sources.groups or {}
     rules = {
@@ -289,6 +337,8 @@ def _check(suite: Suite, path: Path) -> None:
         or (isinstance(suite.crop, list) and is_box(suite.crop) and _is_in_image(suite.crop, suite.image_size)),
         "detect can be false only with a fixed crop": suite.detect or suite.crop != "mtcnn",
         "thresholds must name a file": bool(suite.thresholds),
+        "thresholds: calibrate needs calibration, whose people set them": suite.thresholds != CALIBRATE
+        or suite.calibration is not None,
         "each group of sources must have the name of a target": set(groups) <= set(names),
         "fars must be between 0 and 1, each only once": bool(suite.fars)
         and all(0 < far < 1 for far in suite.fars)

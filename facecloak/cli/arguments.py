@@ -42,7 +42,9 @@ EXAMPLES = {
     ],
     "track": ["facecloak track runs/pocket --wandb online", "facecloak track runs --wandb offline --wandb-images"],
     "validate": ["facecloak validate mine.yaml", "facecloak validate sweeps/lambda_adv.yaml runs/pocket"],
-    "list": ["facecloak list", "facecloak list | grep missing"],
+    "fetch": ["facecloak fetch lfw", "facecloak fetch --list"],
+    "licences": ["facecloak licences runs/lfw"],
+    "list": ["facecloak list", "facecloak list | grep fetch"],
 }
 EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is reported with the \
 known ones.\n"
@@ -175,6 +177,14 @@ def make_parser() -> argparse.ArgumentParser:
     leaderboard.add_argument("--check", action="store_true", help="write nothing; report what is wrong in the results")
     leaderboard.add_argument("--rejudge", action="store_true", help="with --check: compute every cosine again from the "
                              "pictures")  # fmt: skip
+
+    fetch = _add(commands, "fetch", "fetch photos, models and recognizers ahead, or list what there is")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="suite, recognizer or asset")
+    fetch.add_argument("--list", action="store_true", help="fetch nothing; show what is here and what can be fetched")
+
+    licences = _add(commands, "licences", "print the licences of what runs used, and what a paper must cite")
+    licences.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of "
+                          "such folders at any depth")  # fmt: skip
 
     track = _add(commands, "track", "send results of finished runs that Weights & Biases does not have yet")
     track.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder of "

@@ -10,9 +10,11 @@ import torch
 from rich.table import Table
 
 from benchmarks.console import progress, quietly, stage_reporter, wide_console
+from benchmarks.harness.calibrate import ensure_thresholds
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.methods import load_objective, resolve_methods
+from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.quality import Quality
 from benchmarks.results.pictures import GAIN, difference, write_picture
 from benchmarks.results.records import Record, to_columns
@@ -43,6 +45,9 @@ def run_demo(suite_name: str, out: Path) -> int:
     """
     writable(out)
     suite, device = load_suite(suite_name), pick_device("auto")
+    (method,) = resolve_methods(suite, ["facecloak"])
+    fetch_needed(suite, suite.recognizers, [method.settings])
+    ensure_thresholds(suite, suite.recognizers)
     find_face, target = suite.find_face(), suite.load_target(None, "impersonation")
     original = _first_photo(suite, target, find_face)
     names = suite.surrogates_for([*suite.held_out, *suite.recognizers][:1])
@@ -51,7 +56,6 @@ def run_demo(suite_name: str, out: Path) -> int:
     entries = {name: suite.load_thresholds(name, weights[name]) for name in suite.recognizers}
     thresholds = {name: entry["fars"][far_key(far)]["threshold"] for name, entry in entries.items()}
 
-    (method,) = resolve_methods(suite, ["facecloak"])
     objective = load_objective(suite, method, "impersonation", target, names, find_face)
     seconds = _protect(method.cls(method.settings, objective), original, out / "protected.png", device)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import METHODS
 from benchmarks.console import wide_console
-from benchmarks.suites.suite import list_suites, load_suite
-from facecloak.recognizers import list_recognizers
+from benchmarks.harness.needs import suite_assets
+from benchmarks.suites.suite import Suite, list_suites, load_suite
+from facecloak.assets import find_asset, is_here, state
+from facecloak.recognizers import list_recognizers, recognizer_asset
+from facecloak.recognizers.pool import Entry
 
 
 def run(options: argparse.Namespace) -> int:
@@ -20,17 +24,37 @@ def run(options: argparse.Namespace) -> int:
         cls = METHODS[name]
         summary = (cls.__doc__ or "").strip().splitlines()[0]
         methods.add_row(name, ", ".join(cls.presets), "yes" if cls.uses_surrogates else "no", summary)
-    recognizers = Table(
-        "recognizer", "kind", "", "where it is, or how to get it", title="recognizers", title_justify="left"
-    )
+    recognizers = Table("recognizer", "kind", "state", "licence", title="recognizers", title_justify="left")
     for entry in list_recognizers():
-        state = "[green]present[/]" if entry.present else "[red]missing[/]"
-        recognizers.add_row(entry.name, entry.kind, state, entry.where)
-    suites = Table("suite", "recognizers", "description", title="suites", title_justify="left")
+        recognizers.add_row(entry.name, entry.kind, _state_of(entry), entry.licence)
+    suites = Table("suite", "recognizers", "description", "state", title="suites", title_justify="left")
     for name in list_suites():
         suite = load_suite(name)
         marked = [f"{one} (held out)" if one in suite.held_out else one for one in suite.recognizers]
-        suites.add_row(name, ", ".join(marked), suite.description)
+        suites.add_row(name, ", ".join(marked), suite.description, _state_of_suite(suite))
     for table in (methods, recognizers, suites):
         console.print(table)
     return 0
+
+
+def _state_of(entry: Entry) -> str:
+    if entry.present:
+        return f"[green]here[/]: {escape(entry.where)}"
+    if entry.asset and find_asset(entry.asset).fetchable:
+        return f"[yellow]{escape(state(entry.asset))}[/]: facecloak fetch {escape(entry.name)}"
+    return f"[red]by hand[/]: {escape(entry.where)}"
+
+
+def _state_of_suite(suite: Suite) -> str:
+    """Whether everything is here that the suite needs, and what of it has to be fetched or got by hand."""
+    missing = [find_asset(name) for name in suite_assets(suite) if not is_here(name)]
+    lost = [name for name in suite.recognizers if not recognizer_asset(name) and not _is_present(name)]
+    by_hand = [asset.name for asset in missing if not asset.fetchable] + lost
+    if by_hand:
+        return f"[red]by hand[/]: {escape(', '.join(by_hand))}"
+    size = sum(asset.size or 0 for asset in missing)
+    return f"[yellow]can be fetched ({size / 1e6:,.0f} MB)[/]" if missing else "[green]here[/]"
+
+
+def _is_present(recognizer: str) -> bool:
+    return any(entry.present for entry in list_recognizers() if entry.name == recognizer)

@@ -69,7 +69,7 @@ class FaceCloak(ProtectionMethod):
     def weights_sha256(cls, settings: CloakSettings) -> str | None:
         models = {"backbone": settings.backbone, "tiny_decoder": settings.tiny_decoder}
         hashes = [folder_sha256(model_source(name, key)) for key, name in models.items() if name is not None]
-        return "+".join(str(digest) for digest in hashes)
+        return "+".join(hashes)
 
     def protect(self, batch: Batch) -> Protected:
         key = hashlib.sha256(batch.images.cpu().contiguous().numpy()).hexdigest()

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from facecloak.assets import asset_folder, is_here
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256
 from facecloak.recognizers import weight_folders
@@ -101,12 +102,27 @@ class InceptionFeatures(nn.Module):
         return self.inception(checked_images(images))
 
 
+def features_asset(name: str) -> str | None:
+    """The asset that a feature network needs, or None: its weights are shipped, here, or could not be used anyway.
+
+    Example:
+        >>> features_asset("pocket") is None
+        True
+    """
+    if name != "inception" or find_spec("torch_fidelity") is None or _found_inception():
+        return None
+    return "inception"
+
+
+def _found_inception() -> Path | None:
+    folders = [*weight_folders(), *([asset_folder("inception")] if is_here("inception") else [])]
+    return next((file for folder in folders for name in INCEPTION_FILES if (file := folder / name).is_file()), None)
+
+
 def _inception_file() -> Path:
-    folders = weight_folders()
-    files = [folder / name for folder in folders for name in INCEPTION_FILES]
-    path = next((file for file in files if file.is_file()), None)
+    path, folders = _found_inception(), weight_folders()
     remedy = (
-        f"put {INCEPTION_FILES[0]} (or {INCEPTION_FILES[1]}) from "
+        f"run `facecloak fetch inception`, or put {INCEPTION_FILES[0]} (or {INCEPTION_FILES[1]}) from "
         f"https://github.com/toshas/torch-fidelity/releases into {folders[0]}, and `pip install torch-fidelity`."
     )
     if path is None:

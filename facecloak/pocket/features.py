@@ -8,7 +8,7 @@ from torchvision.models import ShuffleNetV2
 
 from facecloak.io import pocket_dir
 from facecloak.metrics.features import checked_images
-from facecloak.recognizers.pool import load_weights
+from facecloak.recognizers.checkpoints import load_weights
 
 FILE = "features.safetensors"
 WIDTH = 192

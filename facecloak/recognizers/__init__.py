@@ -1,17 +1,16 @@
 """Face recognizers: the literature's networks, any ONNX model, and their verification thresholds.
 
-A PyTorch checkpoint is added with a file for its architecture and a line in pool.py; an ONNX model by
-dropping it and its JSON sidecar into a weight folder.
+A PyTorch checkpoint is added with a file for its architecture and a line in checkpoints.py; an ONNX model by dropping
+it and its JSON sidecar into a weight folder; a family of recognizers by a file and a line in pool.py.
 """
 
 from facecloak.recognizers.base import Recognizer
+from facecloak.recognizers.checkpoints import CHECKPOINTS, Checkpoint, register_recognizer, weight_folders
 from facecloak.recognizers.pool import (
-    CHECKPOINTS,
-    Checkpoint,
     list_recognizers,
     load_recognizer,
-    register_recognizer,
-    weight_folders,
+    recognizer_asset,
+    recognizer_licence,
     weights_file,
 )
 
@@ -21,6 +20,8 @@ __all__ = [
     "Recognizer",
     "list_recognizers",
     "load_recognizer",
+    "recognizer_asset",
+    "recognizer_licence",
     "register_recognizer",
     "weight_folders",
     "weights_file",

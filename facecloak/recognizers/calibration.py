@@ -46,6 +46,7 @@ def calibrate(
     crop: Any,
     date: str,
     fars: Sequence[float] = FARS,
+    decimals: int | None = None,
 ) -> dict[str, Any]:
     """Set a recognizer's thresholds, as the entry that is stored in the suite's file of thresholds.
 
@@ -57,6 +58,7 @@ def calibrate(
         pairs: the name of the set of pairs.
         crop: how the faces were cropped, as plain JSON values.
         date: ISO 8601.
+        decimals: to round the thresholds to; None: not rounded.
 
     Raises:
         FacecloakError: too few pairs for one of the FARs.
@@ -68,9 +70,11 @@ def calibrate(
     _refuse_unresolved(pairs, len(rows), fars)
     scores = cosines[rows, columns]
     first, second = np.asarray(a.identities)[rows], np.asarray(b.identities)[columns]
+    thresholds = [_rounded(threshold_at(scores, far), decimals) for far in fars]
+    intervals = bootstrap_interval(scores, first, second, fars)
     points = {
-        far_key(far): {"threshold": threshold_at(scores, far), "low": float(low), "high": float(high)}
-        for far, (low, high) in zip(fars, bootstrap_interval(scores, first, second, fars), strict=True)
+        far_key(far): {"threshold": threshold, "low": float(low), "high": float(high)}
+        for far, threshold, (low, high) in zip(fars, thresholds, intervals, strict=True)
     }
     entry = {
         "recognizer": recognizer.name,
@@ -91,6 +95,10 @@ def calibrate(
         for point in points.values():
             point["tar"] = float(np.mean(genuine > point["threshold"]))
     return entry
+
+
+def _rounded(threshold: float, decimals: int | None) -> float:
+    return threshold if decimals is None else round(float(threshold), decimals)
 
 
 def _refuse_unresolved(pairs: str, count: int, fars: Sequence[float]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from facecloak.assets import find_asset
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256
 from facecloak.recognizers.base import Recognizer
@@ -62,15 +63,31 @@ class DlibNetwork(nn.Module):
         return self._dlib.get_face_chip(crop, self._landmarks(crop, box), SIDE, PADDING)
 
 
-def load_dlib(differentiable: bool = False) -> Recognizer:
-    """dlib's recognizer, as a black box.
+class Dlib:
+    """The family of dlib's only recognizer."""
 
-    Raises:
-        FacecloakError: the packages are missing, or it is to be attacked.
-    """
-    file = dlib_file()
-    if differentiable:
-        raise FacecloakError(
-            "Recognizer 'dlib' gives no gradient, so it can only judge: name it under held_out in the suite."
-        )
-    return Recognizer(DlibNetwork(), DLIB, SIDE, sha256(file), mean=0.0, std=1.0, differentiable=False)
+    kind = "package"
+
+    def names(self) -> list[str]:
+        """Its name."""
+        return [DLIB]
+
+    def asset(self, name: str) -> None:
+        """No asset is fetched: a package brings the weights."""
+
+    def licence(self, name: str) -> str:
+        """Licence of the weights."""
+        return find_asset(DLIB).licence
+
+    def file(self, name: str) -> Path:
+        """The file of the weights; `FacecloakError` if the packages are not installed."""
+        return dlib_file()
+
+    def load(self, name: str, differentiable: bool) -> Recognizer:
+        """The recognizer, as a black box; `FacecloakError` if it is to be attacked."""
+        file = dlib_file()
+        if differentiable:
+            raise FacecloakError(
+                "Recognizer 'dlib' gives no gradient, so it can only judge: name it under held_out in the suite."
+            )
+        return Recognizer(DlibNetwork(), DLIB, SIDE, sha256(file), mean=0.0, std=1.0, differentiable=False)

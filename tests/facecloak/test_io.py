@@ -306,7 +306,7 @@ def test_what_read_json_would_refuse_is_not_written(tmp_path, number):
 
 
 def test_expand_knows_braces_and_no_longer_name(monkeypatch):
-    for name in ("FACECLOAK_DATA", "FACECLOAK_DATAX", "FACECLOAK_POCKET"):
+    for name in ("FACECLOAK_CACHE", "FACECLOAK_DATA", "FACECLOAK_DATAX", "FACECLOAK_POCKET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/home/ada")
     assert expand("${FACECLOAK_DATA}/1") == expand("$FACECLOAK_DATA/1") == Path("/home/ada/.cache/facecloak/data/1")

@@ -12,7 +12,7 @@ import facecloak
 from benchmarks import METHODS
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
-from facecloak.recognizers import Checkpoint, pool, weights_file
+from facecloak.recognizers import Checkpoint, checkpoints, weights_file
 from facecloak.testing import check_recognizer
 
 
@@ -82,10 +82,10 @@ def test_an_installed_package_brings_its_methods(package, monkeypatch):
 def weights(tmp_path, monkeypatch):
     """A pocket recognizer's weights under another name, and a pool that is as before afterwards."""
     file = shutil.copy(weights_file("pocket_ir"), tmp_path / "mine.safetensors")
-    monkeypatch.setattr(pool, "POOL", {**pool.POOL})
-    monkeypatch.setattr(pool.CHECKPOINTS, "_loaded", {})
+    monkeypatch.setattr(checkpoints, "POOL", {**checkpoints.POOL})
+    monkeypatch.setattr(checkpoints.CHECKPOINTS, "_loaded", {})
     yield str(file)
-    pool._register_outside.cache_clear()
+    checkpoints._register_outside.cache_clear()
 
 
 def test_a_registered_recognizer_is_one_by_name(weights, tmp_path):
@@ -112,10 +112,10 @@ def test_an_installed_package_brings_its_recognizers(package, weights):
     )
     entries = package / "mine-1.0.dist-info" / "entry_points.txt"
     entries.write_text("[facecloak.recognizers]\nnet = mine.nets:NET\n")
-    pool._register_outside.cache_clear()
+    checkpoints._register_outside.cache_clear()
     assert next(entry for entry in facecloak.list_recognizers() if entry.name == "net").present
     assert facecloak.load_recognizer("net", differentiable=True).name == "net"
     entries.write_text("[facecloak.recognizers]\nbad = mine.nowhere:NET\n")
-    pool._register_outside.cache_clear()
+    checkpoints._register_outside.cache_clear()
     with pytest.raises(FacecloakError, match=r"Recognizer 'bad': cannot import mine\.nowhere:NET"):
         facecloak.list_recognizers()

@@ -24,7 +24,7 @@ from facecloak.pocket.training.loop import to_range
 from facecloak.pocket.training.pixels import FOLD
 from facecloak.recognizers import CHECKPOINTS, Recognizer
 from facecloak.recognizers.calibration import Side, calibrate
-from facecloak.recognizers.pool import POOL, load_weights
+from facecloak.recognizers.checkpoints import POOL, load_weights
 
 SAMPLED = 64  # portraits that are encoded, inverted, generated
 GUIDANCE = 2.0

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from facecloak.io import sha256
 from facecloak.recognizers import CHECKPOINTS, load_recognizer
+from facecloak.recognizers.checkpoints import POOL
 from facecloak.recognizers.irse import ir152, irse50
 from facecloak.recognizers.mobile_face import mobile_face
-from facecloak.recognizers.pool import POOL
 
 LITERATURE = ("ir152", "irse50", "facenet", "mobile_face")
 

@@ -6,11 +6,12 @@ import pickle
 import pytest
 import torch
 
+from facecloak.assets import list_assets
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, sha256
 from facecloak.recognizers import list_recognizers, load_recognizer, weight_folders, weights_file
+from facecloak.recognizers.checkpoints import POOL
 from facecloak.recognizers.mobile_face import mobile_face
-from facecloak.recognizers.pool import POOL
 
 
 @pytest.fixture
@@ -33,11 +34,13 @@ def fails(name="mobile_face") -> str:
 
 def test_missing_weights_say_which_file_from_where_to_where(weights):
     for name, checkpoint in POOL.items():
-        message = fails(name)
+        with pytest.raises(FacecloakError) as caught:
+            weights_file(name)
+        message = str(caught.value)
         folder = pocket_dir() / "recognizers" if name.startswith("pocket_") else weights
         assert checkpoint.file in message and checkpoint.source in message and str(folder) in message
-    assert "https://github.com/CGCL-codes/AMT-GAN" in fails("ir152")
-    assert "v2.2.9" in fails("facenet_casia")
+        assert checkpoint.asset is None or f"facecloak fetch {checkpoint.asset}" in message
+    assert "amt_gan" in fails("ir152") and "facecloak fetch facenet_casia" in fails("facenet_casia")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(make_onnx):
@@ -60,6 +63,7 @@ def test_folders_are_searched_in_order(tmp_path, monkeypatch, state):
 
 def test_default_folder(monkeypatch):
     monkeypatch.delenv("FACECLOAK_WEIGHTS", raising=False)
+    monkeypatch.delenv("FACECLOAK_CACHE")
     monkeypatch.setenv("HOME", "/home/someone")
     assert str(weight_folders()[0]) == "/home/someone/.cache/facecloak/weights"
 
@@ -144,9 +148,11 @@ def test_the_list(make_onnx, weights, file):
     (weights / "absent.onnx").unlink()
     (weights / "broken.json").write_text("{")
     entries = {entry.name: entry for entry in list_recognizers()}
-    assert set(entries) == {*POOL, "dlib", "present", "absent", "broken"}
-    assert entries["mobile_face"][1:] == ("checkpoint", True, str(file))
-    assert entries["present"][1:] == ("onnx", True, str(weights / "present.onnx"))
+    fetched = {name for name in list_assets() if name.startswith(("frbench:", "insightface:"))}
+    assert set(entries) == {*POOL, *fetched, "dlib", "present", "absent", "broken"} and len(fetched) > 45
+    assert entries["mobile_face"][1:5] == ("checkpoint", True, str(file), None)
+    assert entries["present"][1:] == ("onnx", True, str(weights / "present.onnx"), None, "none")
+    assert entries["insightface:buffalo_l"][1:3] == ("insightface", False)
     assert not entries["ir152"].present and "AMT-GAN" in entries["ir152"].where
     assert not entries["absent"].present and "absent.onnx" in entries["absent"].where
     assert not entries["broken"].present and "broken.json: not valid JSON" in entries["broken"].where

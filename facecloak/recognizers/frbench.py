@@ -1,0 +1,93 @@
+"""The recognizers of FRBench (Wang et al., CVPR 2026): 25 backbones, nine losses, three training sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facecloak.assets import asset_folder, find_asset, list_assets
+from facecloak.config import read_yaml
+from facecloak.errors import FacecloakError
+from facecloak.io import read_json, sha256
+from facecloak.recognizers.base import Recognizer
+from facecloak.recognizers.checkpoints import load_weights
+
+PREFIX = "frbench:"
+
+
+class FRBench:
+    """The family of FRBench's recognizers, named ``frbench:BACKBONE_LOSS_DATASET``."""
+
+    kind = "frbench"
+
+    def names(self) -> list[str]:
+        """Names of the recognizers in the table of assets."""
+        return [name for name in list_assets() if name.startswith(PREFIX)]
+
+    def asset(self, name: str) -> str:
+        """The asset with the weights, which has the recognizer's name."""
+        return name
+
+    def licence(self, name: str) -> str:
+        """Licence of the weights."""
+        return find_asset(name).licence
+
+    def file(self, name: str) -> Path:
+        """The file of the weights; `FacecloakError` if it is not here."""
+        return self._files(name)["weight"]
+
+    def load(self, name: str, differentiable: bool) -> Recognizer:
+        """The recognizer, built by the package frbench; as a black box and as a surrogate it is the same."""
+        files = self._files(name)
+        config = read_yaml(files["config"])
+        try:
+            size, channel = config["input"]["size"], config["input"].get("channel", "rgb")
+            side = int(size if isinstance(size, int) else size[0])
+            mean, std = (_three(config["input"].get(key)) for key in ("mean", "std"))
+            std = _three(config["input"].get("var")) if "var" in config["input"] else std
+            network = _build(config["backbone"]["name"], config["backbone"].get("kwargs") or {})
+        except (KeyError, TypeError, ValueError) as error:
+            raise FacecloakError(f"{files['config']}: not a recognizer's configuration of FRBench ({error}).") from None
+        load_weights(network, files["weight"])
+        return Recognizer(
+            _Normalised(network, mean, std), name, side, sha256(files["weight"]), mean=0.0, std=255.0,
+            bgr=channel == "bgr",
+        )  # fmt: skip
+
+    def _files(self, name: str) -> dict[str, Path]:
+        folder, key = asset_folder(name), name.removeprefix(PREFIX)
+        contents = read_json(asset_folder(find_asset(name).release) / "manifest.json")[key]["contents"]
+        return {part: folder / contents[part] for part in ("config", "weight")}
+
+
+def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    os.environ.setdefault("FRBENCH_UPDATE_CHECK", "0")  # else it asks the network for a newer version
+    from frbench.backbones import build_backbone
+
+    with torch.random.fork_rng(devices=[]):  # the initial values drawn here must not move the run's seed
+        return build_backbone(name, arguments, torch.device("cpu"))
+
+
+def _three(values: float | Iterable[float] | None) -> list[float]:
+    """A number for each channel; FRBench's own default is 0.5."""
+    if values is None:
+        values = 0.5
+    return [float(values)] * 3 if isinstance(values, int | float) else [float(value) for value in values]
+
+
+class _Normalised(nn.Module):
+    """A network behind FRBench's normalisation: N×3×S×S in 0..1, in the network's order of channels."""
+
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return self.network((faces - self.mean) / self.std)

@@ -1,0 +1,115 @@
+"""Stand-ins on this machine for what is fetched from the web: a file server, and the hub's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Web:
+    """What a server has and does.
+
+    Attributes:
+        files: path → content.
+        cut: path → number of bytes after which its next answers end; a number is used up by an answer.
+        hold: paths whose answers stop in the middle until `release` is set.
+        asked: (path, Range header) of every GET that was answered.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    cut: dict[str, list[int]] = field(default_factory=dict)
+    hold: set[str] = field(default_factory=set)
+    release: threading.Event = field(default_factory=threading.Event)
+    halfway: threading.Event = field(default_factory=threading.Event)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    url: str = ""
+
+    def add_model(self, name: str, revision: str, files: dict[str, bytes]) -> None:
+        """Serve a model as the hub does: what it holds, and each file at its revision."""
+        siblings = [{"rfilename": path, "size": len(data)} for path, data in files.items()]
+        about = json.dumps({"id": name, "modelId": name, "sha": revision, "siblings": siblings}).encode()
+        for path in (f"/api/models/{name}", f"/api/models/{name}/revision/{revision}"):
+            self.files[path] = about
+        for path, data in files.items():
+            self.files[f"/{name}/resolve/{revision}/{path}"] = data
+
+    def count(self, path: str) -> int:
+        """How often a file was asked for."""
+        return sum(asked == path for asked, _ in self.asked)
+
+
+@contextmanager
+def serve(**options) -> Iterator[Web]:
+    """A server on this machine, until the end of the block."""
+    web = Web(**options)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_args) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.answer(head=True)
+
+        def do_GET(self) -> None:
+            self.answer(head=False)
+
+        def answer(self, head: bool) -> None:
+            path, wanted = self.path.partition("?")[0], self.headers.get("Range")
+            content = web.files.get(path)
+            if content is None:
+                self.send_error(404)
+                return
+            start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+            if not head:
+                web.asked.append((path, wanted))
+            if start >= len(content) > 0:
+                self.send_response(416)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            if "/resolve/" in path:
+                self.send_header("X-Repo-Commit", path.split("/resolve/")[1].split("/")[0])
+            if path.startswith("/api/"):
+                self.send_header("Content-Type", "application/json")
+            if wanted:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            self.end_headers()
+            if not head:
+                self.send(path, content[start:])
+
+        def send(self, path: str, content: bytes) -> None:
+            if web.cut.get(path):
+                self.wfile.write(content[: web.cut[path].pop(0)])
+                self.close_connection = True
+                return
+            if path in web.hold:
+                self.wfile.write(content[: len(content) // 2])
+                self.wfile.flush()
+                web.halfway.set()
+                web.release.wait(60)
+                content = content[len(content) // 2 :]
+            with suppress(BrokenPipeError, ConnectionResetError):  # the client has been killed
+                self.wfile.write(content)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    web.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield web
+    finally:
+        web.release.set()
+        server.shutdown()
+        server.server_close()
