@@ -113,3 +113,51 @@ def serve(**options) -> Iterator[Web]:
         web.release.set()
         server.shutdown()
         server.server_close()
+
+
+def frbench_release(names: list[str], **preprocessing) -> dict[str, bytes]:
+    """What FRBench's release serves: the manifest, and for each recognizer an archive with random weights.
+
+    Args:
+        names: ``frbench:BACKBONE_LOSS_DATASET``; the network is the true one, seeded by its name.
+        preprocessing: of the configuration's ``input``.
+    """
+    import io
+    import os
+    import tarfile
+    import zlib
+
+    import torch
+    import yaml
+
+    os.environ["FRBENCH_UPDATE_CHECK"] = "0"
+    from frbench.backbones import build_backbone
+
+    manifest, files = {}, {}
+    for name in names:
+        key = name.removeprefix("frbench:")
+        arguments = {"num_features": 512}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(zlib.crc32(key.encode()))
+            network = build_backbone(key.split("_")[0], arguments, torch.device("cpu"))
+        weights = io.BytesIO()
+        torch.save(network.state_dict(), weights)
+        config = {
+            "backbone": {"name": key.split("_")[0], "kwargs": arguments},
+            "input": {"size": [112, 112], **preprocessing},
+        }
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as members:
+            for path, data in {
+                "config.yaml": yaml.safe_dump(config).encode(),
+                "weights.pth": weights.getvalue(),
+            }.items():
+                member = tarfile.TarInfo(f"{key}/{path}")
+                member.size = len(data)
+                members.addfile(member, io.BytesIO(data))
+        files[f"/{key}.tar.gz"] = out.getvalue()
+        manifest[key] = {
+            "asset_name": f"{key}.tar.gz", "target_name": key, "sha": hashlib.sha256(out.getvalue()).hexdigest(),
+            "size": len(out.getvalue()), "contents": {"config": "config.yaml", "weight": "weights.pth"},
+        }  # fmt: skip
+    return {"/manifest.json": json.dumps(manifest).encode(), **files}
