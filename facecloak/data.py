@@ -18,7 +18,7 @@ from facecloak.errors import FacecloakError
 from facecloak.faces import whole_pixels
 from facecloak.io import IMAGE_SUFFIXES, LONGEST, is_photo_name, printable, read_image
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, ...]  # (x0, y0, x1, y1), or a turned square, see facecloak.alignment
 FindFace = Callable[[np.ndarray], Box | None]
 
 
@@ -28,7 +28,7 @@ class Photo:
 
     Attributes:
         image: uint8 S×S×3, or None when the file could not be read.
-        box: the face, (x0, y0, x1, y1) in pixels of ``image``, or None when there is none.
+        box: the face, (x0, y0, x1, y1) in pixels of ``image`` or a turned square, or None when there is none.
         error: one line that says why it cannot be used, or None.
     """
 
@@ -44,7 +44,7 @@ class Batch:
     Attributes:
         ids: B names, unique in the suite.
         images: B×3×H×W RGB in [-1, 1].
-        boxes: B×4 face boxes (x0, y0, x1, y1) in pixels.
+        boxes: B×4 face boxes (x0, y0, x1, y1) in pixels, or B×5 turned squares (see `facecloak.alignment`).
 
     Example:
         >>> batch = Batch(["anna"], torch.zeros(1, 3, 128, 128), torch.tensor([[32.0, 24.0, 96.0, 112.0]]))

@@ -12,7 +12,7 @@ PACKAGES = ("facecloak", "baselines", "benchmarks")
 # a module may import from its own layer and from the layers before it
 LAYERS = (
     ("__init__", "errors", "registry", "config", "io", "assets"),
-    ("data", "faces", "framing", "recognizers"),
+    ("alignment", "data", "faces", "framing", "recognizers"),
     ("objectives", "metrics", "method"),
     ("cloak", "pocket"),
     ("api", "testing"),

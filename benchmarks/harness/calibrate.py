@@ -15,7 +15,7 @@ from benchmarks.console import progress
 from benchmarks.harness.judge import embed
 from benchmarks.harness.needs import fetch_needed
 from benchmarks.suites.people import people_in
-from benchmarks.suites.suite import CALIBRATE, Suite, load_suite
+from benchmarks.suites.suite import CALIBRATE, FOUND, Suite, load_suite
 from facecloak.data import Photo
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256, write_json
@@ -41,8 +41,8 @@ def calibrate(
         out: JSON file; entries of other recognizers are kept.
         recognizers: names, by default the suite's.
         photos: folder that contains a folder per person, instead of the suite's photos.
-        crop: instead of the suite's: mtcnn, or four numbers of pixels in a square of the suite's image size (then no
-            face is searched for). The suite refuses thresholds of another crop than its own.
+        crop: instead of the suite's: mtcnn, arcface, or four numbers of pixels in a square of the suite's image size
+            (then no face is searched for). The suite refuses thresholds of another crop than its own.
 
     Returns:
         recognizer → its entry, as `facecloak.recognizers.calibration.calibrate` returns it.
@@ -55,7 +55,7 @@ def calibrate(
     """
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     if crop:
-        loaded = replace(loaded, crop=_crop(crop), detect=crop == "mtcnn")
+        loaded = replace(loaded, crop=_crop(crop), detect=crop in FOUND)
     names = [*(recognizers or loaded.recognizers)]
     fetch_needed(loaded, names, sources=photos is None, calibration=photos is None)
     return _measure(loaded, names, Path(out), None if photos is None else Path(photos))
@@ -116,9 +116,9 @@ def _crop(text: str) -> str | list[float]:
         box = [float(number) for number in text.split(",")]
     except ValueError:
         box = []
-    if text != "mtcnn" and len(box) != 4:
-        raise FacecloakError(f"--crop must be mtcnn or x0,y0,x1,y1, got {text!r}.")
-    return text if text == "mtcnn" else box
+    if text not in FOUND and len(box) != 4:
+        raise FacecloakError(f"--crop must be mtcnn, arcface or x0,y0,x1,y1, got {text!r}.")
+    return text if text in FOUND else box
 
 
 def _read_pairs(suite: Suite, photos: Path | None) -> list[list[tuple[str, str, Photo]]]:

@@ -25,7 +25,7 @@ from benchmarks.suites.spec import (
 from facecloak.config import parse_settings, read_yaml, to_yaml
 from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.faces import AlignedCrop, FaceDetector, whole_pixels
+from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop, whole_pixels
 from facecloak.io import asset_of, cache_dir, expand, file_name, sha256, sha256_json, write_bytes
 from facecloak.metrics import FEATURES
 from facecloak.objectives import Goal, Objective
@@ -35,6 +35,7 @@ from facecloak.registry import unknown_name
 
 FOLDER = Path(__file__).parent
 LARGEST_IMAGE = 16384  # pixels
+FOUND = ("mtcnn", "arcface")  # crops that a detector finds in each photo
 CALIBRATE = "calibrate"  # as `thresholds`: they are measured where the weights are, once, and kept in the cache
 CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
 
@@ -86,8 +87,10 @@ class Suite:
     batch_size: int = 1
 
     def find_face(self, device: str = "cpu") -> FindFace:
-        """A function that finds the part of a photo that recognizers see: MTCNN's box, or a fixed crop if aligned."""
+        """A function that finds what recognizers see of a photo: MTCNN's box, ArcFace's square, or a fixed crop."""
         detector = FaceDetector(device) if self.detect else None
+        if self.crop == "arcface":
+            return FivePointCrop(detector)
         return detector if self.crop == "mtcnn" else AlignedCrop(self.crop, detector)
 
     def load_sources(self, limit: int | None = None) -> list[Source]:
@@ -333,9 +336,11 @@ def _check(suite: Suite, path: Path) -> None:
         "surrogates, held_out and default_targets must have each name only once": all(
             len(set(each)) == len(each) for each in (suite.surrogates or [], suite.held_out, suite.default_targets)
         ),
-        "crop must be mtcnn or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, inside the image": suite.crop == "mtcnn"
+        "crop must be mtcnn, arcface or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, inside the image": (
+            suite.crop in FOUND
+        )
         or (isinstance(suite.crop, list) and is_box(suite.crop) and _is_in_image(suite.crop, suite.image_size)),
-        "detect can be false only with a fixed crop": suite.detect or suite.crop != "mtcnn",
+        "detect can be false only with a fixed crop": suite.detect or suite.crop not in FOUND,
         "thresholds must name a file": bool(suite.thresholds),
         "thresholds: calibrate needs calibration, whose people set them": suite.thresholds != CALIBRATE
         or suite.calibration is not None,

@@ -150,7 +150,8 @@ def make_parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--recognizers", type=_names, help="names of recognizers (default: the suite's)")
     calibrate.add_argument("--photos", type=Path, help="folder with one folder of photos per person (default: the "
                            "suite's photos)")  # fmt: skip
-    calibrate.add_argument("--crop", help="mtcnn or x0,y0,x1,y1, for photos that are not framed as the suite's are")
+    calibrate.add_argument("--crop", help="mtcnn, arcface or x0,y0,x1,y1, for photos that are not framed as "
+                           "the suite's are")  # fmt: skip
     calibrate.add_argument("--out", type=Path, required=True, help="JSON file of thresholds; its entries of other "
                            "recognizers are kept")  # fmt: skip
 

@@ -100,7 +100,7 @@ def test_an_unknown_suite_is_suggested(capsys):
         ({"methods": {"blur": None}}, "methods"),
         ({"features": "mtccn"}, "Did you mean 'mtcnn'?"),
         ({"recognizers": ["ada"]}, "recognizers must have two or more names"),
-        ({"crop": "tight"}, "crop must be mtcnn or"),
+        ({"crop": "tight"}, "crop must be mtcnn, arcface or"),
         ({"colour": 1}, "There is no setting of"),
         ({"default_targets": ["7"]}, "named '7'"),
         ({"methods": {"blur": {"sigma": "wide"}}}, "sigma"),

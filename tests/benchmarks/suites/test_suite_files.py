@@ -55,7 +55,7 @@ PAIR = ("targets", "pairs", 0)
         (("name",), "a/b", "the name 'a/b' is not a plain name"),
         (("fars",), [0.1, 0.10], "fars must be between 0 and 1, each only once"),
         (("fars",), [math.nan], "fars[0] must be a finite number"),
-        (("crop",), [20, 16, 20, 104], "crop must be mtcnn or"),
+        (("crop",), [20, 16, 20, 104], "crop must be mtcnn, arcface or"),
         (("crop",), [200, 200, 300, 300], "inside the image"),
         (("image_size",), 10**9, "image_size must be between 1 and"),
         (("default_targets",), ["1", "1"], "must have each name only once"),
