@@ -69,7 +69,7 @@ def turned_crop(images: Tensor, squares: Tensor, size: int) -> Tensor:
     return F.grid_sample(images + 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1
 
 
-def upright(square: Square) -> tuple[float, float, float, float]:
+def upright(square: Square) -> tuple[int, int, int, int]:
     """The smallest upright box of whole pixels around a turned square."""
     x0, y0, x1, y1, angle = square
     half = (x1 - x0) / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))

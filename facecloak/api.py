@@ -119,7 +119,7 @@ def evaluate(
     out: str | Path,
     others: str | Path | None = None,
     suffix: str | None = None,
-    suite: str = "celeba_hq_pairs",
+    suite: str = "faces",
     name: str = "external",
     target: str | None = None,
     black_boxes: Sequence[str] | None = None,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 import threading
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,9 +125,7 @@ def frbench_release(names: list[str], **preprocessing) -> dict[str, bytes]:
         names: ``frbench:BACKBONE_LOSS_DATASET``; the network is the true one, seeded by its name.
         preprocessing: of the configuration's ``input``.
     """
-    import io
     import os
-    import tarfile
     import zlib
 
     import torch
@@ -161,3 +162,38 @@ def frbench_release(names: list[str], **preprocessing) -> dict[str, bytes]:
             "size": len(out.getvalue()), "contents": {"config": "config.yaml", "weight": "weights.pth"},
         }  # fmt: skip
     return {"/manifest.json": json.dumps(manifest).encode(), **files}
+
+
+def insightface_pack(path: str) -> tuple[bytes, Callable]:
+    """A zip of insightface's form with a small network, and the embeddings that it should give."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.RandomState(0)
+    arrays = {"kernel": random.normal(0, 0.2, (8, 3, 16, 16)), "linear": random.normal(0, 0.3, (512, 8))}
+    arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
+    nodes = [
+        helper.make_node("Conv", ["faces", "kernel"], ["conv"], strides=[16, 16]),
+        helper.make_node("Relu", ["conv"], ["relu"]),
+        helper.make_node("GlobalAveragePool", ["relu"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "linear"], ["embedding"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("faces", TensorProto.FLOAT, ["n", 3, 112, 112])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 512])],
+        [numpy_helper.from_array(values, name) for name, values in arrays.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as members:
+        members.writestr(path, model.SerializeToString())
+        members.writestr(f"{path.rpartition('/')[0]}/det_500m.onnx".lstrip("/"), b"a detector")
+
+    def expected(images: torch.Tensor) -> torch.Tensor:
+        kernel, linear = (torch.from_numpy(arrays[name]) for name in ("kernel", "linear"))
+        return F.normalize(F.conv2d(images, kernel, stride=16).relu().mean((2, 3)) @ linear.T, dim=1)
+
+    return out.getvalue(), expected

@@ -48,7 +48,7 @@ def evaluate_folders(
     out: Path,
     others: Path | None = None,
     suffix: str | None = None,
-    suite: str = "celeba_hq_pairs",
+    suite: str = "faces",
     name: str = "external",
     target: str | None = None,
     black_boxes: Sequence[str] | None = None,

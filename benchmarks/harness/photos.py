@@ -17,6 +17,7 @@ from benchmarks.console import progress, stage_reporter
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.folders import find_photos
 from benchmarks.harness.methods import attackable, load_objective, method_name, require_untrained, resolve_methods
+from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.photo_store import PhotoStore, Place
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.data import Batch, Box, FindFace, to_tensor, to_uint8
@@ -67,8 +68,8 @@ def protect_photos(
     photos: Sequence[Path],
     out: Path,
     *,
-    suite: str = "celeba_hq_pairs",
-    method: str = "facecloak",
+    suite: str = "faces",
+    method: str | None = None,
     overrides: Sequence[str] = (),
     objective: Goal | None = None,
     target: str | None = None,
@@ -86,6 +87,7 @@ def protect_photos(
 
     Args:
         photos: image files and folders.
+        method: by default the suite's for this device.
         overrides: settings of the method, as ``method.field=value``.
         black_boxes: recognizers that are not attacked.
         faces: every face of a photo, each towards the same target, or only the largest one.
@@ -104,9 +106,11 @@ def protect_photos(
             remove_leftovers(out)
             store = PhotoStore(out)
             places = store.assign(find_photos(photos, store.is_result), FORMAT_SUFFIXES[format][0])
+            loaded = load_suite(suite)
+            method = method or default_method(loaded, accelerator)
             protector = _make_protector(
-                load_suite(suite), method, overrides, goal=objective, target=target, black_boxes=black_boxes,
-                faces=faces, format=format, accelerator=accelerator,
+                loaded, method, overrides, goal=objective, target=target, black_boxes=black_boxes, faces=faces,
+                format=format, accelerator=accelerator,
             )  # fmt: skip
             bar = progress(places, unit="photo")
             protector.method.on_progress = stage_reporter(bar)
@@ -151,8 +155,8 @@ class ProtectedPhoto:
 def protect(
     photo: str | Path,
     *,
-    suite: str | Suite = "celeba_hq_pairs",
-    method: str = "facecloak",
+    suite: str | Suite = "faces",
+    method: str | None = None,
     target: str | None = None,
     objective: Goal | None = None,
     black_boxes: Sequence[str] = (),
@@ -165,8 +169,8 @@ def protect(
 
     Args:
         photo: image file.
-        suite: the suite whose models, target and settings are used.
-        method: name, ``name:preset`` or ``package.module:Class``.
+        suite: the suite whose models, target and settings are used; what is not here of them is fetched.
+        method: name, ``name:preset`` or ``package.module:Class``; by default the suite's for this device.
         target: name; by default the suite's first.
         objective: impersonation or obfuscation; by default the suite's.
         black_boxes: recognizers that are not attacked.
@@ -180,15 +184,21 @@ def protect(
             or weights are wrong or missing.
 
     Example:
-        >>> protect("me.jpg", suite="celeba_hq_pairs", method="pgd").save("me.protected.png")  # doctest: +SKIP
+        >>> protect("me.jpg").save("me.protected.png")  # doctest: +SKIP
     """
     loaded = load_suite(suite) if isinstance(suite, str) else suite
+    method = method or default_method(loaded, accelerator)
     protector = _make_protector(
         loaded, method, config={method_name(method): settings} if settings else None, goal=objective, target=target,
         black_boxes=black_boxes, faces=faces, format=format, accelerator=accelerator,
     )  # fmt: skip
     file, image, made = _protect(protector, Path(photo))
     return ProtectedPhoto(image, file, format, protector.about | made)
+
+
+def default_method(suite: Suite, accelerator: str) -> str:
+    """The suite's method for this device: what is quick enough on it."""
+    return suite.protect.gpu if pick_device(accelerator).type == "cuda" else suite.protect.cpu
 
 
 def _make_protector(
@@ -207,9 +217,10 @@ def _make_protector(
     (resolved,) = resolve_methods(suite, [method_name], overrides, config)
     require_untrained(resolved)
     goal = goal or suite.objective
-    face = suite.load_target(target, goal)
     names = attackable(suite, black_boxes)
     surrogates = resolved.cls.pick_surrogates(resolved.settings, names)
+    fetch_needed(suite, surrogates or names, [resolved.settings], sources=False)
+    face = suite.load_target(target, goal)
     find_face, device = suite.find_face(), pick_device(accelerator)
     # if a method attacks no recognizer, its results are compared by all of them
     attacked = load_objective(suite, resolved, goal, face, surrogates or names, find_face).to(device)

@@ -127,18 +127,21 @@ class Suite:
 
     def _people(self, limit: int | None) -> list[Source]:
         """The first two photos of each person who is neither a target nor one of those who set the thresholds."""
-        folder, targets = self._folder(self.sources.people), self._folder(self.targets.folder)
-        files = [targets / file for pair in self.targets.pairs for file in (pair.image, pair.test)]
-        others = {path.parent.name for path in files if path.parent.parent == folder}
-        if self.calibration and self._folder(self.calibration.people) == folder:
-            others |= self.calibration_people().keys()
-        people = {name: paths for name, paths in people_in(folder).items() if name not in others}
-        return [Source(name, *people[name], None) for name in [*people][:limit]]
+        people = self._without_targets(self._folder(self.sources.people))
+        calibrating = self.calibration_people() if self.calibration else {}
+        chosen = {name: paths for name, paths in people.items() if calibrating.get(name) != paths}
+        return [Source(name, *chosen[name], None) for name in [*chosen][:limit]]
 
     def calibration_people(self) -> dict[str, tuple[Path, Path]]:
-        """Person → two photos, of those who set the thresholds."""
-        people = people_in(self._folder(self.calibration.people))
+        """Person → two photos, of those who set the thresholds; no target is among them."""
+        people = self._without_targets(self._folder(self.calibration.people))
         return {name: people[name] for name in [*people][-self.calibration.number :]}
+
+    def _without_targets(self, folder: Path) -> dict[str, tuple[Path, Path]]:
+        """Person → two photos, of a folder with a folder for each person."""
+        home = self._folder(self.targets.folder)
+        targets = {(home / file).parent for pair in self.targets.pairs for file in (pair.image, pair.test)}
+        return {name: paths for name, paths in people_in(folder).items() if paths[0].parent not in targets}
 
     def assets(self, sources: bool = True) -> list[str]:
         """Names of the assets that the suite's photos are in.

@@ -108,7 +108,8 @@ def write_record(asset: Asset, folder: Path, address: str, revision: str | None)
 
 def listing(folder: Path) -> list[list[Any]]:
     """[path, bytes, SHA-256] of every file, sorted by path."""
-    return [[path, file.stat().st_size, _hash(str(file), file.stat().st_size, file.stat().st_mtime_ns)]
+    # the time of the last change, not of the content, which an archive sets
+    return [[path, file.stat().st_size, _hash(str(file), file.stat().st_size, file.stat().st_ctime_ns)]
             for path, file in _files(folder)]  # fmt: skip
 
 

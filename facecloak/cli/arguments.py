@@ -113,8 +113,9 @@ def make_parser() -> argparse.ArgumentParser:
     protect = _add(commands, "protect", "protect photos of any size")
     protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file, or folder of photos at any depth")
     protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
-    protect.add_argument("--method", default="facecloak", help="name or name:preset (default: facecloak)")
-    protect.add_argument("--suite", default="celeba_hq_pairs", help="suite that models, target and settings come from")
+    protect.add_argument("--method", help="name or name:preset (default: the suite's for this device)")
+    protect.add_argument("--suite", default="faces", help="suite that models, target and settings come from (default: "
+                         "faces, whose models are fetched)")  # fmt: skip
     protect.add_argument("--target", help="name of the target (default: the suite's first)")
     protect.add_argument(
         "--faces", choices=("all", "largest"), default="all", help="which faces of a photo (default: all)"
@@ -131,8 +132,8 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--suffix", help="end that the protected photos' names have in addition, such as _cloaked "
                           "(default: the one that all of them have)")  # fmt: skip
     evaluate.add_argument("--others", type=Path, help="folder of another photo of each person, with the same names")
-    evaluate.add_argument("--suite", default="celeba_hq_pairs", help="suite that recognizers and target come from "
-                          "(default: celeba_hq_pairs)")  # fmt: skip
+    evaluate.add_argument("--suite", default="faces", help="suite that recognizers and target come from (default: "
+                          "faces, whose recognizers are fetched)")  # fmt: skip
     evaluate.add_argument("--target", help="name of the target (default: the suite's first)")
     evaluate.add_argument("--black-box", type=_names, help="judges (default: the suite's recognizers)")
     evaluate.add_argument("--objective", choices=("impersonation", "obfuscation"))

@@ -5,12 +5,10 @@ import json
 import tarfile
 import zipfile
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from onnx import TensorProto, helper, numpy_helper
 
 import facecloak
 from facecloak.assets import asset_folder, is_here, provenance
@@ -20,7 +18,7 @@ from facecloak.errors import FacecloakError
 from facecloak.io import sha256
 from facecloak.recognizers import load_recognizer, weights_file
 from facecloak.recognizers.mobile_face import mobile_face
-from tests.standins import frbench_release, serve
+from tests.standins import frbench_release, insightface_pack, serve
 
 MOBILE = "frbench:mobilefacenet_arcface_ms1m"
 
@@ -104,39 +102,9 @@ def test_a_configuration_that_is_none_is_said(web):
         load_recognizer(MOBILE)
 
 
-def pack(path: str) -> tuple[bytes, callable]:
-    """A zip of insightface's form with a small network, and the embeddings that it should give."""
-    random = np.random.RandomState(0)
-    arrays = {"kernel": random.normal(0, 0.2, (8, 3, 16, 16)), "linear": random.normal(0, 0.3, (512, 8))}
-    arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
-    nodes = [
-        helper.make_node("Conv", ["faces", "kernel"], ["conv"], strides=[16, 16]),
-        helper.make_node("Relu", ["conv"], ["relu"]),
-        helper.make_node("GlobalAveragePool", ["relu"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "linear"], ["embedding"], transB=1),
-    ]
-    graph = helper.make_graph(
-        nodes, "net", [helper.make_tensor_value_info("faces", TensorProto.FLOAT, ["n", 3, 112, 112])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 512])],
-        [numpy_helper.from_array(values, name) for name, values in arrays.items()],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as members:
-        members.writestr(path, model.SerializeToString())
-        members.writestr(f"{path.rpartition('/')[0]}/det_500m.onnx".lstrip("/"), b"a detector")
-
-    def expected(images: torch.Tensor) -> torch.Tensor:
-        kernel, linear = (torch.from_numpy(arrays[name]) for name in ("kernel", "linear"))
-        return F.normalize(F.conv2d(images, kernel, stride=16).relu().mean((2, 3)) @ linear.T, dim=1)
-
-    return out.getvalue(), expected
-
-
 @pytest.mark.parametrize("path", ["w600k_mbf.onnx", "buffalo_sc/w600k_mbf.onnx"])
 def test_a_pack_of_insightface_is_black_box_and_surrogate(web, path):
-    web.files["/pack.zip"], expected = pack(path)
+    web.files["/pack.zip"], expected = insightface_pack(path)
     for differentiable in (False, True):
         recognizer = load_recognizer("insightface:buffalo_sc", differentiable)
         assert torch.allclose(recognizer(faces()), expected(faces()), atol=1e-5)
