@@ -12,7 +12,7 @@ from facecloak.assets import fetch, provenance
 from facecloak.config import parse_settings
 from facecloak.io import asset_of, sha256
 from facecloak.metrics.features import features_asset
-from facecloak.recognizers import recognizer_asset, recognizer_licence, weights_file
+from facecloak.recognizers import list_recognizers, recognizer_asset, recognizer_licence, weights_file
 
 
 def fetch_needed(
@@ -38,9 +38,14 @@ def fetch_needed(
 
 
 def suite_assets(suite: Suite) -> list[str]:
-    """Names of all assets that a suite may need: photos, recognizers, models of its methods, thresholds' photos."""
+    """Names of all assets that a suite may need: photos, recognizers, models of its methods, thresholds' photos.
+
+    A recognizer that nobody knows here is left out: its sidecar is missing.
+    """
     settings = [parse_settings(METHODS[name].Settings, values, name=name) for name, values in suite.methods.items()]
-    return _wanted(suite, suite.recognizers, settings, sources=True, calibration=True)
+    known = {entry.name for entry in list_recognizers()}
+    recognizers = [name for name in suite.recognizers if name in known]
+    return _wanted(suite, recognizers, settings, sources=True, calibration=True)
 
 
 def used(suite: Suite, recognizers: Iterable[str], settings: Any = None) -> list[dict[str, Any]]:

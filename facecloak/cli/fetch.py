@@ -11,23 +11,27 @@ from rich.table import Table
 from benchmarks.console import quietly, wide_console
 from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.suite import list_suites, load_suite
-from facecloak.assets import fetch, find_asset, is_here, list_assets, state
+from facecloak.assets import fetch, find_asset, list_assets, state
+from facecloak.errors import FacecloakError
 from facecloak.recognizers import list_recognizers, recognizer_asset
 
 
 @quietly()
 def run(options: argparse.Namespace) -> int:
-    """Print the table, or fetch; returns 0 if everything is here then, 1 if something must be got by hand."""
+    """Print the table, or fetch what can be; returns 0 if everything is here then, else 1."""
     if options.list or not options.names:
         _print_table(options.names)
         return 0
     names = [*dict.fromkeys(asset for name in options.names for asset in _assets_of(name))]
-    by_hand = [name for name in names if not find_asset(name).fetchable and not is_here(name)]
-    fetch(name for name in names if name not in by_hand)
-    for name in by_hand:
-        print(f"{name}: {state(name)}", file=sys.stderr)
-    wide_console().print(f"{len(names) - len(by_hand)} of {len(names)} assets are here.")
-    return 1 if by_hand else 0
+    missing = 0
+    for name in names:
+        try:
+            fetch([name])
+        except FacecloakError as error:  # the others may be had
+            missing += 1
+            print(error, file=sys.stderr)
+    print(f"{len(names) - missing} of {len(names)} assets are here.")
+    return 1 if missing else 0
 
 
 def _assets_of(name: str) -> list[str]:
@@ -44,7 +48,9 @@ def _print_table(names: list[str]) -> None:
     """All assets, or those of some suites and recognizers, with the suites that need each."""
     suites = {suite: suite_assets(load_suite(suite)) for suite in list_suites()}
     shown = [asset for name in names for asset in _assets_of(name)] or list_assets()
-    view = Table("asset", "what it is", "licence", "state", "needed by")
+    view = Table()
+    for head in ("asset", "what it is", "licence", "state", "needed by"):
+        view.add_column(head, overflow="fold")
     for name in dict.fromkeys(shown):
         asset = find_asset(name)
         users = ", ".join(suite for suite, needed in suites.items() if name in needed)

@@ -12,7 +12,7 @@ from benchmarks.console import wide_console
 from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.suite import Suite, list_suites, load_suite
 from facecloak.assets import find_asset, is_here, state
-from facecloak.recognizers import list_recognizers, recognizer_asset
+from facecloak.recognizers import list_recognizers
 from facecloak.recognizers.pool import Entry
 
 
@@ -24,7 +24,9 @@ def run(options: argparse.Namespace) -> int:
         cls = METHODS[name]
         summary = (cls.__doc__ or "").strip().splitlines()[0]
         methods.add_row(name, ", ".join(cls.presets), "yes" if cls.uses_surrogates else "no", summary)
-    recognizers = Table("recognizer", "kind", "state", "licence", title="recognizers", title_justify="left")
+    recognizers = Table(title="recognizers", title_justify="left")
+    for head in ("recognizer", "kind", "state", "licence"):
+        recognizers.add_column(head, overflow="fold")
     for entry in list_recognizers():
         recognizers.add_row(entry.name, entry.kind, _state_of(entry), entry.licence)
     suites = Table("suite", "recognizers", "description", "state", title="suites", title_justify="left")
@@ -48,7 +50,8 @@ def _state_of(entry: Entry) -> str:
 def _state_of_suite(suite: Suite) -> str:
     """Whether everything is here that the suite needs, and what of it has to be fetched or got by hand."""
     missing = [find_asset(name) for name in suite_assets(suite) if not is_here(name)]
-    lost = [name for name in suite.recognizers if not recognizer_asset(name) and not _is_present(name)]
+    entries = {entry.name: entry for entry in list_recognizers()}
+    lost = [name for name in suite.recognizers if name not in entries or _is_lost(entries[name])]
     by_hand = [asset.name for asset in missing if not asset.fetchable] + lost
     if by_hand:
         return f"[red]by hand[/]: {escape(', '.join(by_hand))}"
@@ -56,5 +59,5 @@ def _state_of_suite(suite: Suite) -> str:
     return f"[yellow]can be fetched ({size / 1e6:,.0f} MB)[/]" if missing else "[green]here[/]"
 
 
-def _is_present(recognizer: str) -> bool:
-    return any(entry.present for entry in list_recognizers() if entry.name == recognizer)
+def _is_lost(entry: Entry) -> bool:
+    return not entry.present and entry.asset is None
