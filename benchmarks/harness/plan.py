@@ -13,7 +13,7 @@ from benchmarks.harness.devices import gpu_count, pick_device
 from benchmarks.harness.methods import Resolved, resolve_methods
 from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.protection import Protection
-from benchmarks.suites.suite import Source, Suite, Target
+from benchmarks.suites.suite import Source, Suite
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256, writable
 from facecloak.method import ProtectionMethod
@@ -125,10 +125,15 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     thresholds = {name: suite.load_thresholds(name, weights[name]) for name, _ in judges}
     tasks: dict[str, Task] = {}
     for method in methods:
+        attacked = [(judge, _attacked(suite, method, judge, white, weights)) for judge, white in judges]
         method_weights = method.cls.weights_sha256(method.settings)  # gigabytes: once, not once per protection
         for target in targets:
-            for judge, white in judges:
-                protection = _protection(suite, method, method_weights, objective, target, judge, white, weights)
+            others = suite.target_set(target)[1:] if method.cls.uses_target_set(method.settings) else []
+            for judge, surrogates in attacked:
+                protection = Protection(
+                    suite, method.name, method.preset, method.settings, objective, target, surrogates,
+                    {name: weights[name] for name in surrogates}, method_weights, tuple(others),
+                )  # fmt: skip
                 task = tasks.setdefault(protection.key, Task(protection))
                 if task.protection.preset.rstrip("*") != method.preset.rstrip("*"):
                     raise FacecloakError(
@@ -143,16 +148,12 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     )  # fmt: skip
 
 
-def _protection(
-    suite: Suite, method: Resolved, method_weights: str | None, objective: str, target: Target, judge: str, white: bool,
-    weights: dict[str, str],
-) -> Protection:  # fmt: skip
-    """The protection that a judge judges: made by attacking the other recognizers and, for a white box, the judge."""
+def _attacked(suite: Suite, method: Resolved, judge: str, white: bool, weights: dict[str, str]) -> tuple[str, ...]:
+    """The surrogates whose pictures a judge judges: other recognizers and, for a white box, the judge."""
     pool = sorted(suite.surrogates_for([] if white else [judge]), key=lambda name: name != judge)
     picked = method.cls.pick_surrogates(method.settings, pool)
     # in the suite's order, so that white boxes of one pool share their pictures
     surrogates = tuple(sorted(picked, key=(suite.surrogates or suite.recognizers).index))
-    others = suite.target_set(target)[1:] if method.cls.uses_target_set(method.settings) else []
     twins = [name for name in surrogates if weights[name] == weights[judge]]
     if twins and not white:
         raise FacecloakError(
@@ -160,10 +161,7 @@ def _protection(
             f"({', '.join(surrogates)}), so the method would be judged by a recognizer that it attacked. Remove it "
             f"from the surrogates, or request a white box by name: --white-box {judge}."
         )
-    return Protection(
-        suite, method.name, method.preset, method.settings, objective, target, surrogates,
-        {name: weights[name] for name in surrogates}, method_weights, tuple(others),
-    )  # fmt: skip
+    return surrogates
 
 
 def _check_devices(request: Request) -> None:

@@ -43,7 +43,7 @@ EXAMPLES = {
     "track": ["facecloak track runs/pocket --wandb online", "facecloak track runs --wandb offline --wandb-images"],
     "validate": ["facecloak validate mine.yaml", "facecloak validate sweeps/lambda_adv.yaml runs/pocket"],
     "fetch": ["facecloak fetch lfw", "facecloak fetch --list"],
-    "licences": ["facecloak licences runs/lfw"],
+    "licences": ["facecloak licences runs/lfw", "facecloak licences runs"],
     "list": ["facecloak list", "facecloak list | grep fetch"],
 }
 EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is reported with the \

@@ -40,7 +40,7 @@ class CloakSettings:
         gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
     """
 
-    backbone: str = "stabilityai/stable-diffusion-2-base"
+    backbone: str = "asset:stable-diffusion-2-base"
     steps: int = 20
     start_step: int = 17
     timesteps: Literal["code", "aligned"] = "code"

@@ -92,7 +92,7 @@ def test_an_unknown_suite_is_suggested(capsys):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"surrogates": ["ada", "bob"]}, "the black box ada is one of the surrogates"),
+        ({"surrogates": ["ada", "bob"], "methods": {"pgd": {}}}, "the black box ada is one of the surrogates"),
         ({"image_size": "big"}, '"image_size": Expected'),
         ({"image_size": 0}, "image_size must be between 1 and 16384"),
         ({"fars": None}, "fars needs a value"),

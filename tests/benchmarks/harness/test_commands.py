@@ -8,7 +8,10 @@ import pytest
 from skimage.data import astronaut
 
 from benchmarks.suites.suite import list_suites, load_suite
+from facecloak.assets import find_asset
+from facecloak.assets.store import folder_of, write_record
 from facecloak.cli.main import main
+from facecloak.errors import FacecloakError
 from facecloak.io import write_png
 from tests.facecloak.cloak.pipeline import save_pipeline
 from tests.toys import RECOGNIZERS, write_photo, write_suite
@@ -114,7 +117,8 @@ def test_list_shows_methods_recognizers_and_suites(toys, tmp_path, capsys):
     (tmp_path / "toys" / "weights" / "bob.onnx").unlink()
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for word in ("facecloak", "blur", "ir152", "ada", "present", "missing", "pocket_dense (held out)", *list_suites()):
+    words = ("facecloak", "blur", "ir152", "ada", "here: ", "by hand", "can be fetched", "pocket_dense (held out)")
+    for word in (*words, *list_suites()):
         assert word in printed
 
 
@@ -124,15 +128,19 @@ def test_every_suite_file_is_valid(name):
 
 
 def test_the_literature_suite_loads_its_folders(tmp_path, monkeypatch):
-    """The folder layout of the literature, with files made up here."""
-    monkeypatch.setenv("FACECLOAK_DATA", str(tmp_path))
+    """The folder layout of the literature, with files made up here, put where a message says."""
+    monkeypatch.setenv("FACECLOAK_CACHE", str(tmp_path))
+    suite = load_suite("celeba_hq")
+    with pytest.raises(FacecloakError, match="get by hand"):
+        suite.load_sources()
     for group in "1234":
         for photo in range(2):
-            write_photo(tmp_path / "celeba_hq" / group / f"{group}{photo}.png", photo)
-    suite = load_suite("celeba_hq")
+            write_photo(folder_of(find_asset("celeba_hq_groups")) / group / f"{group}{photo}.png", photo)
+    targets = folder_of(find_asset("targets"))
     for pair in suite.targets.pairs:
-        write_photo(tmp_path / "targets" / pair.image, 1)
-        write_photo(tmp_path / "targets" / pair.test, 2)
+        write_photo(targets / pair.image, 1)
+        write_photo(targets / pair.test, 2)
+    write_record(find_asset("targets"), targets, "made up", None)
     sources = suite.load_sources(limit=1)
     assert [(source.name, source.group) for source in sources] == [("10", "1"), ("20", "2"), ("30", "3"), ("40", "4")]
     assert [suite.load_target(name, "impersonation").name for name in suite.target_names()] == ["1", "2", "3", "4"]
