@@ -63,7 +63,7 @@ def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = Non
     Args:
         path: any image file.
         size: side of the result in pixels.
-        find_face: a `FaceDetector` or `AlignedCrop`.
+        find_face: a `FaceDetector`, `FivePointCrop` or `AlignedCrop`.
         box: the face in the file's own pixels, where it is known; ``find_face`` is not asked then.
     """
     try:

@@ -26,7 +26,7 @@ class Objective(nn.Module):
         goal: which of the two.
         surrogates: the recognizers f_k; they are never changed.
         targets: T×3×H×W in [-1, 1]. The first is the x_t of the terms; more are for methods that choose among them.
-        target_boxes: T×4 face boxes in the target images.
+        target_boxes: T×4 face boxes or T×5 turned squares in the target images, see `facecloak.faces.crop`.
 
     Example:
         >>> from facecloak.recognizers import load_recognizer
@@ -55,7 +55,7 @@ class Objective(nn.Module):
 
         Args:
             images: B×3×H×W in [-1, 1].
-            boxes: B×4 face boxes.
+            boxes: B×4 face boxes or B×5 turned squares.
             view: what to change in the crops before each surrogate sees them (input diversity).
         """
         crops = (crop(images, boxes, surrogate.input_size) for surrogate in self.surrogates)
@@ -67,7 +67,7 @@ class Objective(nn.Module):
 
         Args:
             images: B×3×H×W in [-1, 1], the images under attack.
-            boxes: B×4, the face boxes of their sources.
+            boxes: B×4 or B×5, the face boxes of their sources.
             source: `embed` of the sources.
             view: see `embed`.
         """

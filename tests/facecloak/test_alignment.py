@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from insightface.utils.face_align import norm_crop
+from PIL import Image
 from skimage.data import astronaut
 from skimage.transform import SimilarityTransform
 
-from baselines.naive import Mask
+from baselines.naive import Blur, Mask, Pixelate
 from facecloak.alignment import TEMPLATE, align, turned_crop, upright
 from facecloak.data import Batch, images_in, to_tensor
 from facecloak.faces import FaceDetector, FivePointCrop, crop, whole_pixels
@@ -109,11 +110,47 @@ def test_the_upright_box_is_that_of_the_turned_corners():
     assert 0 <= left < right <= 150 and 0 <= top < bottom <= 150
 
 
-def test_a_method_that_covers_the_face_covers_the_square():
-    square = (50.0, 40.0, 120.0, 110.0, 0.5)
-    images = to_tensor([smooth(0)])
-    made = Mask(Mask.Settings(), None).protect(Batch(["a"], images, torch.tensor([square])))
-    assert (crop(made.images, torch.tensor([square]), 60) == -1).all() and (made.images != -1).any()
+@pytest.mark.parametrize(
+    "method", [Mask(Mask.Settings()), Blur(Blur.Settings(sigma=6.0)), Pixelate(Pixelate.Settings(blocks=4))], ids=type
+)
+def test_a_method_that_covers_the_face_covers_the_square(method):
+    """All of it, and nothing outside of the upright box around it; each image has a square of its own."""
+    squares = [(50.0, 40.0, 120.0, 110.0, 0.5), (120.0, 130.0, 210.0, 220.0, -2.0)]  # the second leaves the image
+    images = torch.rand(2, 3, 200, 200, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    made = method.predict_step(Batch(["a", "b"], images.clone(), torch.tensor(squares))).images
+    for image, before, square in zip(made, images, squares, strict=True):
+        x0, y0, x1, y1 = whole_pixels(square, 200, 200)
+        changed = (image != before).any(0)
+        assert changed[y0:y1, x0:x1].float().mean() > 0.99
+        changed[y0:y1, x0:x1] = False
+        assert not changed.any()
+        # what a recognizer sees of pixels that were kept is as far from what it sees now as two noises are
+        seen, kept = (turned_crop(each[None], torch.tensor([square]), 60) for each in (image, before))
+        assert (seen != kept)[kept != -1].float().mean() > 0.99
+
+
+@pytest.mark.parametrize("turn", [-25, 15])
+def test_the_crop_turns_with_the_face(turn):
+    find, photo = FivePointCrop(FaceDetector()), Image.fromarray(astronaut())
+    turned = np.asarray(photo.rotate(-turn, Image.Resampling.BICUBIC))  # as seen, from the x towards the y axis
+    squares = find(astronaut()), find(turned)
+    assert np.degrees(squares[1][4] - squares[0][4]) == pytest.approx(turn, abs=4)
+    upright_face, face = (
+        turned_crop(to_tensor([image]), torch.tensor([square]), 112)[..., 20:92, 20:92]
+        for image, square in zip((astronaut(), turned), squares, strict=True)
+    )
+    same = torch.corrcoef(torch.stack([upright_face.flatten(), face.flatten()]))[0, 1]
+    other = torch.corrcoef(torch.stack([upright_face.flatten(), face.rot90(1, (2, 3)).flatten()]))[0, 1]
+    assert same > 0.9 > other
+
+
+def test_the_largest_face_has_the_square():
+    face = astronaut()[30:230, 130:330]
+    canvas = np.full((400, 700, 3), 128, dtype=np.uint8)
+    canvas[100:300, 20:220] = face
+    canvas[25:375, 300:650] = np.asarray(Image.fromarray(face).resize((350, 350)))
+    x0, _, x1, _, _ = FivePointCrop(FaceDetector())(canvas)
+    assert 300 < (x0 + x1) / 2 < 650 and x1 - x0 > 170
 
 
 def test_it_finds_the_square_of_a_face_and_none_without():

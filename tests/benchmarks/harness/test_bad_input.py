@@ -110,7 +110,7 @@ def test_a_wrong_suite_is_one_line(toys, tmp_path, capsys, values, message):
     change(toys, **values)
     arguments = ["--black-box", "ada", "--out", tmp_path / "out"]
     assert message in fails(
-        capsys, "benchmark", toys, "--methods", "facecloak" if "surrogates" in values else "blur", *arguments
+        capsys, "benchmark", toys, "--methods", "pgd" if "surrogates" in values else "blur", *arguments
     )
 
 

@@ -1,6 +1,8 @@
 """Suite files: each wrong value is named with its place, and correct values are read as they are written."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -8,6 +10,7 @@ import yaml
 from benchmarks.suites.spec import is_plain_name
 from benchmarks.suites.suite import FOLDER, load_suite
 from facecloak.errors import FacecloakError
+from tests.toys import write_photo
 
 POCKET = yaml.safe_load((FOLDER / "pocket.yaml").read_text())
 
@@ -57,6 +60,8 @@ PAIR = ("targets", "pairs", 0)
         (("fars",), [math.nan], "fars[0] must be a finite number"),
         (("crop",), [20, 16, 20, 104], "crop must be mtcnn, arcface or"),
         (("crop",), [200, 200, 300, 300], "inside the image"),
+        (("crop",), [20, 16, 104, 104, 0.1], "crop must be mtcnn, arcface or"),
+        (("crop",), "arcface", "detect can be false only with a fixed crop"),
         (("image_size",), 10**9, "image_size must be between 1 and"),
         (("default_targets",), ["1", "1"], "must have each name only once"),
         (("methods", "facecloak", "lambda_adv"), math.inf, "methods.facecloak.lambda_adv must be a finite number"),
@@ -73,6 +78,29 @@ def test_a_file_of_thresholds_whose_name_is_too_long(tmp_path):
     suite = load_suite(write(tmp_path, "thresholds", value="x" * 5000))
     with pytest.raises(FacecloakError, match="cannot be read"):
         suite.load_thresholds("pocket_ir", None)
+
+
+@pytest.mark.parametrize("crop", ["mtcnn", [20, 16, 108, 104]])
+def test_thresholds_of_another_crop_are_refused(tmp_path, crop):
+    suite = replace(load_suite("pocket"), crop="arcface", thresholds=str(tmp_path / "thresholds.json"))
+    entry = {
+        "weights_sha256": "0",
+        "source": "measured",
+        "fars": {f"{far:g}": {"threshold": 0.5} for far in suite.fars},
+    }
+    (tmp_path / "thresholds.json").write_text(json.dumps({"ada": entry | {"crop": crop}}))
+    with pytest.raises(FacecloakError, match="calibrated with the crop .* uses arcface. Run `facecloak calibrate"):
+        suite.load_thresholds("ada", "0")
+    (tmp_path / "thresholds.json").write_text(json.dumps({"ada": entry | {"crop": "arcface"}}))
+    assert suite.load_thresholds("ada", "0")["crop"] == "arcface"
+
+
+def test_mtcnns_box_of_a_target_is_not_used_for_another_crop(tmp_path):
+    write_photo(tmp_path / "photo.png", 1)
+    suite, square = replace(load_suite("ladn"), image_size=32), (1.0, 2.0, 30.0, 31.0, 0.25)
+    for crop, expected in (("mtcnn", (5.0, 5.0, 25.0, 25.0)), ("arcface", square), ([0, 0, 32, 32], square)):
+        photo = replace(suite, crop=crop).read(tmp_path / "photo.png", lambda image: square, (10, 10, 50, 50))
+        assert photo.box == expected, crop
 
 
 def test_a_number_without_a_dot_is_a_false_accept_rate(tmp_path):
