@@ -20,24 +20,26 @@ function aim(photo) {
   return `Protected by ${photo.method}, ${goal}. ${against}`;
 }
 
-function matched(row, photo) {
-  if (row.role !== "judge" || isMissing(row.threshold)) return "–";
-  if (isMissing(row.original[1])) return "no face found";
-  const person = row.matches_original ? "still the person" : "no longer the person";
-  if (photo.objective === "obfuscation") return person;
-  return `${row.matches_target ? "matches" : "does not match"} the target; ${person}`;
+/** A similarity before and after, and whether a judge says that the faces match. */
+function change(pair, matches, still) {
+  const text = `${similarity(pair[0])} → ${similarity(pair[1])}`;
+  if (isMissing(matches)) return [text];
+  const words = { true: `${still}matched`, false: still ? "no longer matched" : "not matched" };
+  return [`${text} `, make("span", { className: "badge" }, words[matches])];
 }
 
 function facesTable(photo) {
-  const before = (side) => (row) => `${similarity(row[side][0])} → ${similarity(row[side][1])}`;
-  const sides = [["similarity to the original", before("original")], [`similarity to target ${photo.target}`, before("to_target")]];
+  const sides = [
+    ["similarity to the original", (row) => change(row.original, row.matches_original, "still ")],
+    [`similarity to target ${photo.target}`, (row) => change(row.to_target, row.matches_target, "")],
+  ];
   if (photo.objective === "impersonation") sides.reverse();
-  const columns = [["recognizer", (row) => row.name], ["", (row) => row.role], ...sides];
-  if (photo.rows.some((row) => row.role === "judge")) columns.push(["match at FAR 0.01", (row) => matched(row, photo)]);
-  if (photo.n_protected > 1) columns.unshift(["face", (row) => String(row.face)]);
-  const cell = (row) => ([, show], place) => make(place ? "td" : "th", place ? {} : { scope: "row" }, show(row));
-  return make("div", { className: "scroll" }, make("table", {},
-    make("caption", {}, make("span", {}, photo.n_protected > 1 ? "Faces, the largest first" : "The face, before → after")),
+  const columns = [["recognizer", (row) => [row.name]], ["role", (row) => [row.role]], ...sides];
+  if (photo.n_protected > 1) columns.unshift(["face", (row) => [String(row.face)]]);
+  const cell = (row) => ([, show], place) => make(place ? "td" : "th", place ? {} : { scope: "row" }, ...show(row));
+  const caption = photo.n_protected > 1 ? "Faces, the largest first: before → after" : "The face: before → after";
+  const region = { className: "scroll", role: "region", tabIndex: 0, "aria-label": `${photo.name}, ${caption}` };
+  return make("div", region, make("table", {}, make("caption", {}, make("span", {}, caption)),
     make("thead", {}, make("tr", {}, ...columns.map(([label]) => make("th", { scope: "col" }, label)))),
     make("tbody", {}, ...photo.rows.map((row) => make("tr", {}, ...columns.map(cell(row)))))));
 }

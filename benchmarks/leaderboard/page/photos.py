@@ -91,7 +91,6 @@ def _rows(photo: dict[str, Any], face: dict[str, Any], number: int) -> list[dict
         rows.append({
             "face": number, "name": name, "role": "judge", "original": [1.0, said["cosine_to_original_after"]],
             "to_target": [said["cosine_to_target_before"], said["cosine_to_target_after"]],
-            "threshold": photo["judges"][name]["threshold"],
             "matches_original": said["matches_original"], "matches_target": said["matches_target"],
         })  # fmt: skip
     return rows
