@@ -91,7 +91,7 @@ def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = Non
 
 def images_in(folder: Path) -> list[Path]:
     """The image files of a folder, sorted by name, without hidden ones and the files that a NAS or macOS adds."""
-    return sorted(path for path in folder.iterdir() if _is_image(path) and not path.is_dir())
+    return sorted(path for path in folder.iterdir() if is_image(path) and not path.is_dir())
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -137,7 +137,7 @@ def walk_images(folder: Path, without: Iterable[Path | None] = ()) -> list[Path]
     skipped = {path.resolve() for path in without if path} - {root}
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_clutter(name) and Path(parent, name).resolve() not in skipped]
-        paths += [path for name in files if _is_image(path := Path(parent, name)) and _is_inside(path, root)]
+        paths += [path for name in files if is_image(path := Path(parent, name)) and _is_inside(path, root)]
     if not paths:
         raise FacecloakError(
             f"{folder}: no image in it or below ({', '.join(IMAGE_SUFFIXES)}; hidden files and links that lead out of "
@@ -151,7 +151,8 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name in ("@eaDir", "__MACOSX")
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its name, and neither hidden nor clutter."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_clutter(path.name)
 
 

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "jpeg"]  # of a protected photo
 FORMAT_SUFFIXES: dict[Format, tuple[str, ...]] = {"png": (".png",), "jpeg": (".jpg", ".jpeg")}
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
 IMAGE_SUFFIXES += (".avif",) if features.check("avif") else ()
 # EXIF orientation → what makes the photo upright; not ImageOps.exif_transpose, which fails on odd tags beside it
 UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Image.Transpose, strict=True))
+# how the type of an ISO media file begins that may hold HEIC; Pillow itself reads AVIF, of the same types
+HEIF = (b"ftyphe", b"ftypmif1", b"ftypmsf1")
 
 ASSET = "asset:"  # how a path in an asset begins
 TEMPORARY, DAY = ".facecloak-tmp-", 24 * 3600.0  # how the name of a half-written file begins; seconds
@@ -118,20 +120,21 @@ def folder_sha256(folder: str | Path) -> str:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read any photo as upright RGB.
+    """Read any photo as upright RGB. HEIC (what iPhones make) needs the extra ``heic``.
 
-    EXIF rotation is applied; grey, palette and 16-bit images are converted; transparency is laid over white; colours
-    of an embedded profile (Display P3, Adobe RGB, CMYK) become sRGB's. A broken profile is ignored.
+    Rotation (EXIF's or HEIC's) is applied; grey, palette and 16-bit images are converted; transparency is laid over
+    white; colours of an embedded profile (Display P3, Adobe RGB, CMYK) become sRGB's. A broken profile is ignored.
 
     Returns:
         uint8 H×W×3 in 0..255.
 
     Raises:
-        FacecloakError: the file is missing, empty, truncated, not an image, or one of more than 178 megapixels.
+        FacecloakError: the file is missing, empty, truncated, not an image, or one of more than 178 megapixels; or it
+            is HEIC, and pillow-heif is not installed.
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        with _open(path) as image:
             image.load()
             orientation = image.getexif().get(0x0112)
             return _to_rgb(image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image)
@@ -143,6 +146,24 @@ def read_image(path: str | Path) -> np.ndarray:
         raise FacecloakError(f"{path}: no permission to read it.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise FacecloakError(f"{path}: not a readable image ({_reason(error)}).") from None
+
+
+def _open(path: Path) -> Image.Image:
+    """Open by content. HEIC's reader is not registered, which would change Pillow for the whole process."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            if not file.read(12)[4:].startswith(HEIF):
+                raise
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise FacecloakError(f"{path}: HEIC needs pip install 'facecloak[heic]'") from None
+    image = HeifImageFile(path)
+    if image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:  # as Image.open
+        raise Image.DecompressionBombError(f"{image.width * image.height} pixels exceed the limit")
+    return image
 
 
 def _reason(error: Exception) -> str:

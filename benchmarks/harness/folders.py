@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count
+from glob import glob, has_magic
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
-from facecloak.data import walk_images
+from facecloak.data import is_image, walk_images
 from facecloak.errors import FacecloakError
 from facecloak.io import file_name, is_photo_name, printable
 
@@ -139,13 +140,14 @@ def find_photos(paths: Iterable[Path], is_result: Callable[[Path], bool]) -> lis
     """The given photos and those of the given folders, each once, with the folder of its result below ``--out``.
 
     Args:
+        paths: files, folders, and patterns such as ``album/*.jpg`` (``**``: folders at any depth).
         is_result: whether a photo in a folder is the result of an earlier command; such photos are left out.
 
     Raises:
-        FacecloakError: a folder has no image, or only results.
+        FacecloakError: a folder has no image, or only results; or nothing matches a pattern.
     """
     found: dict[str, tuple[Path, Path]] = {}
-    for path in paths:
+    for path in chain.from_iterable(_matches(path, is_result) for path in paths):
         photos = [(path, Path())]
         if path.is_dir():
             walked = [photo for photo in walk_images(path) if not is_result(photo)]
@@ -155,6 +157,18 @@ def find_photos(paths: Iterable[Path], is_result: Callable[[Path], bool]) -> lis
     if not found:
         raise FacecloakError("There is no photo to protect: all of them are results of `facecloak protect`.")
     return list(found.values())
+
+
+def _matches(path: Path, is_result: Callable[[Path], bool]) -> list[Path]:
+    """The photos and folders that match a pattern which the shell has not expanded; a file's own name comes first."""
+    if os.path.lexists(path) or not has_magic(os.fspath(path)):
+        return [path]
+    matches = [Path(name) for name in sorted(glob(os.path.expanduser(path), recursive=True))]
+    photos = [match for match in matches if match.is_dir() or (is_image(match) and not is_result(match))]
+    if not photos:
+        what = "only results of `facecloak protect` match" if any(map(is_image, matches)) else "no photo matches"
+        raise FacecloakError(f"{printable(path)}: {what} this pattern.")
+    return photos
 
 
 def result_names(photo: Path, suffix: str) -> Iterator[str]:

@@ -168,7 +168,7 @@ def attackable(suite: Suite, black_boxes: Sequence[str]) -> list[str]:
     names = [name for name in suite.surrogates_for(black_boxes) if name not in black_boxes]
     if not names:
         raise FacecloakError(
-            f"black box {', '.join(black_boxes)}: suite {suite.name} has no other recognizer to attack."
+            f"Suite {suite.name} has no recognizer to attack except {', '.join(black_boxes)}, which must only judge."
         )
     return names
 
@@ -216,9 +216,18 @@ def load_method(
 
 
 def require_untrained(method: Resolved) -> None:
-    """Raise `FacecloakError` if a method must be trained before it can protect: only a benchmark does that."""
+    """Raise `FacecloakError` if a method must be trained before it can protect."""
     if method.cls.stages(method.settings):
         raise FacecloakError(
-            f"{method.name} must be trained for a suite's target first, which only a benchmark does: "
-            f"`facecloak benchmark SUITE --methods {method.name}`."
+            f"{method.name} must be trained for a suite's target first, which only these do: `facecloak benchmark "
+            f"SUITE --methods {method.name}` and `facecloak protect PHOTO --method {method.name}`."
+        )
+
+
+def require_side(method: ProtectionMethod, name: str, suite: Suite) -> None:
+    """Raise `FacecloakError` if a method can only make pictures of another size than the suite's."""
+    if method.side not in (None, suite.image_size):
+        raise FacecloakError(
+            f"{name} makes pictures of {method.side}×{method.side} pixels, but suite {suite.name} has "
+            f"pictures of {suite.image_size}×{suite.image_size}: use another model."
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from benchmarks.harness.folders import result_names
 from facecloak.errors import FacecloakError
@@ -78,10 +79,22 @@ class PhotoStore:
             place.result.unlink()
         self.outcomes.pop(printable(place.photo), None)
         self.outcomes.pop(self.name(place.result), None)
-        self.outcomes[self.name(place.result) if file else printable(place.photo)] = outcome
-        write_json(self.file, {"photos": [*self.outcomes.values()]})
+        self._record(self.name(place.result) if file else printable(place.photo), outcome)
         if file:
             write_bytes(place.result, file)
+
+    def update(self, place: Place, outcome: dict[str, Any]) -> None:
+        """Record more about a result, which stays as it is."""
+        self._record(self.name(place.result), outcome)
+
+    def _record(self, name: str, outcome: dict[str, Any]) -> None:
+        self.outcomes[name] = outcome
+        write_json(self.file, {"photos": [*self.outcomes.values()]})
+
+    def links(self, place: Place) -> dict[str, str]:
+        """Where photo and result are, seen from the folder, as parts of an URL: exact for any name."""
+        paths = {"original": _seen_from(self.out, place.photo), "result": place.result.relative_to(self.out)}
+        return {name: quote(os.fsencode(path.as_posix())) for name, path in paths.items()}
 
     def name(self, result: Path) -> str:
         return printable(result.relative_to(self.out).as_posix())
@@ -93,9 +106,19 @@ def _read_outcomes(file: Path) -> dict[str, dict[str, Any]]:
         return {}
     try:
         outcomes = read_json(file)["photos"]
+        _ = [outcome["links"] for outcome in outcomes]  # earlier versions have none
         return {outcome["photo"] if outcome["error"] else outcome["result"]: outcome for outcome in outcomes}
     except (KeyError, TypeError):
-        raise FacecloakError(f"{printable(file)} was not made by `facecloak protect`; choose another --out.") from None
+        raise FacecloakError(
+            f"{printable(file)} was not made by this version of `facecloak protect`; choose another --out."
+        ) from None
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    try:
+        return Path(os.path.relpath(path, folder))
+    except ValueError:  # on another drive of Windows
+        return path.absolute()
 
 
 def _sha256_or_none(path: Path) -> str | None:

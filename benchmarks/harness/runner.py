@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from benchmarks.console import RunProgress
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judging import Judging
-from benchmarks.harness.methods import Resolved, load_objective, load_surrogate
+from benchmarks.harness.methods import Resolved, load_objective, load_surrogate, require_side
 from benchmarks.harness.plan import Plan, Task
 from benchmarks.harness.predict import predict
 from benchmarks.harness.protection import Protection
@@ -244,11 +244,7 @@ class Runner:
         objective = self._objective(resolved, protection) if protection.surrogates else None
         if self._method is None or self._method[0] != key:
             self._method = (key, cls(protection.settings, objective))
-            if (side := self._method[1].side) not in (None, self.suite.image_size):
-                raise FacecloakError(
-                    f"{protection.method} makes pictures of {side}×{side} pixels, but suite {self.suite.name} has "
-                    f"pictures of {self.suite.image_size}×{self.suite.image_size}: use another model."
-                )
+            require_side(self._method[1], protection.method, self.suite)
         self._method[1].objective = objective
         return self._method[1]
 

@@ -45,13 +45,13 @@ def checkpoint_name(protection: Protection, stage: Stage) -> str:
     return f"{protection.method}-{stage.name}-{sha256_json(key)[:16]}"
 
 
-def find_checkpoint(out: Path, name: str) -> Path | None:
+def find_checkpoint(out: Path | None, name: str) -> Path | None:
     """A trained stage in this run's folder, or one that ships with the embedded suite; None if there is none.
 
     Raises:
         FacecloakError: the file has changed since it was written.
     """
-    for folder in (out / "checkpoints", pocket_dir() / SHIPPED):
+    for folder in ([out / "checkpoints"] if out else []) + [pocket_dir() / SHIPPED]:
         file = folder / f"{name}.safetensors"
         if file.is_file():
             if sha256(file) != _about(file)["sha256"]:
@@ -75,12 +75,11 @@ class Training(pl.Callback):
         Raises:
             FacecloakError: training failed; raised in every process, since the others would wait forever.
         """
-        stages = pl_module.stages(self.protection.settings)
-        names = [checkpoint_name(self.protection, stage) for stage in stages]
         problem = None
         if trainer.is_global_zero:
             try:
-                self._train_missing(pl_module, stages, names)
+                last = train_missing(pl_module, self.protection, self.out, self.accelerator)
+                write_json(self.protection.folder(self.out) / "training.json", _about(last))
             except FacecloakError as error:
                 problem = str(error)
             except BaseException as error:  # out of memory, a full disk, Ctrl-C: the others must not wait
@@ -89,20 +88,54 @@ class Training(pl.Callback):
         problem = trainer.strategy.broadcast(problem)
         if problem:
             raise FacecloakError(problem)
-        pl_module.use(stages[-1].name, load_file(find_checkpoint(self.out, names[-1])))
+        last = pl_module.stages(self.protection.settings)[-1]
+        pl_module.use(last.name, load_file(find_checkpoint(self.out, checkpoint_name(self.protection, last))))
 
-    def _train_missing(self, method: ProtectionMethod, stages: list[Stage], names: list[str]) -> None:
-        """Train stages without a checkpoint, in order; none if the last has one, since only the last one protects."""
-        last, spent = find_checkpoint(self.out, names[-1]), 0.0
-        for stage, name in zip(stages, names, strict=True) if last is None else ():
-            (self.out / "locks").mkdir(exist_ok=True)
-            with FileLock(self.out / "locks" / f"{name}.lock"):  # protections, and other commands, share stages
-                last = find_checkpoint(self.out, name) or _fit(
-                    lambda name=stage.name: method.build(name), stage, name, spent, self.out, self.accelerator
-                )
-            method.use(stage.name, load_file(last))
-            spent += _about(last)["seconds"]
-        write_json(self.protection.folder(self.out) / "training.json", _about(last))
+
+def train_missing(method: ProtectionMethod, protection: Protection, out: Path, accelerator: str) -> Path:
+    """Train stages without a checkpoint, in order; none if the last has one, since only the last one protects.
+
+    Returns:
+        the checkpoint of the last stage.
+    """
+    stages = method.stages(protection.settings)
+    names = [checkpoint_name(protection, stage) for stage in stages]
+    last, spent = find_checkpoint(out, names[-1]), 0.0
+    for stage, name in zip(stages, names, strict=True) if last is None else ():
+        (out / "locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(out / "locks" / f"{name}.lock"):  # protections, and other commands, share stages
+            last = find_checkpoint(out, name) or _fit(
+                lambda name=stage.name: method.build(name), stage, name, spent, out, accelerator
+            )
+        method.use(stage.name, load_file(last))
+        spent += _about(last)["seconds"]
+    return last
+
+
+def give_trained(
+    method: ProtectionMethod, protection: Protection, out: Path | None, accelerator: str, say: Callable[[str], None]
+) -> None:
+    """Give a method its trained weights outside of a Trainer; what is missing is announced and trained.
+
+    Args:
+        method: in main memory.
+        out: the weights are looked for in ``out/checkpoints``, and written there; None: nothing is trained.
+        say: is called with each line of the announcement.
+
+    Raises:
+        FacecloakError: something must be trained and ``out`` is None, or a checkpoint has changed.
+    """
+    last = method.stages(protection.settings)[-1]
+    file = find_checkpoint(out, checkpoint_name(protection, last))
+    if file is None and out is None:
+        raise FacecloakError(
+            f"{protection.method} must be trained first with these settings, target and recognizers: name a folder "
+            "where trained models are kept, protect(…, trained_in=FOLDER)."
+        )
+    if file is None:
+        announce([protection], out, accelerator, lambda _: method, say)
+        file = train_missing(method, protection, out, accelerator)
+    method.use(last.name, load_file(file))
 
 
 def announce(

@@ -22,7 +22,7 @@ EXAMPLES = {
     ],
     "protect": [
         "facecloak protect portrait.jpg --out protected",
-        "facecloak protect album --out protected --method pgd --faces largest --format jpeg",
+        "facecloak protect 'album/*.jpg' --out protected --method pgd --format jpeg --judge dlib",
     ],
     "evaluate": [
         "facecloak evaluate --originals photos --protected cloaked --suite celeba_hq_pairs",
@@ -111,8 +111,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_progress(judge)
 
     protect = _add(commands, "protect", "protect photos of any size")
-    protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file, or folder of photos at any depth")
-    protect.add_argument("--out", type=Path, required=True, help="folder of the protected photos")
+    protect.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file, folder of photos at any depth, "
+                         "or pattern such as 'album/*.jpg'")  # fmt: skip
+    protect.add_argument("--out", type=Path, default=Path("protected"), help="folder of the protected photos, and of "
+                         "the page protect.html, which shows them before and after (default: protected)")  # fmt: skip
     protect.add_argument("--method", help="name or name:preset (default: the suite's for this device)")
     protect.add_argument("--suite", default="faces", help="suite that models, target and settings come from (default: "
                          "faces, whose models are fetched)")  # fmt: skip
@@ -122,7 +124,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     protect.add_argument("--format", choices=("png", "jpeg"), default="png", help="of the results: png is exact, jpeg "
                          "is smaller and changes the pixels a little (default: png)")  # fmt: skip
-    protect.add_argument("--black-box", type=_names, help="recognizers that judge and are not attacked (default: none)")
+    protect.add_argument("--judge", type=_names, metavar="NAMES", help="recognizers that are not attacked and say how "
+                         "similar the faces are before and after, also ones that the suite does not use (default: "
+                         "none)")  # fmt: skip
     _add_common(protect)
 
     evaluate = _add(commands, "evaluate", "score protected photos that any tool made")

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
-import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from benchmarks.leaderboard.page.data import describe_boards, describe_judgements, describe_records
 from benchmarks.leaderboard.page.samples import describe_samples
+from benchmarks.leaderboard.page.template import fill_page
 from benchmarks.leaderboard.plots.families import FAMILIES, list_plots
 from benchmarks.leaderboard.results import Results
 from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
-PARTS = Path(__file__).parent
-SCRIPTS = ("values.js", "table.js", "board.js", "cells.js", "samples.js", "page.js")  # in the order of their use
+SCRIPTS = ("values.js", "table.js", "board.js", "cells.js", "compare.js", "samples.js", "theme.js", "page.js")
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 def write_page(results: Results, out: Path) -> None:
     """Write ``index.html`` below ``out``, with the plots that `write_plots` has written there.
-
-    Everything from the results is in two JSON blocks, in which no tag can be closed, and is shown as text. The content
-    security policy allows only the page's own script to run, and only pictures inside the page to be loaded.
 
     Raises:
         FacecloakError: records or plots are missing or cannot be read.
@@ -42,29 +35,9 @@ def write_page(results: Results, out: Path) -> None:
             for plot in list_plots(results.with_published, out)
         ],
     }  # fmt: skip
-    style = (PARTS / "page.css").read_text()
-    script = "".join((PARTS / name).read_text() for name in SCRIPTS)
-    page = _fill((PARTS / "page.html").read_text(), {
-        "policy": f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-                  "base-uri 'none'; form-action 'none'",
-        "style": style, "script": script, "data": to_json(data),
-        "records": to_json(describe_records(results.named, results.records)),
-    })  # fmt: skip
-    write_bytes(out / "index.html", page.encode())
-
-
-def _fill(template: str, parts: dict[str, str]) -> str:
-    """Put each part in its {{place}}, in one pass: a {{place}} inside a part stays text."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-
-
-def to_json(value: Any) -> str:
-    """Compact ASCII JSON that is safe inside a script element, whatever its texts are."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    records = describe_records(results.named, results.records)
+    page = fill_page("page.html", ["page.css"], SCRIPTS, {"data": data, "records": records})
+    write_bytes(out / "index.html", page)
 
 
 def _plot_uri(path: Path) -> str:

@@ -110,13 +110,6 @@ function openLine(line, button) {
   });
 }
 
-function setTheme(dark) {
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-  byId("theme").setAttribute("aria-pressed", String(dark));
-}
-
-byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
-setTheme(matchMedia("(prefers-color-scheme: dark)").matches);
 byId("suite").replaceChildren(...data.boards.map((each, place) => make("option", { value: String(place) }, `${each.suite}, ${each.objective}`)));
 byId("suite").addEventListener("change", (event) => chooseBoard(Number(event.target.value)));
 byId("far").addEventListener("change", (event) => { view.far = Number(event.target.value); closeDetails(); draw(); });

@@ -1,4 +1,4 @@
-// Before and after: two pictures on top of each other; a slider sets how much of each is visible.
+// Before and after: a few photos of the board, each method's result, and what it changed.
 
 function showSamples(section, data, board) {
   const samples = data.samples.filter((sample) => sample.suite === board.suite && sample.objective === board.objective);
@@ -12,11 +12,10 @@ function showSamples(section, data, board) {
   const [method, methodLabel] = choose("Method", "sample-method");
   const [target, targetLabel] = choose("Target", "sample-target");
   const [image, imageLabel] = choose("Photo", "sample-image");
-  const before = make("img", { className: "before" });
-  const after = make("img", { className: "after" });
+  const before = make("img");
+  const after = make("img");
   const change = make("img", { alt: "ten times the difference, around mid-grey" });
-  const edge = make("i", { className: "edge" });
-  const slider = make("input", { type: "range", min: 0, max: 100, value: 50, id: "sample-slider" });
+  const [pair, slider] = wipe(before, after, { id: "sample-slider" });
   const words = make("p", { id: "sample-words", className: "hint" });
   slider.setAttribute("aria-describedby", "sample-words");
 
@@ -27,12 +26,6 @@ function showSamples(section, data, board) {
   };
   const current = () => samples.find((sample) => sample.target === target.value && sample.id === image.value);
 
-  function slide() {
-    const share = Number(slider.value);
-    edge.style.left = `${share}%`;
-    after.style.clipPath = `inset(0 0 0 ${share}%)`;
-    slider.setAttribute("aria-valuetext", `${share} % original, ${100 - share} % protected`);
-  }
   function show() {
     const sample = current();
     fill(method, Object.keys(sample.made));
@@ -44,13 +37,11 @@ function showSamples(section, data, board) {
     after.alt = `photo ${sample.id}, protected by ${method.value}`;
     words.textContent = `Left of the line: the unprotected photo; right: protected by ${method.value}. Judged by ${sample.black_box}. `
       + "Compressed for display (WebP, at most 256 pixels); the PNGs that were judged are in the cell's folder, images/.";
-    slide();
   }
   function choosePhotos() {
     fill(image, samples.filter((sample) => sample.target === target.value).map((sample) => sample.id));
     show();
   }
-  slider.addEventListener("input", slide);
   method.addEventListener("change", show);
   image.addEventListener("change", show);
   target.addEventListener("change", choosePhotos);
@@ -58,7 +49,7 @@ function showSamples(section, data, board) {
     make("h2", { id: "samples-title" }, "Before and after"),
     make("div", { className: "choices" }, methodLabel, targetLabel, imageLabel),
     make("div", { className: "pictures" },
-      make("figure", {}, make("div", { className: "compare" }, before, after, edge),
+      make("figure", {}, pair,
         make("label", {}, "Unprotected to protected ", slider)),
       make("figure", {}, change, make("figcaption", {}, "difference ×10, around mid-grey"))),
     words,

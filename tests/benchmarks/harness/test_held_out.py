@@ -57,7 +57,7 @@ def test_only_what_was_attacked_is_in_the_mean_over_the_surrogates(suite, tmp_pa
 
 @pytest.mark.parametrize(
     ("asked", "attacked"),
-    [([], ["ada", "bob"]), (["--black-box", "ada"], ["bob"]), (["--black-box", "cyd"], ["ada", "bob"])],
+    [([], ["ada", "bob"]), (["--judge", "ada"], ["bob"]), (["--judge", "cyd"], ["ada", "bob"])],
 )
 def test_protect_does_not_attack_it(suite, tmp_path, asked, attacked):
     write_png(tmp_path / "portrait.png", astronaut()[:400])
@@ -68,9 +68,9 @@ def test_protect_does_not_attack_it(suite, tmp_path, asked, attacked):
 
 
 def test_protect_needs_somebody_to_attack(suite, tmp_path, capsys):
-    arguments = ["photo.png", "--suite", str(suite), "--out", str(tmp_path / "made"), "--black-box", "ada,bob"]
+    arguments = ["photo.png", "--suite", str(suite), "--out", str(tmp_path / "made"), "--judge", "ada,bob"]
     assert main(["protect", *arguments]) == 2
-    assert "suite toys has no other recognizer to attack" in capsys.readouterr().err
+    assert "Suite toys has no recognizer to attack except ada, bob" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_a_foreign_file_of_that_name_is_an_error(toys, tmp_path, portrait, capsy
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "protect.json").write_text("[1]")
     assert protect(toys, tmp_path / "out", portrait) == 2
-    assert "was not made by `facecloak protect`" in capsys.readouterr().err
+    assert "was not made by this version of `facecloak protect`" in capsys.readouterr().err
 
 
 def test_colours_of_a_profile_become_those_of_srgb(tmp_path):

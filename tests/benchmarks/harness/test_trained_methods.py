@@ -183,12 +183,6 @@ def test_an_error_in_training_ends_both_processes_with_one_line(arguments):
     assert "error: the loss is not finite" in both.stderr and "Traceback" not in both.stderr
 
 
-def test_protect_does_not_hand_out_what_an_untrained_method_makes(arguments, tmp_path, capsys):
-    photo = next((tmp_path / "toys" / "photos").iterdir())
-    assert main(["protect", str(photo), "--suite", arguments[1], "--method", "tinted", "--out", str(tmp_path)]) == 2
-    assert "tinted must be trained" in capsys.readouterr().err
-
-
 def test_a_method_of_another_size_is_refused_before_it_is_trained(arguments, monkeypatch, capsys):
     monkeypatch.setattr(tinted.Tinted, "side", 32)
     assert main(arguments) == 2

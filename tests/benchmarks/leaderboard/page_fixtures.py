@@ -1,4 +1,4 @@
-"""Fixtures of the tests that use the leaderboard's page in a real browser."""
+"""Fixtures of the tests that use the leaderboard's page, or another one (its own `made`), in a real browser."""
 
 import shutil
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def made(tmp_path_factory):
     board = board_of(folders)
     write_plots(board, root / "out")
     write_page(board, root / "out")
-    return SimpleNamespace(root=root, board=board, file=root / "out" / "index.html")
+    return SimpleNamespace(root=root, board=board, file=root / "out" / "index.html", ready="#board-tables table")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def visit(browser, made):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(made.file.as_uri())
-        page.wait_for_selector("#board-tables table")
+        page.wait_for_selector(made.ready)
         return page
 
     yield open_page

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from benchmarks.leaderboard.page import data as page_data
-from benchmarks.leaderboard.page.document import PARTS, to_json, write_page
+from benchmarks.leaderboard.page.document import write_page
+from benchmarks.leaderboard.page.template import PARTS, to_json
 from benchmarks.results.store import find_judgements
 from facecloak.errors import FacecloakError
 from tests.benchmarks.board_toys import board_of
