@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facecloak.assets.models import model_source
 from facecloak.errors import FacecloakError
-from facecloak.io import model_source, quiet_loading
+from facecloak.io import quiet_loading
 
 
 class Clip(nn.Module):

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from facecloak.assets.models import model_source
 from facecloak.errors import FacecloakError
-from facecloak.io import model_source, quiet_loading
+from facecloak.io import quiet_loading
 
 IMAGE = -1  # the level below 0: an image without noise
 

@@ -18,12 +18,14 @@ class SourcesSpec:
         groups: target → folder of the photos that attack it; or
         people: folder with a folder for each person: the first photo is protected, the second one is another photo of
             the person. Who has only one is left out, and so are the targets and those who set the thresholds.
+        number: how many of these people, the first ones by name; None: all.
         second: folder with another photo of each person, with the same file name except for the suffix.
     """
 
     folder: str | None = None
     groups: dict[str, str] | None = None
     people: str | None = None
+    number: int | None = None
     second: str | None = None
 
     @property
@@ -35,6 +37,8 @@ class SourcesSpec:
         """What cannot be, a sentence each; ``place`` is where this is in the suite."""
         if sum(map(bool, (self.folder, self.groups, self.people))) != 1 and not self.is_empty:
             yield f"{place} must have one of folder, groups and people"
+        if self.number is not None and (self.number < 1 or not self.people):
+            yield f"{place}.number must be at least 1, and is for people"
         if self.people and self.second:
             yield f"{place}.second is for a folder or groups: people have their second photos beside the first"
         for name in self.groups or ():

@@ -130,7 +130,7 @@ class Suite:
         people = self._without_targets(self._folder(self.sources.people))
         calibrating = self.calibration_people() if self.calibration else {}
         chosen = {name: paths for name, paths in people.items() if calibrating.get(name) != paths}
-        return [Source(name, *chosen[name], None) for name in [*chosen][:limit]]
+        return [Source(name, *chosen[name], None) for name in [*chosen][: self.sources.number][:limit]]
 
     def calibration_people(self) -> dict[str, tuple[Path, Path]]:
         """Person → two photos, of those who set the thresholds; no target is among them."""

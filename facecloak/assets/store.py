@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from facecloak.assets.table import Asset, find_asset
 from facecloak.errors import FacecloakError
@@ -91,7 +93,7 @@ def provenance(name: str) -> dict[str, Any]:
     """
     asset, folder = find_asset(name), asset_folder(name)
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    digest = None if asset.package else record.get("sha256") or _trusted(name, folder)
+    digest = None if asset.package else record.get("sha256") or _trusted(asset, folder)
     return {
         "name": name, "revision": record.get("revision"), "sha256": digest, "licence": asset.licence,
         "cite": asset.cite,
@@ -106,11 +108,11 @@ def write_record(asset: Asset, folder: Path, address: str, revision: str | None)
     write_json(folder / RECORD, record)
 
 
-def listing(folder: Path) -> list[list[Any]]:
-    """[path, bytes, SHA-256] of every file, sorted by path."""
+def listing(folder: Path, patterns: Sequence[str] = ("**/*",)) -> list[list[Any]]:
+    """[path, bytes, SHA-256] of every file that the patterns mean, sorted by path."""
     # the time of the last change, not of the content, which an archive sets
     return [[path, file.stat().st_size, _hash(str(file), file.stat().st_size, file.stat().st_ctime_ns)]
-            for path, file in _files(folder)]  # fmt: skip
+            for path, file in _files(folder, patterns)]  # fmt: skip
 
 
 def trusted() -> dict[str, Any]:
@@ -119,9 +121,11 @@ def trusted() -> dict[str, Any]:
 
 
 def trust(name: str, hashes: dict[str, str]) -> None:
-    """Record hashes at first use; the caller holds the lock."""
-    known = trusted()
-    write_json(_ledger(), known | {name: known.get(name, {}) | hashes})
+    """Record hashes at first use."""
+    _ledger().parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(_ledger().with_suffix(".lock")):
+        known = trusted()
+        write_json(_ledger(), known | {name: known.get(name, {}) | hashes})
 
 
 def _ledger() -> Path:
@@ -140,9 +144,17 @@ def _holds(asset: Asset, folder: Path) -> bool:
     return folder.is_dir() and all(next(folder.glob(pattern), None) for pattern in asset.holds or ["*"])
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return sorted((path.relative_to(folder).as_posix(), path) for path in found)
+def _files(folder: Path, patterns: Sequence[str]) -> list[tuple[str, Path]]:
+    """The files that patterns mean: ``data/*.png`` all that is in ``data``, ``**/net`` only what matches."""
+    places = {pattern.partition("/")[0] for pattern in patterns if not set("*?[") & set(pattern.partition("/")[0])}
+    globs = [pattern for pattern in patterns if pattern.partition("/")[0] not in places]
+    found = {path for place in places for path in ((folder / place).rglob("*"))}
+    found |= {folder / place for place in places} | {path for pattern in globs for path in folder.glob(pattern)}
+    return sorted(
+        (path.relative_to(folder).as_posix(), path)
+        for path in found
+        if path.is_file() and not path.name.startswith(".")
+    )
 
 
 @cache
@@ -162,16 +174,22 @@ def _verify(asset: Asset, folder: Path) -> None:
                 what = "is missing" if path not in found else "is not the file that was fetched"
                 raise FacecloakError(f"{folder / path} {what} (asset {asset.name}). {FORGED}")
     else:
-        _trusted(asset.name, folder)
+        _trusted(asset, folder)
     _verified.add((asset.name, str(folder)))
 
 
-def _trusted(name: str, folder: Path) -> str:
-    """The hash of a folder that was not fetched by this program; the first time, it is recorded."""
-    found, known = sha256_json(listing(folder)), trusted().get(name, {}).get(str(folder))
+def _trusted(asset: Asset, folder: Path) -> str:
+    """The hash of a folder that was not fetched by this program; the first time, it is recorded.
+
+    Only of what the asset should hold: other programs keep more in their folders.
+    """
+    found = sha256_json(listing(folder, asset.holds or ["**/*"]))
+    known = trusted().get(asset.name, {}).get(str(folder))
     if known is None:
-        trust(name, {str(folder): found})
+        trust(asset.name, {str(folder): found})
     elif found != known:
-        raise FacecloakError(f"{folder} has changed since its first use (asset {name}). To trust it again, remove "
-                             f"{name!r} from {_ledger()}.")  # fmt: skip
+        raise FacecloakError(
+            f"{folder} has changed since its first use (asset {asset.name}). To trust it again, remove {asset.name!r} "
+            f"from {_ledger()}."
+        )
     return found

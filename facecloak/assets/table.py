@@ -61,7 +61,8 @@ class Asset:
         release: name of the asset whose ``manifest.json`` lists this one, under its own name.
         package: what to `pip install` for the Python module ``module``, which holds it.
         by_hand: where to get what no program can fetch.
-        holds: patterns that must each match a file for the asset to be complete.
+        holds: patterns that must each match a file for the asset to be complete. Of a folder that was not fetched,
+            only the files below the places that they name belong to the asset.
         elsewhere: folders in which other programs keep the same content; they are used as they are.
 
     Example:

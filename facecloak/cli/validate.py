@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.check.findings import findings
 from benchmarks.harness.methods import resolve_methods
-from benchmarks.suites.suite import load_suite
+from benchmarks.suites.suite import CALIBRATE, load_suite
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.trial import parse
 from facecloak.config import read_yaml
@@ -72,7 +72,7 @@ def _suite_problems(path: Path) -> Iterator[str]:
         yield from _said(lambda target=target: suite.load_target(target, "impersonation"))
     if suite.targets.synthetic is not None or suite.objective == "obfuscation":
         yield from _said(lambda: suite.load_target(None, "obfuscation"))
-    for name in suite.recognizers:
+    for name in suite.recognizers if suite.thresholds != CALIBRATE else ():  # else they are measured when needed
         yield from _said(lambda name=name: suite.load_thresholds(name, sha256(weights_file(name))))
     yield from _said(lambda: resolve_methods(suite, None))
 

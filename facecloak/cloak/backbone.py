@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from facecloak.assets.models import model_source
 from facecloak.errors import FacecloakError
-from facecloak.io import model_source, quiet_loading
+from facecloak.io import quiet_loading
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

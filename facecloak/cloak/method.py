@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from facecloak.assets.models import folder_sha256, model_source
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
@@ -18,7 +19,6 @@ from facecloak.cloak.settings import PUBLISHED, CloakSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.io import folder_sha256, model_source
 from facecloak.method import Protected, ProtectionMethod, errors_of_losses
 from facecloak.objectives import Objective
 

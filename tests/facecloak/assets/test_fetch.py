@@ -278,6 +278,12 @@ def test_another_programs_folder_is_used_as_it_is(web, table, tmp_path, monkeypa
     (tmp_path / "mine" / "net").touch()
     fetch(["mine"])
     assert asset_folder("mine") == tmp_path / "mine" and web.asked == []
+    (tmp_path / "mine" / "cache of the other program").touch()
+    monkeypatch.setattr(stores, "_verified", set())
+    fetch(["mine"])
+    (tmp_path / "mine" / "net").write_bytes(b"another")
+    monkeypatch.setattr(stores, "_verified", set())
+    assert "has changed since its first use" in fails("mine")
 
 
 @pytest.mark.parametrize(("entry", "message"), [

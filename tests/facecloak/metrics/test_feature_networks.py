@@ -93,6 +93,7 @@ def test_inception_file_is_judged_before_it_is_loaded(tmp_path, monkeypatch, nam
 
 def test_weights_folder_defaults_to_the_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("FACECLOAK_WEIGHTS", raising=False)
+    monkeypatch.delenv("FACECLOAK_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(FacecloakError, match=str(tmp_path / ".cache" / "facecloak" / "weights")):
         FEATURES["inception"]()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import yaml
 
 import facecloak
+from facecloak.alignment import TEMPLATE
 from facecloak.assets import asset_folder, is_here, provenance
 from facecloak.assets import store as stores
 from facecloak.config import to_yaml
@@ -91,6 +92,16 @@ def test_the_manifests_hash_is_checked_and_a_missing_entry_is_said(web):
         load_recognizer(MOBILE)
     with pytest.raises(FacecloakError, match="is not in the manifest of frbench"):
         load_recognizer("frbench:irse-50_arcface_ms1m")
+
+
+@pytest.mark.parametrize(("shift", "fits"), [(0.2, True), (6.0, False)])
+def test_another_alignment_than_arcfaces_is_refused(web, shift, fits):
+    web.files |= frbench_release([MOBILE], template=[[x + shift, y] for x, y in TEMPLATE])
+    if fits:
+        load_recognizer(MOBILE)
+    else:
+        with pytest.raises(FacecloakError, match="aligned in another way than the crop arcface"):
+            load_recognizer(MOBILE)
 
 
 def test_a_configuration_that_is_none_is_said(web):
