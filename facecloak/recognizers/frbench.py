@@ -12,32 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from facecloak.alignment import SIDE, TEMPLATE
-from facecloak.assets import asset_folder, find_asset, list_assets
+from facecloak.assets import asset_folder, find_asset
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.checkpoints import load_weights
+from facecloak.recognizers.fetched import Fetched
 
-PREFIX = "frbench:"
 
-
-class FRBench:
+class FRBench(Fetched):
     """The family of FRBench's recognizers, named ``frbench:BACKBONE_LOSS_DATASET``."""
 
-    kind = "frbench"
-
-    def names(self) -> list[str]:
-        """Names of the recognizers in the table of assets."""
-        return [name for name in list_assets() if name.startswith(PREFIX)]
-
-    def asset(self, name: str) -> str:
-        """The asset with the weights, which has the recognizer's name."""
-        return name
-
-    def licence(self, name: str) -> str:
-        """Licence of the weights."""
-        return find_asset(name).licence
+    def __init__(self) -> None:
+        super().__init__("frbench")
 
     def file(self, name: str) -> Path:
         """The file of the weights; `FacecloakError` if it is not here."""
@@ -48,13 +36,12 @@ class FRBench:
         files = self._files(name)
         config = read_yaml(files["config"])
         try:
-            size, channel = config["input"]["size"], config["input"].get("channel", "rgb")
+            given = config.get("input") or {}
+            size, template = given.get("size", SIDE), given.get("template")
             side = int(size if isinstance(size, int) else size[0])
-            mean, std = (_three(config["input"].get(key)) for key in ("mean", "std"))
-            std = _three(config["input"].get("var")) if "var" in config["input"] else std
+            mean, std = _three(given.get("mean")), _three(given.get("var", given.get("std")))
             network = _build(config["backbone"]["name"], config["backbone"].get("kwargs") or {})
-            template = config["input"].get("template")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FacecloakError(f"{files['config']}: not a recognizer's configuration of FRBench ({error}).") from None
         if template is not None and not np.allclose(template, np.array(TEMPLATE) * side / SIDE, atol=1):
             raise FacecloakError(
@@ -63,11 +50,11 @@ class FRBench:
         load_weights(network, files["weight"])
         return Recognizer(
             _Normalised(network, mean, std), name, side, sha256(files["weight"]), mean=0.0, std=255.0,
-            bgr=channel == "bgr",
+            bgr=given.get("channel") == "bgr",
         )  # fmt: skip
 
     def _files(self, name: str) -> dict[str, Path]:
-        folder, key = asset_folder(name), name.removeprefix(PREFIX)
+        folder, key = asset_folder(name), name.removeprefix(self.prefix)
         contents = read_json(asset_folder(find_asset(name).release) / "manifest.json")[key]["contents"]
         return {part: folder / contents[part] for part in ("config", "weight")}
 

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facecloak.assets import asset_folder, find_asset, list_assets
+from facecloak.assets import asset_folder, find_asset
 from facecloak.io import sha256
 from facecloak.recognizers.base import Recognizer
+from facecloak.recognizers.fetched import Fetched
 from facecloak.recognizers.onnx import Sidecar, load_onnx
 
-PREFIX = "insightface:"
 SIDE, DIM = 112, 512  # pixels that they take, numbers that they give
 
 
-class InsightFace:
+class InsightFace(Fetched):
     """The family of the packs, each named ``insightface:PACK`` and meaning the pack's recognizer."""
 
-    kind = "insightface"
-
-    def names(self) -> list[str]:
-        """Names of the packs in the table of assets."""
-        return [name for name in list_assets() if name.startswith(PREFIX)]
-
-    def asset(self, name: str) -> str:
-        """The asset of the pack, which has the recognizer's name."""
-        return name
-
-    def licence(self, name: str) -> str:
-        """Licence of the pack."""
-        return find_asset(name).licence
+    def __init__(self) -> None:
+        super().__init__("insightface")
 
     def file(self, name: str) -> Path:
         """The ONNX file of the recognizer in the pack; `FacecloakError` if the pack is not here."""
