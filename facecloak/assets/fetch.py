@@ -86,14 +86,12 @@ def _fetch_missing(assets: list[Asset]) -> None:
 
 def _refuse(missing: list[Asset]) -> None:
     faults = [how_to_get(asset) for asset in missing if not asset.fetchable]
-    if is_offline():
-        forbidden = f"connections are forbidden (${' or $'.join(OFFLINE)})"
-        faults += [
-            f"{asset.name} ({asset.size_text}) is not here, and {forbidden}: run `facecloak fetch {asset.name}` on a "
-            f"machine with network, and copy {folder_of(asset)} from there"
-            for asset in missing
-            if asset.fetchable
-        ]
+    if is_offline() and (wanted := [asset for asset in missing if asset.fetchable]):
+        names, sizes = " ".join(asset.name for asset in wanted), ", ".join(asset.size_text for asset in wanted)
+        faults.append(
+            f"Not here: {names} ({sizes}), and connections are forbidden (${' or $'.join(OFFLINE)}). Run `facecloak "
+            f"fetch {names}` on a machine with network, and copy the folder `assets` of its cache to {cache_dir()}"
+        )
     if faults:
         raise FacecloakError(f"{'. '.join(faults)}.")
 
