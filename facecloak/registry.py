@@ -12,12 +12,16 @@ from facecloak.errors import FacecloakError
 MOST_NAMED = 40  # in a message
 
 
-def unknown_name(kind: str, name: Any, known: Iterable[str]) -> FacecloakError:
-    """The error for a name that nobody registered, with the nearest known one; a file may have anything for a name."""
+def unknown_name(kind: str, name: Any, known: Iterable[str], command: str = "facecloak list") -> FacecloakError:
+    """The error for a name that nobody registered, with the nearest known one; a file may have anything for a name.
+
+    Args:
+        command: what shows the known names, where they are too many for a message.
+    """
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    listed = f"{len(known)}, see `facecloak list`" if len(known) > MOST_NAMED else ", ".join(known) or "none"
+    listed = f"{len(known)}, see `{command}`" if len(known) > MOST_NAMED else ", ".join(known) or "none"
     return FacecloakError(f"There is no {kind} named {name!r}.{hint} Known: {listed}.")
 
 

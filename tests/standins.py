@@ -13,6 +13,42 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
+BIG = bytes(range(256)) * 8192  # 2 MB
+
+
+def sha(data: bytes) -> str:
+    """Hex SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def archive(kind: str, files: dict[str, bytes]) -> bytes:
+    """A zip or tar archive of these files."""
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w") as members:
+            for name, data in files.items():
+                members.writestr(name, data)
+    else:
+        with tarfile.open(fileobj=out, mode="w:gz") as members:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                members.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def fails(*names: str) -> str:
+    """The line that fetching these assets ends with."""
+    from facecloak.assets import fetch
+    from facecloak.errors import FacecloakError
+
+    with pytest.raises(FacecloakError) as caught:
+        fetch(names)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
 
 @dataclass
 class Web:
@@ -70,6 +106,9 @@ def serve(**options) -> Iterator[Web]:
             if content is None:
                 self.send_error(404)
                 return
+            tag = f'"{hashlib.sha256(content).hexdigest()}"'
+            if wanted and self.headers.get("If-Range", tag) != tag:
+                wanted = None
             start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
             if not head:
                 web.asked.append((path, wanted))
@@ -81,7 +120,7 @@ def serve(**options) -> Iterator[Web]:
             self.send_response(206 if wanted else 200)
             self.send_header("Content-Length", str(len(content) - start))
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("ETag", tag)
             if "/resolve/" in path:
                 self.send_header("X-Repo-Commit", path.split("/resolve/")[1].split("/")[0])
             if path.startswith("/api/"):

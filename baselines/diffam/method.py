@@ -46,6 +46,7 @@ class DiffAMSettings(TransferSettings):
             removal_layers, removal_lambda_clip: see `RemovalSettings`.
     """
 
+    models: ClassVar[tuple[str, ...]] = ("ddpm", "clip")  # settings that name one
     ddpm: str = "google/ddpm-celebahq-256"
     clip: str = "openai/clip-vit-base-patch16"
     perceptual: Perceptual = "lpips"

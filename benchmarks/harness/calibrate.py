@@ -15,7 +15,9 @@ from benchmarks.console import progress
 from benchmarks.harness.judge import embed
 from benchmarks.harness.needs import fetch_needed
 from benchmarks.suites.people import people_in
-from benchmarks.suites.suite import CALIBRATE, FOUND, Suite, load_suite
+from benchmarks.suites.rules import CALIBRATE, FOUND
+from benchmarks.suites.suite import Suite, load_suite
+from facecloak.assets.store import disk_error
 from facecloak.data import Photo
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256, write_json
@@ -71,8 +73,12 @@ def ensure_thresholds(suite: Suite, recognizers: Sequence[str]) -> None:
     """
     if suite.thresholds != CALIBRATE:
         return
+    fetch_needed(suite, (), sources=False, calibration=True)  # the file's name depends on these photos
     file = suite.thresholds_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error) from None
     with FileLock(file.with_suffix(".lock")):
         known = load_thresholds(file) if file.is_file() else {}
         names = [
@@ -81,7 +87,6 @@ def ensure_thresholds(suite: Suite, recognizers: Sequence[str]) -> None:
             if name not in known or known[name]["weights_sha256"] != sha256(weights_file(name))
         ]
         if names:
-            fetch_needed(suite, names, sources=False, calibration=True)
             logging.getLogger(__name__).warning(
                 "Measuring thresholds of %s on %d people of %s, once; they are kept in %s.",
                 ", ".join(names), suite.calibration.number, suite.calibration.people, file,

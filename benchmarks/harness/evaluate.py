@@ -84,7 +84,8 @@ def evaluate_folders(
             "--objective impersonation."
         )
     judges = [*(black_boxes or loaded.recognizers)]
-    fetch_needed(loaded, judges, sources=False)
+    loaded.require_target(target, goal)
+    fetch_needed(loaded, judges, sources=False, judging=True)
     face = loaded.load_target(target, goal)
     ensure_thresholds(loaded, judges)
     weights = {judge: sha256(weights_file(judge)) for judge in judges}

@@ -124,11 +124,13 @@ class Judging:
             own = {key: value for key, value in by_name.get(record["id"], {}).items() if key != "surrogates"}
             record |= own | {"seconds": pictures.outcomes.get(record["id"], {}).get("seconds")}
         weights = sha256(weights_file(recognizer))
+        own = used(self.suite, [recognizer], judging=True)
         constant = self._describe(folder, about, names, recognizer, weights, thresholds, measured, pictures) | ranks
+        constant["assets"] = used_text([*about.get("used", ()), *own])
         rows = [constant | row for row in score(records, about["objective"], thresholds, self.suite.fars)]
         write_judgement(folder, rows, records, {
             "fingerprint": self._fingerprint(about, recognizer, thresholds), "thresholds": thresholds,
-            "used": used(self.suite, [recognizer]), "torch": torch.__version__,
+            "used": own, "torch": torch.__version__,
         })  # fmt: skip
         return folder
 
@@ -199,7 +201,6 @@ class Judging:
             "surrogates": "+".join(about["surrogates"]),
             "cosine_rise_surrogates": surrogate_rise(measured, about["surrogates"]),
             "threshold_source": thresholds.get("pairs"),
-            "assets": used_text([*about.get("used", ()), *used(self.suite, [recognizer])]),
             "source": "measured",
             "note": measured["note"],
             **cost(protection, pictures.outcomes.values()),

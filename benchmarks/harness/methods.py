@@ -209,6 +209,7 @@ def load_method(
     require_untrained(resolved)
     goal = objective or suite.objective
     surrogates = resolved.cls.pick_surrogates(resolved.settings, attackable(suite, [black_box] if black_box else []))
+    suite.require_target(target, goal)
     fetch_needed(suite, surrogates, [resolved.settings], sources=False)
     face = suite.load_target(target, goal)
     attacked = load_objective(suite, resolved, goal, face, surrogates, suite.find_face()) if surrogates else None

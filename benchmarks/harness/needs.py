@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks import METHODS
+from benchmarks.suites.rules import CALIBRATE
 from benchmarks.suites.suite import Suite
-from facecloak.assets import fetch, provenance
+from facecloak.assets import fetch, is_here, list_assets, provenance
+from facecloak.assets.models import model_asset
 from facecloak.config import parse_settings
 from facecloak.io import asset_of, sha256
 from facecloak.metrics.features import features_asset
@@ -22,6 +23,7 @@ def fetch_needed(
     *,
     sources: bool = True,
     calibration: bool = False,
+    judging: bool = False,
 ) -> None:
     """Fetch what is not here, all of it before anything is computed.
 
@@ -30,11 +32,12 @@ def fetch_needed(
         settings: of the methods; a setting such as ``asset:NAME`` names a model.
         sources: whether the suite's own photos are needed.
         calibration: whether the photos that set its thresholds are.
+        judging: whether pictures are compared, by a network that may have to be fetched.
 
     Raises:
         FacecloakError: an asset must be got by hand, or cannot be fetched.
     """
-    fetch(_wanted(suite, recognizers, settings, sources, calibration))
+    fetch(_wanted(suite, recognizers, settings, sources, calibration, judging))
 
 
 def suite_assets(suite: Suite) -> list[str]:
@@ -45,18 +48,28 @@ def suite_assets(suite: Suite) -> list[str]:
     settings = [parse_settings(METHODS[name].Settings, values, name=name) for name, values in suite.methods.items()]
     known = {entry.name for entry in list_recognizers()}
     recognizers = [name for name in suite.recognizers if name in known]
-    return _wanted(suite, recognizers, settings, sources=True, calibration=True)
+    packages = [name for name in recognizers if name in list_assets()]  # whose weights a package brings
+    wanted = _wanted(suite, recognizers, settings, sources=True, calibration=True, judging=True)
+    return [*dict.fromkeys([*wanted, *packages])]
 
 
-def used(suite: Suite, recognizers: Iterable[str], settings: Any = None) -> list[dict[str, Any]]:
+def used(
+    suite: Suite, recognizers: Iterable[str], settings: Any = None, *, judging: bool = False
+) -> list[dict[str, Any]]:
     """What results came from that others have made: name, revision, sha256, licence, cite, and whether it was fetched.
 
     Args:
         recognizers: names of those that attack or judge.
         settings: of the method.
+        judging: whether it is about a judgement, which thresholds and distances belong to.
     """
-    assets = dict.fromkeys([*suite.assets(), *_models(settings)])
-    return [*({**provenance(name), "fetched": True} for name in assets), *map(_recognizer, recognizers)]
+    assets = [*suite.assets(), *_models(settings)]
+    if judging:
+        assets += [*_calibrating(suite), *(["inception"] if suite.features == "inception" else [])]
+    return [
+        *({**provenance(name), "fetched": True} for name in dict.fromkeys(assets) if is_here(name)),
+        *map(_recognizer, recognizers),
+    ]
 
 
 def used_text(entries: Iterable[Mapping[str, Any]]) -> str | None:
@@ -70,21 +83,25 @@ def used_text(entries: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def _wanted(
-    suite: Suite, recognizers: Iterable[str], settings: Iterable[Any], sources: bool, calibration: bool
+    suite: Suite, recognizers: Iterable[str], settings: Iterable[Any], sources: bool, calibration: bool, judging: bool
 ) -> list[str]:
-    names: list[str | None] = [*suite.assets(sources), features_asset(suite.features)]
-    if calibration and suite.calibration:
-        names.append(asset_of(suite.calibration.people))
+    names: list[str | None] = [*suite.assets(sources), *(_calibrating(suite) if calibration else ())]
+    names += [features_asset(suite.features)] if judging else []
     names += map(recognizer_asset, recognizers)
     names += [asset for each in settings for asset in _models(each)]
     return [*dict.fromkeys(name for name in names if name)]
 
 
-def _models(settings: Any) -> Iterator[str]:
-    values = vars(settings).values() if dataclasses.is_dataclass(settings) else ()
-    for value in values:
-        if isinstance(value, str) and (asset := asset_of(value)):
-            yield asset
+def _calibrating(suite: Suite) -> list[str]:
+    """The asset with the photos that set the suite's thresholds, if they are in one."""
+    asset = asset_of(suite.calibration.people) if suite.calibration and suite.thresholds == CALIBRATE else None
+    return [asset] if asset else []
+
+
+def _models(settings: Any) -> list[str]:
+    """The assets of the models that the settings of a method name."""
+    names = [getattr(settings, field) for field in getattr(settings, "models", ())]
+    return [asset for name in names if name and (asset := model_asset(name))]
 
 
 def _recognizer(name: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmarks.harness.judge import embed
 from benchmarks.results.scoring import HEADLINE_FAR
-from benchmarks.suites.suite import CALIBRATE, Suite, Target
+from benchmarks.suites.rules import CALIBRATE
+from benchmarks.suites.suite import Suite, Target
 from facecloak.config import far_key
 from facecloak.data import Box, FindFace, Photo
 from facecloak.io import sha256

@@ -115,10 +115,13 @@ def make_plan(suite: Suite, request: Request) -> Plan:
             raise unknown_name(f"recognizer in suite {suite.name}", name, suite.recognizers)
     judges = _judges(suite, request.black_boxes, request.white_boxes)
     methods = resolve_methods(suite, request.methods, request.overrides, request.config)
-    involved = dict.fromkeys([*(name for name, _ in judges), *suite.surrogates_for([])])
-    fetch_needed(suite, involved, [method.settings for method in methods])
+    suite.require_sources()
     names = request.targets or suite.default_targets or suite.target_names()
     names = ["synthetic"] if objective == "obfuscation" else names
+    for name in names:
+        suite.require_target(name, objective)
+    involved = dict.fromkeys([*(name for name, _ in judges), *suite.surrogates_for([])])
+    fetch_needed(suite, involved, [method.settings for method in methods], judging=True)
     targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
     weights = {name: sha256(weights_file(name)) for name in involved}
     ensure_thresholds(suite, [name for name, _ in judges])

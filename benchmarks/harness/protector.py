@@ -88,6 +88,7 @@ def make_protector(
     judges = [*dict.fromkeys(judges)]
     names = attackable(suite, [judge for judge in judges if judge in suite.recognizers])
     surrogates = resolved.cls.pick_surrogates(resolved.settings, names)
+    suite.require_target(target, goal)
     fetch_needed(suite, [*(surrogates or names), *judges], [resolved.settings], sources=False)
     face = suite.load_target(target, goal)
     find_face, device = suite.find_face(), pick_device(accelerator)

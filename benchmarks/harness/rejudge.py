@@ -77,7 +77,7 @@ def judge_run(
     for (home, suite_name), protections in _by_suite([run]).items():
         suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
-        fetch_needed(suite, ())
+        fetch_needed(suite, (), judging=True)
         ensure_thresholds(suite, recognizers)
         entries = {name: suite.load_thresholds(name, weights[name]) for name in recognizers}
         judging = _load(suite, protections, device, progress)

@@ -13,30 +13,25 @@ from typing import Any
 import torch
 
 from benchmarks.suites.people import people_in
+from benchmarks.suites.rules import CALIBRATE, check_suite
 from benchmarks.suites.spec import (
-    NOT_PLAIN,
     CalibrationSpec,
     ProtectSpec,
     SourcesSpec,
     TargetsSpec,
-    is_box,
-    is_plain_name,
 )
+from facecloak.assets import is_here, provenance
 from facecloak.config import parse_settings, read_yaml, to_yaml
 from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop, whole_pixels
+from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop
 from facecloak.io import asset_of, cache_dir, expand, file_name, sha256, sha256_json, write_bytes
-from facecloak.metrics import FEATURES
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer
 from facecloak.recognizers.calibration import load_thresholds, lookup
 from facecloak.registry import unknown_name
 
 FOLDER = Path(__file__).parent
-LARGEST_IMAGE = 16384  # pixels
-FOUND = ("mtcnn", "arcface")  # crops that a detector finds in each photo
-CALIBRATE = "calibrate"  # as `thresholds`: they are measured where the weights are, once, and kept in the cache
 CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
 
 
@@ -99,10 +94,7 @@ class Suite:
         Raises:
             FacecloakError: a folder is missing or empty, a name is in two groups, or the suite has no photos.
         """
-        if self.sources.is_empty:
-            raise FacecloakError(
-                f"Suite {self.name} has no photos of its own: it is for yours, with `facecloak protect` and `evaluate`."
-            )
+        self.require_sources()
         if self.sources.people:
             return self._people(limit)
         groups = self.sources.groups or {None: self.sources.folder}
@@ -154,16 +146,29 @@ class Suite:
         paths += [self.targets.folder, self.targets.synthetic]
         return [*dict.fromkeys(asset_of(path) for path in paths if path and asset_of(path))]
 
+    def require_target(self, name: str | None, objective: str) -> None:
+        """Raise `FacecloakError` if there is no such target; nothing needs to be here for that."""
+        if objective == "obfuscation" and self.targets.synthetic is None:
+            raise FacecloakError(f"Suite {self.name} has no synthetic target, which obfuscation needs.")
+        if objective == "impersonation" and name not in (None, *self.target_names()):
+            raise unknown_name(f"target of suite {self.name}", name, self.target_names())
+
+    def require_sources(self) -> None:
+        """Raise `FacecloakError` if the suite has no photos of its own."""
+        if self.sources.is_empty:
+            raise FacecloakError(
+                f"Suite {self.name} has no photos of its own: it is for yours, with `facecloak protect` and `evaluate`."
+            )
+
     def load_target(self, name: str | None, objective: str) -> Target:
         """A target of an objective, by default the first; obfuscation has one synthetic target and no test photo.
 
         Raises:
             FacecloakError: there is no such target, or its file is missing.
         """
+        self.require_target(name or None, objective)
         folder = self._folder(self.targets.folder)
         if objective == "obfuscation":
-            if self.targets.synthetic is None:
-                raise FacecloakError(f"Suite {self.name} has no synthetic target, which obfuscation needs.")
             target = Target("synthetic", folder / expand(self.targets.synthetic), None)
         else:
             names = self.target_names()
@@ -270,7 +275,11 @@ class Suite:
     def thresholds_file(self) -> Path:
         """The file of the thresholds: a path, a file of that name that ships with the suites, or one in the cache."""
         if self.thresholds == CALIBRATE:
+            asset = asset_of(self.calibration.people)
+            photos = provenance(asset)["sha256"] if asset and is_here(asset) else None
+            targets = [self.targets.folder, [[pair.image, pair.test] for pair in self.targets.pairs]]  # are left out
             made_from = [self.crop, self.image_size, self.detect, dataclasses.asdict(self.calibration), self.fars]
+            made_from += [targets, photos]
             return cache_dir() / "thresholds" / f"{sha256_json(made_from)[:16]}.json"
         path = expand(self.thresholds)
         return path if path.is_absolute() or os.path.isfile(path) else FOLDER / "thresholds" / path
@@ -320,51 +329,8 @@ def load_suite(name: str) -> Suite:
     suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
     if os.path.isfile(path.parent / suite.thresholds):  # the suite is elsewhere, with its thresholds beside it
         suite = replace(suite, thresholds=str((path.parent / suite.thresholds).resolve()))
-    _check(suite, path)
+    check_suite(suite, path)
     return suite
-
-
-def _check(suite: Suite, path: Path) -> None:
-    calibration = suite.calibration.faults("calibration") if suite.calibration else ()
-    for fault in (*suite.sources.faults("sources"), *suite.targets.faults("targets"), *calibration):
-        raise FacecloakError(f"{path}: {fault}.")
-    names, groups = suite.target_names(), suite.sources.groups or {}
-    rules = {
-        f"the name {suite.name!r} {NOT_PLAIN}": is_plain_name(suite.name),
-        f"image_size must be between 1 and {LARGEST_IMAGE}": 0 < suite.image_size <= LARGEST_IMAGE,
-        "recognizers must have two or more names, each once": len(set(suite.recognizers)) == len(suite.recognizers) > 1,
-        "held_out must leave at least two recognizers, which judge each other": not suite.held_out
-        or len(set(suite.recognizers) - set(suite.held_out)) > 1,
-        "surrogates and held_out must not share a name": set(suite.surrogates or []).isdisjoint(suite.held_out),
-        "surrogates, held_out and default_targets must have each name only once": all(
-            len(set(each)) == len(each) for each in (suite.surrogates or [], suite.held_out, suite.default_targets)
-        ),
-        "crop must be mtcnn, arcface or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, inside the image": (
-            suite.crop in FOUND
-        )
-        or (isinstance(suite.crop, list) and is_box(suite.crop) and _is_in_image(suite.crop, suite.image_size)),
-        "detect can be false only with a fixed crop": suite.detect or suite.crop not in FOUND,
-        "thresholds must name a file": bool(suite.thresholds),
-        "thresholds: calibrate needs calibration, whose people set them": suite.thresholds != CALIBRATE
-        or suite.calibration is not None,
-        "each group of sources must have the name of a target": set(groups) <= set(names),
-        "fars must be between 0 and 1, each only once": bool(suite.fars)
-        and all(0 < far < 1 for far in suite.fars)
-        and len({f"{far:g}" for far in suite.fars}) == len(suite.fars),  # the form in which they are looked up
-        "batch_size must be at least 1": suite.batch_size > 0,
-        "default_limit must be at least 1": suite.default_limit is None or suite.default_limit > 0,
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise FacecloakError(f"{path}: {rule}.")
-    for recognizer in suite.held_out:
-        if recognizer not in suite.recognizers:
-            raise unknown_name(f"recognizer in {path}, held_out", recognizer, suite.recognizers)
-    for target in suite.default_targets:
-        if target not in names:
-            raise unknown_name(f"target in {path}", target, names)
-    if suite.features not in FEATURES:
-        raise unknown_name(f"feature network in {path}", suite.features, FEATURES)
 
 
 def keep_suite(suite: Suite, run: Path) -> None:
@@ -377,11 +343,3 @@ def keep_suite(suite: Suite, run: Path) -> None:
 def kept_suite(name: str, run: Path) -> Suite:
     """A suite as a run used it; raises `FacecloakError` if the run does not have it."""
     return load_suite(str(run / "suites" / f"{file_name(name)}.yaml"))
-
-
-def _is_in_image(box: Sequence[float], size: int) -> bool:
-    try:
-        whole_pixels(box, size, size)
-    except FacecloakError:
-        return False
-    return True

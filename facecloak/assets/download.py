@@ -94,6 +94,7 @@ class _Resuming:
                 if self._size() == before:
                     raise
         os.replace(self.part, output)
+        self.part.with_suffix(".etag").unlink(missing_ok=True)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.is_file() else 0
@@ -101,12 +102,20 @@ class _Resuming:
     def _rest(self, address: str, start: int) -> None:
         import requests
 
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        headers = {"Accept-Encoding": "identity"}
+        tag = self.part.with_suffix(".etag")
+        if start:
+            headers |= {"Range": f"bytes={start}-"}
+            headers |= {"If-Range": tag.read_text()} if tag.is_file() else {}  # else it could be of another version
         with requests.get(address, stream=True, timeout=TIMEOUT, headers=headers) as answer:
             if answer.status_code == 416:  # nothing is left to send
                 return
             answer.raise_for_status()
             goes_on = answer.status_code == 206
+            if not goes_on:
+                tag.unlink(missing_ok=True)
+                if "ETag" in answer.headers:
+                    tag.write_text(answer.headers["ETag"])
             total = int(answer.headers.get("Content-Length", 0)) + (start if goes_on else 0)
             with (
                 open(self.part, "ab" if goes_on else "wb") as file,
@@ -117,3 +126,5 @@ class _Resuming:
                     file.write(chunk)
                     file.flush()
                     bar.update(len(chunk))
+            if total and self._size() != total:
+                raise requests.ConnectionError(f"{self._size()} of {total} bytes have arrived")

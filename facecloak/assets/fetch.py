@@ -10,17 +10,20 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from facecloak.assets.download import download
 from facecloak.assets.hub import fetch_model
 from facecloak.assets.store import (
+    DISK,
     RECORD,
     asset_folder,
     cache_dir,
+    disk_error,
     find_folder,
     folder_of,
     how_to_get,
+    link_or_copy,
     trust,
     trusted,
     write_record,
@@ -29,6 +32,7 @@ from facecloak.assets.table import Asset, RemoteFile, find_asset
 from facecloak.errors import FacecloakError
 from facecloak.io import printable, read_json, sha256
 
+log = logging.getLogger("facecloak.assets")
 DRIVE = "https://drive.google.com/file/d/"
 OFFLINE = ("FACECLOAK_OFFLINE", "HF_HUB_OFFLINE")
 
@@ -67,21 +71,24 @@ def _fetch_missing(assets: list[Asset]) -> None:
     _refuse([asset for asset in assets if find_folder(asset) is None])
     try:
         cache_dir().mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir() / ".lock"):
+        lock = FileLock(cache_dir() / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("Waiting for another process, which fetches to %s", printable(cache_dir()))
+            lock.acquire()
+        with lock:
+            lock.release()  # of the acquisition above: the block has one of its own
             missing = [asset for asset in assets if find_folder(asset) is None]  # another process may have fetched some
             for asset in missing:
-                logging.getLogger("facecloak.assets").warning(
+                log.warning(
                     "Fetching %s: %s (%s; licence: %s) to %s",
                     asset.name, asset.about, asset.size_text, asset.licence, printable(folder_of(asset)),
                 )  # fmt: skip
             for asset in missing:
                 _fetch_one(asset)
     except OSError as error:
-        where = error.filename or cache_dir()
-        raise FacecloakError(
-            f"{where}: {error.strerror or error}. Assets are kept in {cache_dir()}; set $FACECLOAK_CACHE to a folder "
-            "with space that can be written."
-        ) from None
+        raise disk_error(error) from None
 
 
 def _refuse(missing: list[Asset]) -> None:
@@ -105,17 +112,19 @@ def _fetch_one(asset: Asset) -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     if asset.hub:
-        address, revision = fetch_model(asset, downloads, work)
+        address, revision, used = fetch_model(asset, downloads, work)
     else:
-        address, revision = _fetch_files(asset, downloads, work), None
+        (address, used), revision = _fetch_files(asset, downloads, work), None
     if missing := [pattern for pattern in asset.holds if not next(work.glob(pattern), None)]:
         raise FacecloakError(f"{asset.name} from {address} lacks {', '.join(missing)}: is it another archive?")
     write_record(asset, work, address, revision)
     os.replace(work, folder)
+    for path in [used] if isinstance(used, Path) else used:  # only now: a kill must not lose what has arrived
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _fetch_files(asset: Asset, downloads: Path, work: Path) -> str:
-    """Fetch an asset's files into ``work``; returns the address of the last one."""
+def _fetch_files(asset: Asset, downloads: Path, work: Path) -> tuple[str, list[Path]]:
+    """Fetch an asset's files into ``work``; returns the address of the last one, and the downloads."""
     known, new, used, address = trusted().get(asset.name, {}), {}, [], ""
     for file in _files_of(asset):
         expected = file.sha256 or known.get(file.path)
@@ -131,15 +140,13 @@ def _fetch_files(asset: Asset, downloads: Path, work: Path) -> str:
             _unpack(path, work, asset)
         else:
             (work / file.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, work / file.path)
+            link_or_copy(path, work / file.path)
         used.append(path)
     if asset.release:
         _flatten(work)
     if new:
         trust(asset.name, new)
-    for path in used:
-        path.unlink()
-    return address
+    return address, used
 
 
 def _files_of(asset: Asset) -> list[RemoteFile]:
@@ -167,6 +174,8 @@ def _from_drive(asset: Asset, downloads: Path) -> Path:
             gdown.download(id=asset.drive, output=str(half), quiet=True, resume=True)
             os.replace(half, path)
         except Exception as error:  # of gdown, requests, or a page that is not the file
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise
             reason = " ".join(str(error).split())[:200]
             raise FacecloakError(
                 f"{asset.name}: Google Drive does not give it to programs ({reason}). Download {DRIVE}{asset.drive} "

@@ -6,8 +6,22 @@ from pathlib import Path
 
 from facecloak.assets.fetch import fetch
 from facecloak.assets.store import asset_folder
+from facecloak.assets.table import HUB
 from facecloak.errors import FacecloakError
 from facecloak.io import asset_of, expand, sha256, sha256_json
+
+
+def model_asset(name: str) -> str | None:
+    """The asset that a setting names: ``asset:NAME``, or a hub id (``owner/name``); None if it is a folder.
+
+    Example:
+        >>> model_asset("owner/name")
+        'hub:owner/name'
+    """
+    if asset := asset_of(name):
+        return asset
+    is_path = name.startswith((".", "/", "~", "$")) or name.count("/") != 1 or expand(name).is_dir()
+    return None if is_path else f"{HUB}{name}"
 
 
 def model_source(name: str, setting: str) -> str:
@@ -20,14 +34,12 @@ def model_source(name: str, setting: str) -> str:
     Raises:
         FacecloakError: the name is a path and there is no such folder, or the model cannot be fetched.
     """
-    asset = asset_of(name)
+    asset = model_asset(name)
     if asset is None:
         path = expand(name)
-        if path.is_dir():
-            return str(path)
-        if name.startswith((".", "/", "~", "$")) or name.count("/") != 1:
+        if not path.is_dir():
             raise FacecloakError(f"{path}: no such folder. Set {setting!r} to a model folder, an asset or a hub id.")
-        asset = f"hub:{name}"
+        return str(path)
     fetch([asset])
     return str(asset_folder(asset))
 

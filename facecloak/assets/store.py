@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -16,6 +18,7 @@ from facecloak.assets.table import Asset, find_asset
 from facecloak.errors import FacecloakError
 from facecloak.io import cache_dir, file_name, read_json, sha256, sha256_json, write_json
 
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # no other address helps against these
 RECORD = ".asset.json"  # in the folder of a fetched asset: written last, so that a folder with it is complete
 FORGED = "Delete the folder and fetch it again, if you do not know why it has changed."
 _verified: set[tuple[str, str]] = set()  # of this process
@@ -23,7 +26,7 @@ _verified: set[tuple[str, str]] = set()  # of this process
 
 def folder_of(asset: Asset) -> Path:
     """The folder that an asset is fetched to."""
-    return cache_dir().joinpath("assets", *map(file_name, re.split("[:/]", asset.name)))
+    return cache_dir() / "assets" / file_name(re.sub("[:/]", "--", asset.name))
 
 
 def find_folder(asset: Asset) -> Path | None:
@@ -122,10 +125,29 @@ def trusted() -> dict[str, Any]:
 
 def trust(name: str, hashes: dict[str, str]) -> None:
     """Record hashes at first use."""
-    _ledger().parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_ledger().with_suffix(".lock")):
-        known = trusted()
-        write_json(_ledger(), known | {name: known.get(name, {}) | hashes})
+    try:
+        _ledger().parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(_ledger().with_suffix(".lock")):
+            known = trusted()
+            write_json(_ledger(), known | {name: known.get(name, {}) | hashes})
+    except OSError as error:
+        raise disk_error(error) from None
+
+
+def disk_error(error: OSError) -> FacecloakError:
+    """What to do when the cache cannot be written."""
+    return FacecloakError(
+        f"{error.filename or cache_dir()}: {error.strerror or error}. Assets are kept in {cache_dir()}; set "
+        "$FACECLOAK_CACHE to a folder with space that can be written."
+    )
+
+
+def link_or_copy(file: Path, to: Path) -> None:
+    """The file at another place too, without a second copy on the disk where that is possible."""
+    try:
+        os.link(file, to)
+    except OSError:
+        shutil.copyfile(file, to)
 
 
 def _ledger() -> Path:

@@ -15,7 +15,7 @@ from facecloak.errors import FacecloakError
 from facecloak.registry import unknown_name
 
 FILE = Path(__file__).parent / "table.yaml"
-FRBENCH, HUB = "frbench:", "hub:"  # how the names of two families begin; their entries are made from a name
+HUB = "hub:"  # how the name of any model of the hub begins
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 BYTES = 4  # of a network's number, float32
 
@@ -131,7 +131,7 @@ def find_asset(name: str) -> Asset:
     if name.startswith(HUB) and HUB_ID.fullmatch(name.removeprefix(HUB)):
         model = name.removeprefix(HUB)
         return Asset(name, f"model {model}", f"see https://huggingface.co/{model}", hub=[model])
-    raise unknown_name("asset", name, table)
+    raise unknown_name("asset", name, table, command="facecloak fetch --list")
 
 
 def _table() -> dict[str, Asset]:
@@ -148,10 +148,15 @@ def _read(path: Path) -> dict[str, Asset]:
 @cache
 def _parse(path: Path, _changed: int) -> dict[str, Asset]:
     values = read_yaml(path)
-    release = values.pop("releases", {})
+    releases = values.pop("releases", {})
     table = {name: _entry(name, entry, path) for name, entry in values.items()}
-    for name, group in release.items():
-        table |= {asset.name: asset for asset in _members(name, group, path)}
+    try:
+        for name, group in releases.items():
+            table |= {asset.name: asset for asset in _members(name, group, path)}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise FacecloakError(
+            f"{path}: each of `releases` needs prefix, parameters (name → number) and what an entry has ({error})."
+        ) from None
     return table
 
 

@@ -26,7 +26,7 @@ EXAMPLES = {
     ],
     "evaluate": [
         "facecloak evaluate --originals photos --protected cloaked --suite celeba_hq_pairs",
-        "facecloak evaluate --originals photos --protected cloaked --suffix _cloaked --as mytool --out runs/mytool",
+        "facecloak evaluate --originals photos --protected cloaked --others others --as mytool --out runs/mytool",
     ],
     "calibrate": [
         "facecloak calibrate celeba_hq_pairs --out thresholds.json",

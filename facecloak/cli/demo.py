@@ -46,6 +46,7 @@ def run_demo(suite_name: str, out: Path) -> int:
     writable(out)
     suite, device = load_suite(suite_name), pick_device("auto")
     (method,) = resolve_methods(suite, ["facecloak"])
+    suite.require_sources()
     fetch_needed(suite, suite.recognizers, [method.settings])
     ensure_thresholds(suite, suite.recognizers)
     find_face, target = suite.find_face(), suite.load_target(None, "impersonation")

@@ -12,8 +12,10 @@ from benchmarks.console import quietly, wide_console
 from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.suite import list_suites, load_suite
 from facecloak.assets import fetch, find_asset, list_assets, state
+from facecloak.assets.table import HUB
 from facecloak.errors import FacecloakError
-from facecloak.recognizers import list_recognizers, recognizer_asset
+from facecloak.recognizers import list_recognizers, recognizer_asset, weights_file
+from facecloak.registry import unknown_name
 
 
 @quietly()
@@ -35,19 +37,25 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _assets_of(name: str) -> list[str]:
-    """The assets of a suite or a recognizer, or the asset of that name."""
+    """The assets of a suite, the asset of that name, or that of a recognizer; none if its weights are here without."""
     if name in list_suites() or name.endswith((".yaml", ".yml")):
         return suite_assets(load_suite(name))
-    if name in {entry.name for entry in list_recognizers()}:
-        asset = recognizer_asset(name)
-        return [asset] if asset else []
-    return [find_asset(name).name]
+    if name in list_assets() or name.startswith(HUB):
+        return [find_asset(name).name]
+    recognizers = [entry.name for entry in list_recognizers()]
+    if name not in recognizers:
+        known = [*list_suites(), *list_assets(), *recognizers]
+        raise unknown_name("suite, recognizer or asset", name, known, command="facecloak fetch --list")
+    if asset := recognizer_asset(name):
+        return [asset]
+    weights_file(name)  # says what is missing
+    return []
 
 
 def _print_table(names: list[str]) -> None:
     """All assets, or those of some suites and recognizers, with the suites that need each."""
     suites = {suite: suite_assets(load_suite(suite)) for suite in list_suites()}
-    shown = [asset for name in names for asset in _assets_of(name)] or list_assets()
+    shown = [asset for name in names for asset in _assets_of(name)] if names else list_assets()
     view = Table()
     for head in ("asset", "what it is", "licence", "state", "needed by"):
         view.add_column(head, overflow="fold")

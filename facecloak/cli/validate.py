@@ -11,7 +11,8 @@ from typing import Any
 
 from benchmarks.check.findings import findings
 from benchmarks.harness.methods import resolve_methods
-from benchmarks.suites.suite import CALIBRATE, load_suite
+from benchmarks.suites.rules import CALIBRATE
+from benchmarks.suites.suite import load_suite
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.trial import parse
 from facecloak.config import read_yaml

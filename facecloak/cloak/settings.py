@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from facecloak.errors import FacecloakError
 
@@ -39,6 +39,8 @@ class CloakSettings:
             image always comes from the full decoder. An approximation.
         gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
     """
+
+    models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")  # settings that name one
 
     backbone: str = "asset:stable-diffusion-2-base"
     steps: int = 20

@@ -38,7 +38,7 @@ class FRBench(Fetched):
         try:
             given = config.get("input") or {}
             size, template = given.get("size", SIDE), given.get("template")
-            side = int(size if isinstance(size, int) else size[0])
+            (side,) = {int(length) for length in ([size] if isinstance(size, int) else size)}  # a square
             mean, std = _three(given.get("mean")), _three(given.get("var", given.get("std")))
             network = _build(config["backbone"]["name"], config["backbone"].get("kwargs") or {})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -54,9 +54,19 @@ class FRBench(Fetched):
         )  # fmt: skip
 
     def _files(self, name: str) -> dict[str, Path]:
-        folder, key = asset_folder(name), name.removeprefix(self.prefix)
-        contents = read_json(asset_folder(find_asset(name).release) / "manifest.json")[key]["contents"]
-        return {part: folder / contents[part] for part in ("config", "weight")}
+        folder, release = asset_folder(name), find_asset(name).release
+        if release is None:
+            raise FacecloakError(f"{name}: the table of assets must list it under `releases`.")
+        manifest = asset_folder(release) / "manifest.json"
+        try:
+            contents = read_json(manifest)[name.removeprefix(self.prefix)]["contents"]
+            files = {part: folder / contents[part] for part in ("config", "weight")}
+        except (KeyError, TypeError):
+            raise FacecloakError(f"{name} is in {folder}, but not in {manifest}: delete one of them.") from None
+        for file in files.values():
+            if not file.is_file():
+                raise FacecloakError(f"{file} is missing: delete {folder}, and run `facecloak fetch {name}`.")
+        return files
 
 
 def _build(name: str, arguments: dict[str, Any]) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facecloak.assets import asset_folder, find_asset
+from facecloak.errors import FacecloakError
 from facecloak.io import sha256
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.fetched import Fetched
@@ -21,8 +22,11 @@ class InsightFace(Fetched):
 
     def file(self, name: str) -> Path:
         """The ONNX file of the recognizer in the pack; `FacecloakError` if the pack is not here."""
-        folder = asset_folder(name)
-        return next(folder.glob(find_asset(name).holds[0]))
+        folder, patterns = asset_folder(name), find_asset(name).holds or ["**/*.onnx"]
+        file = next(folder.glob(patterns[0]), None)
+        if file is None:
+            raise FacecloakError(f"{folder}: no {patterns[0]} in it.")
+        return file
 
     def load(self, name: str, differentiable: bool) -> Recognizer:
         """The recognizer; these take (v - 127.5) / 127.5 of RGB, as insightface's own ArcFaceONNX feeds them."""

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from facecloak.assets import Asset, fetch, find_asset
+from facecloak.assets.store import find_folder, how_to_get
 from facecloak.errors import FacecloakError
 from facecloak.recognizers.base import Recognizer
 from facecloak.recognizers.checkpoints import Checkpoints
@@ -52,7 +53,7 @@ class Entry(NamedTuple):
     Attributes:
         kind: checkpoint, package, insightface, frbench or onnx.
         present: whether the weights are on this machine.
-        where: their file, or how to get them.
+        where: their file or the folder of the asset with it, or how to get them.
         asset: what has to be fetched for it, if it can be.
         licence: of the weights, in one phrase.
     """
@@ -124,11 +125,14 @@ def list_recognizers() -> list[Entry]:
 
 def _entry(family: Family, name: str) -> Entry:
     asset = family.asset(name)
+    if asset:  # only looked for: reading all of it takes long
+        folder = find_folder(find_asset(asset))
+        where = how_to_get(find_asset(asset)) if folder is None else str(folder)
+        return Entry(name, family.kind, folder is not None, where, asset, find_asset(asset).licence)
     try:
-        return Entry(name, family.kind, True, str(family.file(name)), asset, recognizer_licence(name)[0])
+        return Entry(name, family.kind, True, str(family.file(name)), None, family.licence(name))
     except FacecloakError as error:
-        licence = find_asset(asset).licence if asset else "not known"
-        return Entry(name, family.kind, False, str(error), asset, licence)
+        return Entry(name, family.kind, False, str(error), None, "not known")
 
 
 def _family(name: str) -> Family:

@@ -57,7 +57,11 @@ def test_ten_judges_and_fixed_surrogates_cost_one_protection_and_ten_judgements(
 
     row = results.table.iloc[0]
     assert row["threshold_source"] == "the last 34 people, first × second photos"
-    assert "lfw_funneled" in row["assets"] and row["black_box"] in row["assets"] and SURROGATES[0] in row["assets"]
+    assert (
+        row["assets"].count("lfw_funneled") == 1
+        and row["black_box"] in row["assets"]
+        and SURROGATES[0] in row["assets"]
+    )
     asked = len(web.asked)
     again = facecloak.benchmark(suite, limit=2, out=run, black_boxes=JUDGES)
     assert len(web.asked) == asked and again.table["date"].equals(results.table["date"])
@@ -78,6 +82,29 @@ def test_a_person_is_source_target_or_calibrates_but_never_two_of_these(web, tmp
     assert len(calibrating) == 10 and len(targets) == 4 and len(sources) > 25
     assert not sources & calibrating and not sources & targets and not targets & calibrating
     assert [source.name for source in suite.load_sources(3)] == sorted(sources)[:3]
+
+
+@pytest.mark.parametrize(("command", "message"), [
+    (["benchmark", "faces"], "has no photos of its own"),
+    (["benchmark", "lfw", "--targets", "nobody"], "no target of suite lfw named 'nobody'"),
+    (["protect", "holiday.jpg", "--target", "nobody", "--objective", "impersonation"], "no target of suite faces"),
+    (["evaluate", "--originals", "o", "--protected", "p", "--objective", "impersonation", "--target", "x"],
+     "no target of suite faces"),
+])  # fmt: skip
+def test_a_mistake_is_said_before_anything_is_fetched(web, tmp_path, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets.yaml").write_text("{}")
+    photo = sorted((LFW / "Abdullah_Gul").iterdir())[0]
+    for place in ("holiday.jpg", "o/a.jpg", "p/a.jpg"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        shutil.copy(photo, tmp_path / place)
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err and web.asked == []
+
+
+def test_suites_that_leave_out_other_people_have_thresholds_of_their_own():
+    lfw, faces = map(facecloak.load_suite, ("lfw", "faces"))
+    assert lfw.thresholds_file() != faces.thresholds_file()
 
 
 def test_protect_fetches_says_what_and_makes_a_photo_nobody_was_shown(web, tmp_path):

@@ -1,78 +1,19 @@
 """Fetching, against a server on this machine: what arrives, what is kept, what each fault says."""
 
-import hashlib
-import io
-import json
 import logging
 import os
 import signal
 import subprocess
 import sys
-import tarfile
-import zipfile
 
 import pytest
 
 from facecloak.assets import asset_folder, fetch, find_asset, is_here, list_assets, provenance, state
 from facecloak.assets import store as stores
 from facecloak.assets.download import CHUNK
-from facecloak.config import to_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import expand, read_json
-from tests.standins import serve
-
-BIG = bytes(range(256)) * 8192  # 2 MB
-
-
-@pytest.fixture
-def web(tmp_path, monkeypatch):
-    monkeypatch.delenv("FACECLOAK_OFFLINE")
-    monkeypatch.setenv("FACECLOAK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(stores, "_verified", set())
-    with serve() as web:
-        yield web
-
-
-@pytest.fixture
-def table(tmp_path, monkeypatch, web):
-    """Write one's own table; files are below the server."""
-
-    def write(**entries):
-        for entry in entries.values():
-            entry.setdefault("about", "a test")
-            entry.setdefault("licence", "non-commercial research")
-            if "files" in entry:
-                entry.setdefault("base", [web.url])
-        (tmp_path / "assets.yaml").write_text(to_yaml(entries))
-        monkeypatch.setenv("FACECLOAK_ASSETS", str(tmp_path / "assets.yaml"))
-
-    return write
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def archive(kind: str, files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(out, "w") as members:
-            for name, data in files.items():
-                members.writestr(name, data)
-    else:
-        with tarfile.open(fileobj=out, mode="w:gz") as members:
-            for name, data in files.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                members.addfile(member, io.BytesIO(data))
-    return out.getvalue()
-
-
-def fails(*names: str) -> str:
-    with pytest.raises(FacecloakError) as caught:
-        fetch(names)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+from tests.standins import BIG, archive, fails, sha
 
 
 def in_process(names: str, **environment: str) -> subprocess.Popen:
@@ -161,6 +102,30 @@ def test_a_connection_that_brings_nothing_more_is_an_error_and_what_arrived_is_k
     assert "the connection was cut after 0.5 MB, which are kept: run the command again" in fails("mine")
     fetch(["mine"])
     assert web.asked[-1] == ("/big.bin", f"bytes={2 * CHUNK}-")
+
+
+def test_a_half_file_of_another_version_is_not_continued(web, table):
+    """Nobody has published a hash that would tell them apart, but the server's tag does."""
+    web.files["/big.bin"], web.cut["/big.bin"] = BIG, [2 * CHUNK, 0]
+    table(mine={"files": [{"addresses": ["big.bin"]}]})
+    assert "are kept" in fails("mine")
+    web.files["/big.bin"] = newer = BIG[::-1]
+    fetch(["mine"])
+    assert (asset_folder("mine") / "big.bin").read_bytes() == newer
+
+
+def test_stopped_after_the_last_download_nothing_is_downloaded_again(web, table, monkeypatch):
+    web.files["/big.bin"] = BIG
+    table(mine={"files": [{"addresses": ["big.bin"], "sha256": sha(BIG)}]})
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            sys.modules["facecloak.assets.fetch"], "write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            fetch(["mine"])
+    assert not is_here("mine")
+    fetch(["mine"])
+    assert is_here("mine") and web.count("/big.bin") == 1
 
 
 def test_killed_in_the_middle_it_goes_on(web, table):
@@ -314,79 +279,3 @@ def test_every_entry_of_the_table_says_its_licence_and_what_to_cite():
     for name in list_assets():
         asset = find_asset(name)
         assert asset.licence and asset.cite and (asset.fetchable or asset.by_hand or asset.package), name
-
-
-HUB = {
-    "model_index.json": b"{}", "unet/config.json": b'{"a": 1}', "unet/net.safetensors": BIG,
-    "unet/net.fp16.safetensors": b"half", "whole.safetensors": b"everything in one", "README.md": b"no",
-}  # fmt: skip
-
-
-@pytest.fixture
-def hub(web, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", web.url)
-    return web
-
-
-def test_a_model_of_the_hub_comes_at_one_revision_which_is_pinned(hub, table, tmp_path):
-    hub.add_model("some/model", "a" * 40, HUB)
-    table(model={"hub": ["some/model"]})
-    fetch(["model"])
-    folder = asset_folder("model")
-    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()) == [
-        ".asset.json", "model_index.json", "unet/config.json", "unet/net.safetensors",
-    ]  # fmt: skip
-    assert provenance("model")["revision"] == "a" * 40
-    (tmp_path / "cache" / "assets" / "model").rename(tmp_path / "away")
-    hub.add_model("some/model", "b" * 40, {**HUB, "unet/net.safetensors": b"newer"})
-    hub.files["/api/models/some/model/revision/" + "a" * 40] = json.dumps({
-        "id": "some/model", "sha": "a" * 40, "siblings": [{"rfilename": name} for name in HUB],
-    }).encode()  # fmt: skip
-    fetch(["model"])
-    assert provenance("model")["revision"] == "a" * 40
-    assert (asset_folder("model") / "unet" / "net.safetensors").read_bytes() == BIG
-
-
-def test_a_mirror_must_have_the_same_weights(hub, table, tmp_path):
-    hub.add_model("first/model", "a" * 40, HUB)
-    table(model={"hub": ["first/model", "mirror/model"]})
-    fetch(["model"])
-    (tmp_path / "cache" / "assets" / "model").rename(tmp_path / "away")
-    hub.files = {}
-    assert "first/model" in fails("model") and "mirror/model" in fails("model")
-    hub.add_model("mirror/model", "c" * 40, {**HUB, "unet/net.safetensors": b"others"})
-    assert "unet/net.safetensors of mirror/model is not the file that was recorded" in fails("model")
-    hub.add_model("mirror/model", "d" * 40, HUB)
-    hub.files[f"/api/models/mirror/model/revision/{'c' * 40}"] = hub.files["/api/models/mirror/model"]
-    fetch(["model"])
-    assert provenance("model")["revision"] == "d" * 40
-
-
-def test_a_model_without_safetensors_is_refused(hub, table):
-    hub.add_model("some/model", "a" * 40, {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
-    assert "no safetensors weights" in fails("hub:some/model")
-
-
-def test_google_drive_gives_an_archive_or_says_what_to_do(web, table, monkeypatch, tmp_path):
-    table(mine={"drive": "ID", "holds": ["models/net.pth"]})
-
-    def refuse(**_options):
-        raise RuntimeError("Too many users have viewed or downloaded this file recently.")
-
-    monkeypatch.setattr("gdown.download", refuse)
-    message = fails("mine")
-    zipped = tmp_path / "cache" / "downloads" / "mine.zip"
-    assert "Too many users" in message and "https://drive.google.com/file/d/ID" in message and str(zipped) in message
-    zipped.write_bytes(archive("zip", {"models/net.pth": b"net"}))  # the user does it
-    fetch(["mine"])
-    assert (asset_folder("mine") / "models" / "net.pth").read_bytes() == b"net"
-    (tmp_path / "cache" / "assets" / "mine").rename(tmp_path / "away")
-
-    def give(id, output, **_options):
-        assert id == "ID"
-        with open(output, "wb") as file:
-            file.write(archive("zip", {"models/net.pth": b"net"}))
-
-    monkeypatch.setattr("gdown.download", give)
-    fetch(["mine"])
-    assert is_here("mine")

@@ -75,6 +75,13 @@ def test_a_recognizer_is_fetched_by_its_name_and_listed_as_here(web, capsys):
     assert "here:" in line
 
 
+def test_a_recognizer_whose_package_is_missing_is_said(web, capsys, monkeypatch):
+    monkeypatch.setattr("facecloak.assets.store.find_spec", lambda name: None)
+    assert main(["fetch", "dlib"]) == 1
+    said = capsys.readouterr()
+    assert "pip install 'facecloak[dlib]'" in said.err and "0 of 1" in said.out
+
+
 def test_a_name_that_nobody_knows(web, capsys):
     assert main(["fetch", "photoss"]) == 2
     assert "Did you mean 'photos'?" in capsys.readouterr().err

@@ -104,6 +104,22 @@ def test_another_alignment_than_arcfaces_is_refused(web, shift, fits):
             load_recognizer(MOBILE)
 
 
+def test_half_a_folder_of_frbench_is_one_line(web, tmp_path, monkeypatch):
+    """A download of FRBench's own that was killed, and a folder that its manifest does not know."""
+    web.files |= frbench_release([MOBILE])
+    key, other = MOBILE.removeprefix("frbench:"), "irse-50_arcface_ms1m"
+    monkeypatch.setenv("FRBENCH_CACHE", str(tmp_path / "own"))
+    for name in (key, other):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        (tmp_path / "own" / name / "config.yaml").touch()
+    (tmp_path / "own" / "manifest.json").write_bytes(web.files["/manifest.json"])
+    with pytest.raises(FacecloakError, match=r"weights\.pth is missing: delete"):
+        load_recognizer(MOBILE)
+    with pytest.raises(FacecloakError, match="but not in"):
+        load_recognizer(f"frbench:{other}")
+    assert len(facecloak.list_recognizers()) > 50
+
+
 def test_a_configuration_that_is_none_is_said(web):
     web.files |= frbench_release([MOBILE])
     load_recognizer(MOBILE)
@@ -141,7 +157,7 @@ def test_the_literatures_checkpoints_come_from_amt_gans_archive(web, monkeypatch
     recognizer = load_recognizer("mobile_face")
     assert torch.allclose(recognizer(faces()), F.normalize(network.eval()(faces()), dim=1), atol=1e-5)
     entries = {entry.name: entry for entry in facecloak.list_recognizers()}
-    assert entries["ir152"].present and entries["ir152"].where.endswith("assets/models/ir152.pth")
+    assert entries["ir152"].present and entries["ir152"].where.endswith("assets/amt_gan")
 
 
 def test_the_list_opens_no_connection(web):

@@ -153,7 +153,7 @@ def test_the_list(make_onnx, weights, file):
     assert entries["mobile_face"][1:5] == ("checkpoint", True, str(file), None)
     assert entries["present"][1:] == ("onnx", True, str(weights / "present.onnx"), None, "none")
     assert entries["insightface:buffalo_l"][1:3] == ("insightface", False)
-    assert not entries["ir152"].present and "AMT-GAN" in entries["ir152"].where
+    assert not entries["ir152"].present and "facecloak fetch amt_gan" in entries["ir152"].where
     assert not entries["absent"].present and "absent.onnx" in entries["absent"].where
     assert not entries["broken"].present and "broken.json: not valid JSON" in entries["broken"].where
 
