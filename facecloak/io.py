@@ -36,7 +36,6 @@ UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Image.Transpose, strict=True))
 # how the type of an ISO media file begins that may hold HEIC; Pillow itself reads AVIF, of the same types
 HEIF = (b"ftyphe", b"ftypmif1", b"ftypmsf1")
 
-ASSET = "asset:"  # how a path in an asset begins
 TEMPORARY, DAY = ".facecloak-tmp-", 24 * 3600.0  # how the name of a half-written file begins; seconds
 LONGEST = 240  # bytes of a photo's name: with its suffix it is the name of a file
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a cell begins that a spreadsheet computes
@@ -60,32 +59,6 @@ def data_dir() -> Path:
 def pocket_dir() -> Path:
     """The photos and models of the pocket suite, which are part of the package: $FACECLOAK_POCKET, default its own."""
     return Path(os.environ.get("FACECLOAK_POCKET") or Path(__file__).parent / "pocket" / "assets").expanduser()
-
-
-def expand(path: str | Path) -> Path:
-    """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``.
-
-    Variables may be in braces. The home of an unknown user (``~nobody``) is not replaced. ``asset:NAME/more`` is in the
-    folder of an asset, which must be here.
-    """
-    if name := asset_of(path):
-        from facecloak.assets import asset_folder  # which needs this module
-
-        return asset_folder(name) / str(path).removeprefix(f"{ASSET}{name}").lstrip("/")
-    folders = {"SHARED": shared_dir, "DATA": data_dir, "POCKET": pocket_dir}
-    names = "|".join(folders)
-    text = re.sub(
-        rf"\$(?:FACECLOAK_({names})(?![A-Za-z0-9_])|{{FACECLOAK_({names})}})",
-        lambda found: str(folders[found[1] or found[2]]()),
-        str(path),
-    )
-    return Path(os.path.expanduser(os.path.expandvars(text)))
-
-
-def asset_of(path: str | Path) -> str | None:
-    """The name of the asset that a path is in (``asset:NAME/more``), or None."""
-    text = str(path)
-    return text.removeprefix(ASSET).partition("/")[0] if text.startswith(ASSET) else None
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facecloak.assets.models import model_source
+from facecloak.assets.paths import model_source
 from facecloak.errors import FacecloakError
 from facecloak.io import quiet_loading
 

@@ -13,10 +13,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from baselines.diffam.regions import regions_of_labels, regions_of_landmarks, regions_of_portraits
+from facecloak.assets.paths import expand
 from facecloak.data import list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
-from facecloak.io import expand, sha256, sha256_json
+from facecloak.io import sha256, sha256_json
 from facecloak.pocket.portraits import portraits
 
 DRAWN = "drawn"

@@ -18,7 +18,7 @@ from baselines.diffam.material import Faces, load_faces, load_reference, source_
 from baselines.diffam.perceptual import Perceptual, load_perceptual
 from baselines.diffam.removal import MakeupRemoval, RemovalSettings
 from baselines.diffam.transfer import PRESETS, MakeupTransfer, Reference, TransferSettings
-from facecloak.assets.models import folder_sha256, model_source
+from facecloak.assets.paths import folder_sha256, model_source
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, sha256, sha256_json

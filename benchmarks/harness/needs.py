@@ -9,9 +9,9 @@ from benchmarks import METHODS
 from benchmarks.suites.rules import CALIBRATE
 from benchmarks.suites.suite import Suite
 from facecloak.assets import fetch, is_here, list_assets, provenance
-from facecloak.assets.models import model_asset
+from facecloak.assets.paths import asset_of, model_asset
 from facecloak.config import parse_settings
-from facecloak.io import asset_of, sha256
+from facecloak.io import sha256
 from facecloak.metrics.features import features_asset
 from facecloak.recognizers import list_recognizers, recognizer_asset, recognizer_licence, weights_file
 

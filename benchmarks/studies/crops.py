@@ -11,7 +11,8 @@ import pandas as pd
 
 from benchmarks.console import markdown_table, quietly
 from benchmarks.harness.calibrate import calibrate
-from benchmarks.suites.suite import FOUND, load_suite
+from benchmarks.suites.rules import FOUND
+from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.io import to_csv, write_bytes
 

@@ -21,11 +21,12 @@ from benchmarks.suites.spec import (
     TargetsSpec,
 )
 from facecloak.assets import is_here, provenance
+from facecloak.assets.paths import asset_of, expand
 from facecloak.config import parse_settings, read_yaml, to_yaml
 from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop
-from facecloak.io import asset_of, cache_dir, expand, file_name, sha256, sha256_json, write_bytes
+from facecloak.io import cache_dir, file_name, sha256, sha256_json, write_bytes
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer
 from facecloak.recognizers.calibration import load_thresholds, lookup

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facecloak.assets.models import model_source
+from facecloak.assets.paths import model_source
 from facecloak.errors import FacecloakError
 from facecloak.io import quiet_loading
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.assets.models import folder_sha256, model_source
+from facecloak.assets.paths import folder_sha256, model_source
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert

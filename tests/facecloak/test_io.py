@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from facecloak.assets.paths import expand
 from facecloak.errors import FacecloakError
 from facecloak.io import (
-    expand,
     read_image,
     read_json,
     remove_leftovers,

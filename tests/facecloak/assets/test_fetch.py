@@ -11,8 +11,9 @@ import pytest
 from facecloak.assets import asset_folder, fetch, find_asset, is_here, list_assets, provenance, state
 from facecloak.assets import store as stores
 from facecloak.assets.download import CHUNK
+from facecloak.assets.paths import expand
 from facecloak.errors import FacecloakError
-from facecloak.io import expand, read_json
+from facecloak.io import read_json
 from tests.standins import BIG, archive, fails, sha
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from facecloak.assets.models import folder_sha256
+from facecloak.assets.paths import folder_sha256
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.method import FaceCloak
 from facecloak.cloak.settings import CloakSettings

@@ -1,14 +1,42 @@
-"""Model folders: where a setting such as ``backbone`` leads, and the hash of what is there."""
+"""Where a path of a suite or a setting leads: variables, assets, model folders, and the hash of a model."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from facecloak.assets.fetch import fetch
 from facecloak.assets.store import asset_folder
 from facecloak.assets.table import HUB
 from facecloak.errors import FacecloakError
-from facecloak.io import asset_of, expand, sha256, sha256_json
+from facecloak.io import data_dir, pocket_dir, sha256, sha256_json, shared_dir
+
+ASSET = "asset:"  # how a path in an asset begins
+
+
+def expand(path: str | Path) -> Path:
+    """Replace ``$FACECLOAK_SHARED``, ``_DATA`` and ``_POCKET`` (with their defaults), others, and ``~``.
+
+    Variables may be in braces. The home of an unknown user (``~nobody``) is not replaced. ``asset:NAME/more`` is in the
+    folder of an asset, which must be here.
+    """
+    if name := asset_of(path):
+        return asset_folder(name) / str(path).removeprefix(f"{ASSET}{name}").lstrip("/")
+    folders = {"SHARED": shared_dir, "DATA": data_dir, "POCKET": pocket_dir}
+    names = "|".join(folders)
+    text = re.sub(
+        rf"\$(?:FACECLOAK_({names})(?![A-Za-z0-9_])|{{FACECLOAK_({names})}})",
+        lambda found: str(folders[found[1] or found[2]]()),
+        str(path),
+    )
+    return Path(os.path.expanduser(os.path.expandvars(text)))
+
+
+def asset_of(path: str | Path) -> str | None:
+    """The name of the asset that a path is in (``asset:NAME/more``), or None."""
+    text = str(path)
+    return text.removeprefix(ASSET).partition("/")[0] if text.startswith(ASSET) else None
 
 
 def model_asset(name: str) -> str | None:
