@@ -69,26 +69,26 @@ def is_offline() -> bool:
 
 def _fetch_missing(assets: list[Asset]) -> None:
     _refuse([asset for asset in assets if find_folder(asset) is None])
+    lock = FileLock(cache_dir() / ".lock")
     try:
         cache_dir().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_dir() / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             log.warning("Waiting for another process, which fetches to %s", printable(cache_dir()))
             lock.acquire()
-        with lock:
-            lock.release()  # of the acquisition above: the block has one of its own
-            missing = [asset for asset in assets if find_folder(asset) is None]  # another process may have fetched some
-            for asset in missing:
-                log.warning(
-                    "Fetching %s: %s (%s; licence: %s) to %s",
-                    asset.name, asset.about, asset.size_text, asset.licence, printable(folder_of(asset)),
-                )  # fmt: skip
-            for asset in missing:
-                _fetch_one(asset)
+        missing = [asset for asset in assets if find_folder(asset) is None]  # another process may have fetched some
+        for asset in missing:
+            log.warning(
+                "Fetching %s: %s (%s; licence: %s) to %s",
+                asset.name, asset.about, asset.size_text, asset.licence, printable(folder_of(asset)),
+            )  # fmt: skip
+        for asset in missing:
+            _fetch_one(asset)
     except OSError as error:
         raise disk_error(error) from None
+    finally:
+        lock.release()  # nothing, if it was not acquired
 
 
 def _refuse(missing: list[Asset]) -> None:

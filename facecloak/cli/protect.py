@@ -123,7 +123,10 @@ def _explain(outcomes: list[Outcome], console: Console) -> None:
         console.print(f"Judges were not attacked; {MATCHED}.")
     unknown = [name for name, about in first["judges"].items() if about["threshold"] is None]
     if unknown:
-        console.print(f"The suite has no threshold at FAR 0.01 for {escape(', '.join(unknown))}.")
+        console.print(
+            f"The suite has no threshold at FAR 0.01 for {escape(', '.join(unknown))}. So it is not known whether a "
+            "face is matched."
+        )
     if any(outcome["error"] is None for outcome in outcomes):
         console.print("The protected photos hold pixels only: no GPS position, thumbnail or other metadata.")
     if any(outcome.get("n_too_small") for outcome in outcomes):

@@ -158,6 +158,19 @@ def test_eight_processes_fetch_once(web, table):
     assert web.count("/big.bin") == 1 and sum("Fetching mine" in text for text in said) == 1
 
 
+def test_who_waits_for_another_fetch_is_told(web, table):
+    web.files |= {"/big.bin": BIG, "/a.bin": b"abc"}
+    web.hold.add("/big.bin")
+    table(big={"files": [{"addresses": ["big.bin"]}]}, small={"files": [{"addresses": ["a.bin"]}]})
+    first = in_process("big")
+    assert web.halfway.wait(60)
+    second = in_process("small")
+    assert b"Waiting for another process" in second.stderr.readline() and web.count("/a.bin") == 0
+    web.release.set()
+    assert [process.wait(60) for process in (first, second)] == [0, 0]
+    assert is_here("big") and is_here("small")
+
+
 @pytest.mark.parametrize("variable", ["FACECLOAK_OFFLINE", "HF_HUB_OFFLINE"])
 def test_offline_opens_no_connection_and_says_where_to_put_it(web, table, monkeypatch, variable):
     web.files["/a.bin"] = b"abc"
