@@ -14,7 +14,8 @@ from facecloak.config import read_yaml, to_yaml
 from facecloak.io import pocket_dir, shared_dir
 from tests.standins import Web, frbench_release
 
-LFW, TARGETS = shared_dir() / "data" / "lfw112", shared_dir() / "data" / "targets"
+DATA = shared_dir().resolve() / "data"  # tests change the working directory
+LFW, TARGETS = DATA / "lfw112", DATA / "targets"
 IDENTITIES = ("Serena_Williams", "Colin_Powell", "Jennifer_Capriati", "Alejandro_Toledo")  # the targets of lfw
 VARIANTS = [f"mobilefacenet_arcface_variant{number}" for number in range(12)]  # of one architecture, each seeded
 
