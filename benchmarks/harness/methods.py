@@ -71,6 +71,8 @@ def method_name(spec: str) -> str:
 
 def _find(spec: str) -> tuple[str, str]:
     """Name and preset of ``name``, ``name:preset``, ``package.module:Class`` or ``package.module:Class:preset``."""
+    if spec in METHODS:  # such as facecloak:fast, a method of its own
+        return spec, ""
     first, _, rest = spec.partition(":")
     if "." not in first or first in METHODS:
         return first, rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facecloak.assets.paths import model_source
+from facecloak.assets.paths import folder_sha256, model_source
 from facecloak.errors import FacecloakError
 from facecloak.io import quiet_loading
 
@@ -64,6 +64,7 @@ class Backbone(nn.Module):
                 if tiny_decoder:
                     folder = model_source(tiny_decoder, "tiny_decoder")
                     tiny = AutoencoderTiny.from_pretrained(folder, use_safetensors=True)
+                    tiny.to(memory_format=torch.channels_last)  # faster; of the other networks none is
                 pipeline.unet.to(DTYPES[precision])
                 for part in (pipeline.vae.decoder, getattr(pipeline.vae, "post_quant_conv", None), tiny):
                     if part is not None:
@@ -98,7 +99,13 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor, seed: int) -> Tensor:
-        """Scaled latents of B×3×H×W images in [-1, 1]; each image gets the same seeded posterior noise."""
+        """Scaled latents of B×3×H×W images in [-1, 1]; each image gets the same seeded posterior noise.
+
+        Raises:
+            FacecloakError: a network is in fp16 and the images are not on a GPU.
+        """
+        if torch.float16 in (self.unet.dtype, next(self.vae.decoder.parameters()).dtype) and not images.is_cuda:
+            raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")
         encoded = self.vae.encode(images)
         if hasattr(encoded, "latents"):
             latents = encoded.latents
@@ -121,3 +128,13 @@ class Backbone(nn.Module):
         (gradient,) = torch.autograd.grad(loss * scale, variable)
         variable.grad = gradient / scale
         optimizer.step()
+
+
+def models_sha256(backbone: str, tiny_decoder: str | None) -> str:
+    """Hash of the models that a method of this room loads; they are fetched if they are not here.
+
+    Args:
+        backbone, tiny_decoder: the settings of these names.
+    """
+    models = {"backbone": backbone, "tiny_decoder": tiny_decoder}
+    return "+".join(folder_sha256(model_source(name, key)) for key, name in models.items() if name is not None)

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.assets.paths import folder_sha256, model_source
-from facecloak.cloak.backbone import Backbone
+from facecloak.cloak.backbone import Backbone, models_sha256
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.settings import PUBLISHED, CloakSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
-from facecloak.errors import FacecloakError
 from facecloak.method import Protected, ProtectionMethod, errors_of_losses
 from facecloak.objectives import Objective
 
@@ -67,9 +65,7 @@ class FaceCloak(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: CloakSettings) -> str | None:
-        models = {"backbone": settings.backbone, "tiny_decoder": settings.tiny_decoder}
-        hashes = [folder_sha256(model_source(name, key)) for key, name in models.items() if name is not None]
-        return "+".join(hashes)
+        return models_sha256(settings.backbone, settings.tiny_decoder)
 
     def protect(self, batch: Batch) -> Protected:
         key = hashlib.sha256(batch.images.cpu().contiguous().numpy()).hexdigest()
@@ -88,8 +84,6 @@ class FaceCloak(ProtectionMethod):
     def start(self, images: Tensor) -> Start:
         """Steps 1 and 2: invert the photos (B×3×H×W in [-1, 1]) and learn their embeddings."""
         settings, passes, began = self.settings, self.backbone.passes, time.perf_counter()
-        if "fp16" in (settings.precision, settings.decoder_precision) and not images.is_cuda:
-            raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")
         trajectory = invert(self.backbone, self.backbone.encode(images, settings.seed), self.schedule)
         embeddings = learn_embeddings(
             self.backbone, trajectory, self.schedule,

@@ -93,6 +93,14 @@ def _diffusion(assets: Assets) -> None:
     assets.save_folder("diffusion", pipeline(vae, net, clip, words))
 
 
+def _tiny(assets: Assets) -> None:
+    from facecloak.pocket.training.tiny import PEOPLE, train_tiny
+
+    corpus = render_corpus(assets.work / "corpus", TRAIN[:PEOPLE], reporter("portraits", every=100))
+    model = train_tiny(corpus, assets.load_vae(), assets.checkpoint("tiny"), 14, reporter("tiny"))
+    assets.save_folder("tiny_decoder", model)
+
+
 def _ddpm(assets: Assets) -> None:
     from diffusers import DDPMPipeline
 
@@ -136,6 +144,7 @@ STAGES: dict[str, Callable[[Assets], None]] = {
     **{name: _recognizer(name) for name in RECOGNIZERS},
     "autoencoder": _autoencoder,
     "diffusion": _diffusion,
+    "tiny": _tiny,
     "ddpm": _ddpm,
     "features": _features,
     "photos": _photos,
