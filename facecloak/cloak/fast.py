@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from facecloak.cloak.backbone import Backbone, models_sha256
 from facecloak.cloak.inversion import denoise
@@ -40,7 +41,7 @@ class FastSettings:
     models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")
 
     backbone: str = "asset:stable-diffusion-2-base"
-    level: int = 251
+    level: int = 351
     iterations: int = 5
     lr: float = 0.25
     lambda_change: float = 5.0
@@ -84,34 +85,46 @@ class FastCloak(ProtectionMethod):
         return models_sha256(settings.backbone, settings.tiny_decoder)
 
     def protect(self, batch: Batch) -> Protected:
-        settings, backbone, photos = self.settings, self.backbone, batch.images
+        backbone, photos = self.backbone, batch.images
         passes = backbone.passes
-        null = backbone.null_embedding(len(photos))
         with torch.no_grad():
-            noisy = denoise(backbone, backbone.encode(photos, settings.seed), (1, settings.level), null)
-            unchanged = self._decode(noisy)
+            start = self.start(photos)
+            unchanged = self.decode(start)
             source_faces = self.objective.embed(photos, batch.boxes)
-        z = noisy.clone().requires_grad_()
-        optimizer = torch.optim.Adam([z], lr=settings.lr, betas=BETAS)
+        z = start.clone().requires_grad_()
+        optimizer = self.optimizer(z)
         history: dict[str, list[list[float]]] = {"adv": [], "change": [], "loss": []}
-        for iteration in range(settings.iterations):
-            change = self._decode(z) - unchanged
+        for iteration in range(self.settings.iterations):
+            images = self.picture(photos, z, unchanged)
             weighted = {
-                "adv": self.objective(photos + change, batch.boxes, source_faces).mean(1),
-                "change": settings.lambda_change * change.square().flatten(1).mean(1),
+                "adv": self.objective(images, batch.boxes, source_faces).mean(1),
+                "change": self.settings.lambda_change * (images - photos).square().flatten(1).mean(1),
             }
             weighted["loss"] = weighted["adv"] + weighted["change"]
             backbone.update(optimizer, z, weighted["loss"].sum())
             for name, value in weighted.items():
                 history[name].append(value.tolist())
-            self.on_progress("latent", iteration + 1, settings.iterations)
+            self.on_progress("latent", iteration + 1, self.settings.iterations)
         with torch.no_grad():
-            images = (photos + self._decode(z) - unchanged).clamp(-1, 1)
+            images = self.picture(photos, z, unchanged).clamp(-1, 1)
         return Protected(
             images, errors_of_losses(history["loss"], len(images)), history, unet_passes=backbone.passes - passes
         )
 
-    def _decode(self, z: torch.Tensor) -> torch.Tensor:
-        """The picture of a latent at `level`, by one DDIM step; B×3×H×W, about [-1, 1]."""
+    def start(self, photos: Tensor) -> Tensor:
+        """The photos' latents at `level`, in one DDIM step upward: B×C×h×w; the variable begins there."""
+        clean = self.backbone.encode(photos, self.settings.seed)
+        return denoise(self.backbone, clean, (1, self.settings.level), self.backbone.null_embedding(len(photos)))
+
+    def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
+        """What changes the variable."""
+        return torch.optim.Adam([z], lr=self.settings.lr, betas=BETAS)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The picture of a latent at `level`, by one DDIM step down: B×3×H×W, about [-1, 1]."""
         clean = denoise(self.backbone, z, (self.settings.level, CLEAN), self.backbone.null_embedding(len(z)))
         return self.backbone.decode(clean, for_gradient=True)
+
+    def picture(self, photos: Tensor, z: Tensor, unchanged: Tensor) -> Tensor:
+        """The photos with the change that the variable makes to their decoded pictures (``unchanged``), B×3×H×W."""
+        return photos + self.decode(z) - unchanged

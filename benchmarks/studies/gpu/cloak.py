@@ -17,6 +17,7 @@ from benchmarks.harness.devices import peak_mb, reset_peak
 from benchmarks.studies.gpu.study import SIDE, VARIANTS, Study, Table, Variant, allow_tf32, pocket_iterations
 from facecloak.cloak.backbone import DTYPES, Backbone
 from facecloak.cloak.embeddings import learn_embeddings
+from facecloak.cloak.fast import FastCloak, FastSettings
 from facecloak.cloak.inversion import invert
 from facecloak.cloak.method import FaceCloak
 from facecloak.cloak.settings import CloakSettings
@@ -29,6 +30,7 @@ from facecloak.recognizers import CHECKPOINTS, Recognizer
 
 # how often a photo needs a stage with the released settings, as in reference_speed
 STAGES = {"inversion step": 6, "embedding step": 60, "source maps": 1, "adversarial iteration": 30}
+FAST_VARIANTS = VARIANTS[1:3]  # float32 as TF32, bf16
 SURROGATES = {"ir152": 112, "irse50": 112, "facenet": 160}  # mobile_face judges
 
 
@@ -105,6 +107,36 @@ def speed(study: Study) -> Table:
         del method
     heads = [f"{study.size}, {SIDE[study.size]} pixels", *(f"{count} at once" for count in study.batches)]
     return Table([*heads, "best, in an iteration"], lines)
+
+
+def fast(study: Study) -> Table:
+    """`facecloak:fast` beside the exact method at a diffusion model's full size, both with the tiny decoder.
+
+    Fast: whole calls, with its default settings. Exact: computed from the medians of its stages, as in `speed`.
+    """
+    base, lines = _models(study), []
+    for variant in study.variants():
+        if variant not in FAST_VARIANTS:
+            continue
+        exact = _method(study, base, variant._replace(tiny_decoder=True))
+        quick = FastCloak(FastSettings(), exact.objective, exact.backbone).to(study.device)
+        cells: dict[str, list[str]] = {"exact": [], "fast": [], "ratio": []}
+        for count in study.batches:
+            batch = _photos(study, count)
+            try:
+                with allow_tf32(variant.tf32):
+                    slow = _measure(study, exact, batch)
+                    reset_peak(study.device)
+                    seconds = study.seconds(lambda batch=batch, quick=quick: quick.predict_step(batch)) / count
+            except torch.OutOfMemoryError:
+                break
+            cells["exact"].append(f"{slow.photo:.3f} s, {slow.peak:.1f} GB")
+            cells["fast"].append(f"{seconds:.3f} s, {(peak_mb(study.device) or 0) / 1e3:.1f} GB")
+            cells["ratio"].append(f"{slow.photo / seconds:.1f}")
+        missing = ["out of memory"] * (len(study.batches) - len(cells["ratio"]))
+        lines += [[f"{name}, {variant.name}", *shown, *missing] for name, shown in cells.items()]
+    heads = [f"{study.size}, {SIDE[study.size]} pixels", *(f"{count} at once" for count in study.batches)]
+    return Table(heads, lines)
 
 
 class Cell(NamedTuple):

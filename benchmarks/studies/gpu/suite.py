@@ -41,7 +41,7 @@ def methods(study: Study) -> Table:
     """Seconds a photo of the methods on pocket, batches of 1 to 32 (its 24 photos, some of them twice)."""
     suite, lines = facecloak.load_suite("pocket"), []
     whole = suite.batch()
-    for name in (*NOISE, "facecloak"):
+    for name in (*NOISE, "facecloak", "facecloak:fast"):
         method = facecloak.load_method(
             name, suite, target="2", black_box="pocket_dense",
             **(pocket_iterations(study) if name == "facecloak" else {}), accelerator=study.accelerator,

@@ -1,0 +1,216 @@
+"""`python -m benchmarks.studies.fast`: what `facecloak:fast` costs and gains beside `facecloak`, photo by photo.
+
+Both protect the same photos for the same judges. The ratio of their seconds is measured in turn in one process, and is
+only shown if the fast one loses no more than `ALLOWED`. With ``--variants`` also what the fast one would be with one
+thing changed; those are for people who are not in the suite (`facecloak.pocket.train --stages tuning`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from benchmarks.console import RunProgress, markdown_table, quietly
+from benchmarks.harness.methods import load_method
+from benchmarks.harness.plan import Request, make_plan
+from benchmarks.harness.runner import Runner
+from benchmarks.studies.ablation import CELL, MEASURES, measure, verdict
+from benchmarks.suites.suite import load_suite
+from facecloak.cli.guard import guarded
+from facecloak.cloak.fast import FastCloak
+from facecloak.errors import FacecloakError
+from facecloak.io import to_csv, write_bytes
+from facecloak.metrics.statistics import Estimate, bootstrap_mean
+
+EXACT, FAST = "facecloak", "facecloak:fast"
+ALLOWED = {"psr": -1.0, "psnr": -0.3}  # points of PSR and dB of PSNR that the fast one may lose in the mean
+SPEED_PHOTOS, REPETITIONS = 6, 3
+
+
+class SlowMomentum(FastCloak):
+    """Adam's usual momentum."""
+
+    def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
+        return torch.optim.Adam([z], lr=self.settings.lr)
+
+
+class SignSteps(FastCloak):
+    """Steps of equal size for all elements, along the gradient's sign."""
+
+    def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
+        return _Sign([z], {"lr": self.settings.lr})
+
+
+class _Sign(torch.optim.Optimizer):
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter -= group["lr"] * parameter.grad.sign()
+
+
+class WholePicture(FastCloak):
+    """The decoded picture itself, as the proposed method makes it, and not its change."""
+
+    def picture(self, photos: Tensor, z: Tensor, unchanged: Tensor) -> Tensor:
+        return self.decode(z)
+
+
+class NoDenoising(FastCloak):
+    """The autoencoder's latent, without the diffusion model."""
+
+    def start(self, photos: Tensor) -> Tensor:
+        return self.backbone.encode(photos, self.settings.seed)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.backbone.decode(z, for_gradient=True)
+
+
+class MiddleFeatures(FastCloak):
+    """The change of the UNet's middle features in place of the latent's (h-space): its gradient needs no way down."""
+
+    def start(self, photos: Tensor) -> Tensor:
+        self.noisy, shapes = super().start(photos), []
+        with self.backbone.unet.mid_block.register_forward_hook(lambda block, args, out: shapes.append(out.shape)):
+            super().decode(self.noisy)
+        return self.noisy.new_zeros(shapes[0])
+
+    def decode(self, z: Tensor) -> Tensor:
+        with self.backbone.unet.mid_block.register_forward_hook(lambda block, args, out: out + z):
+            return super().decode(self.noisy)
+
+
+OWN = {cls.__name__: f"{__name__}:{cls.__name__}" for cls in
+       (SlowMomentum, SignSteps, WholePicture, NoDenoising, MiddleFeatures)}  # fmt: skip
+# what is changed → method and settings
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "full decoder": (FAST, {"tiny_decoder": None}),
+    "3 iterations": (FAST, {"iterations": 3}),
+    "8 iterations": (FAST, {"iterations": 8}),
+    "level 151": (FAST, {"level": 151}),
+    "level 501": (FAST, {"level": 501}),
+    "the size of a change costs nothing": (FAST, {"lambda_change": 0.0}),
+    "Adam's usual momentum": (OWN["SlowMomentum"], {}),
+    "sign steps": (OWN["SignSteps"], {"lr": 0.2}),
+    "whole picture, not its change": (OWN["WholePicture"], {}),
+    "no denoising": (OWN["NoDenoising"], {"lr": 0.1}),
+    "middle features (h-space)": (OWN["MiddleFeatures"], {"lr": 4.0, "level": 601}),
+}
+
+
+def run_variant(
+    options: argparse.Namespace, spec: str, settings: dict[str, Any], judges: list[str] | None
+) -> pd.DataFrame:
+    """`measure` of a method on the suite's targets; what is there already is not made again."""
+    suite = load_suite(options.suite)
+    name = spec if spec in (EXACT, FAST) else spec.partition(":")[2]
+    config = {name: {**(suite.methods[FAST] if name != EXACT else {}), **settings}}
+    plan = make_plan(suite, Request(
+        out=options.out, methods=[spec], config=config, objective="impersonation", limit=options.limit,
+        black_boxes=judges, targets=suite.default_targets or suite.target_names(), accelerator=options.accelerator,
+        batch_size=options.batch_size,
+    ))  # fmt: skip
+    table = Runner(plan, RunProgress()).run()
+    if table[["n_failed", "n_unusable"]].sum().sum():
+        raise FacecloakError(f"{name}: photos failed; `error` in the outcomes below {options.out} says why.")
+    return measure(options.out, table)
+
+
+def speed(suite_name: str, accelerator: str) -> dict[str, float]:
+    """Median seconds per photo of both, measured in turn on the same photos and surrogates."""
+    suite, seconds = load_suite(suite_name), {EXACT: [], FAST: []}
+    batch = suite.batch(target=suite.target_names()[0], limit=SPEED_PHOTOS)
+    batch = type(batch)(batch.ids[:SPEED_PHOTOS], batch.images[:SPEED_PHOTOS], batch.boxes[:SPEED_PHOTOS])
+    judge = suite.recognizers[-1]
+    methods = {
+        name: load_method(name, suite, target=suite.target_names()[0], black_box=judge, accelerator=accelerator)
+        for name in seconds
+    }
+    for repetition in range(-1, REPETITIONS):  # the first is for warming up
+        for name, method in methods.items():
+            getattr(method, "_starts", {}).clear()
+            began = time.perf_counter()
+            method.predict_step(batch)
+            if repetition >= 0:
+                seconds[name].append((time.perf_counter() - began) / len(batch.ids))
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def compare(measured: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two tables: a line per variant, and a line per measure of the difference fast − exact with its interval.
+
+    Args:
+        measured: variant → `measure`; `EXACT` and `FAST` are among them.
+    """
+    lines = [
+        {"variant": name, **{MEASURES[column][0]: round(found[column].mean(), MEASURES[column][1])
+                             for column in MEASURES}}
+        for name, found in measured.items()
+    ]  # fmt: skip
+    exact, differences = measured[EXACT].set_index(CELL), []
+    for column, (title, digits) in MEASURES.items():
+        change = measured[FAST].set_index(CELL)[column] - exact[column]
+        found: Estimate = bootstrap_mean(change, change.index.get_level_values("source"))
+        differences.append({
+            "fast − exact": title, "mean": f"{found.mean:+.{digits}f}",
+            "95 %": f"{found.low:+.{digits}f} to {found.high:+.{digits}f}", "in words": verdict(found),
+        })  # fmt: skip
+    return pd.DataFrame(lines), pd.DataFrame(differences)
+
+
+def losses(measured: dict[str, pd.DataFrame]) -> list[str]:
+    """What the fast one loses more of than is allowed, in words."""
+    means = {column: measured[FAST][column].mean() - measured[EXACT][column].mean() for column in ALLOWED}
+    return [f"{MEASURES[column][0]}: {mean:+.2f}" for column, mean in means.items() if mean < ALLOWED[column]]
+
+
+def run_study(options: argparse.Namespace) -> int:
+    """Run what is missing, print, and write ``fast.csv``, ``fast_differences.csv`` and ``fast_speed.csv``."""
+    suite = load_suite(options.suite)
+    judges = [name for name in suite.recognizers if name not in suite.held_out] if options.variants else None
+    if options.black_boxes:
+        judges = options.black_boxes.split(",")
+    chosen = {EXACT: (EXACT, {}), FAST: (FAST, {}), **(VARIANTS if options.variants else {})}
+    measured = {name: run_variant(options, *variant, judges) for name, variant in chosen.items()}
+    for name, table in zip(("fast", "fast_differences"), compare(measured), strict=True):
+        write_bytes(options.out / f"{name}.csv", to_csv(table))
+        print(markdown_table([*table], table.astype(str).to_numpy().tolist()))
+    if too_much := losses(measured):
+        print(f"No ratio is shown, since the fast one loses more than allowed: {'; '.join(too_much)}.", file=sys.stderr)
+        return 1
+    found = speed(options.suite, options.accelerator)
+    ratio = found[EXACT] / found[FAST]
+    table = pd.DataFrame([{"seconds per photo": options.suite, **{k: f"{v:.3f}" for k, v in found.items()},
+                           "ratio": f"{ratio:.1f}"}])  # fmt: skip
+    write_bytes(options.out / "fast_speed.csv", to_csv(table))
+    print(markdown_table([*table], table.to_numpy().tolist()))
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.fast", description=__doc__.splitlines()[0])
+    parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
+    parser.add_argument("--limit", type=int, default=10**6, metavar="N", help="photos of each group (default: all)")
+    parser.add_argument("--black-boxes", metavar="A,B", help="judges (default: all recognizers)")
+    parser.add_argument("--variants", action="store_true", help="also with one thing changed; held-out judges are left "
+                        "out")  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=8, help="photos at once (default: 8)")
+    parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
+    parser.add_argument("--out", type=Path, default=Path("runs/fast"), help="run again to resume (runs/fast)")
+    options = parser.parse_args(arguments)
+    if options.limit < 1:
+        parser.error(f"argument --limit: must be at least 1, got {options.limit}")
+    return guarded(quietly()(lambda: run_study(options)), "Run the same command again to go on.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
