@@ -47,6 +47,7 @@ class RunProgress:
     def __init__(self, shown: bool = True, verbose: bool = False) -> None:
         self.shown, self.verbose = shown, verbose
         self._bar: tqdm | None = None
+        self._done, self._total, self._unit = 0, 0, ""  # a bar that is not drawn does not know them
         self._title, self._said, self._stage_at = "", time.monotonic(), 0.0
 
     def reading(self, items: Iterable[Any]) -> Iterable[Any]:
@@ -59,6 +60,7 @@ class RunProgress:
         if not self.shown:
             yield
             return
+        self._done, self._total, self._unit = 0, total, unit
         with progress(total=total, unit=unit) as bar:
             self._bar = bar
             try:
@@ -77,9 +79,11 @@ class RunProgress:
         """Move the bar on."""
         if self._bar is None or units <= 0:
             return
-        self._bar.update(min(units, self._bar.total - self._bar.n))
+        units = min(units, self._total - self._done)
+        self._done += units
+        self._bar.update(units)
         if self._bar.disable and time.monotonic() - self._said > self.EVERY:
-            self.line(f"{self._bar.n} of {self._bar.total} {self._bar.unit}s done, now at {self._title}")
+            self.line(f"{self._done} of {self._total} {self._unit}s done, now at {self._title}")
 
     def stage(self, stage: str, done: int, total: int) -> None:
         """Show the stage and step of a method, which calls this at each step; not too often."""

@@ -127,4 +127,4 @@ class FastCloak(ProtectionMethod):
 
     def picture(self, photos: Tensor, z: Tensor, unchanged: Tensor) -> Tensor:
         """The photos with the change that the variable makes to their decoded pictures (``unchanged``), B×3×H×W."""
-        return photos + self.decode(z) - unchanged
+        return photos + (self.decode(z) - unchanged)

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from benchmarks.console import quietly
+from benchmarks.console import RunProgress, quietly
 
 
 def test_levels_and_filters_are_as_before_even_after_an_error():
@@ -15,3 +15,16 @@ def test_levels_and_filters_are_as_before_even_after_an_error():
         assert lightning.level == logging.ERROR and warnings.filters != before[1]
         raise ValueError("x")
     assert (lightning.level, warnings.filters) == before
+
+
+def test_a_long_run_without_a_bar_says_now_and_then_how_far_it_is(capsys, monkeypatch):
+    """In a pipe there is no bar, and nothing of it may be needed."""
+    monkeypatch.setattr(RunProgress, "EVERY", -1.0)
+    progress = RunProgress()
+    with progress.running(5, "photo"):
+        progress.begin("pgd:default, target 1")
+        progress.advance(2)
+        progress.advance(9)
+    assert capsys.readouterr().out.splitlines() == [
+        "2 of 5 photos done, now at pgd:default, target 1", "5 of 5 photos done, now at pgd:default, target 1",
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ from diffusers import DDPMPipeline
 from facecloak.cloak.backbone import Backbone
 from facecloak.io import read_json, sha256
 from facecloak.pocket import train
-from facecloak.pocket.training import autoencoder, diffusion, language, parameters, pixels, recognition
+from facecloak.pocket.training import autoencoder, diffusion, language, parameters, pixels, recognition, tiny
 from facecloak.recognizers import load_recognizer
 
 
@@ -24,9 +24,10 @@ def run(folder, monkeypatch):
         monkeypatch.setattr(module, "BATCH", 16)
     monkeypatch.setattr(autoencoder, "FORM", {**autoencoder.FORM, "until": 2})
     monkeypatch.setattr(autoencoder, "COLOUR", {**autoencoder.COLOUR, "steps": 2})
-    for module in (autoencoder, diffusion, pixels):
+    monkeypatch.setattr(tiny, "PEOPLE", 2)
+    for module in (autoencoder, diffusion, pixels, tiny):
         monkeypatch.setattr(module, "BATCH", 2)
-    for module in (diffusion, pixels):
+    for module in (diffusion, pixels, tiny):
         monkeypatch.setattr(module, "STEPS", 2)
     monkeypatch.setattr(autoencoder, "SCALING_BATCH", 4)
 
@@ -47,14 +48,16 @@ def test_a_stage_says_what_it_needs(run):
 
 def test_every_stage_leaves_a_model_that_loads(run, folder, monkeypatch, capsys):
     run("ir", "clip", "features", "autoencoder", "ddpm")
+    run("tiny")
     run("diffusion")  # on its own, from the files of the others
     assert "clip: 2/2" in capsys.readouterr().out
     out = folder / "out"
     monkeypatch.setenv("FACECLOAK_POCKET", str(out))
     assert load_recognizer("pocket_ir", True)(torch.zeros(1, 3, 64, 64)).shape == (1, 128)
-    backbone = Backbone.load(str(out / "diffusion"), "float32", "float32", None)
+    backbone = Backbone.load(str(out / "diffusion"), "float32", "float32", str(out / "tiny_decoder"))
     latent = backbone.encode(torch.zeros(1, 3, 128, 128), 1)
     assert latent.shape == (1, 12, 16, 16) and backbone.decode(latent).shape == (1, 3, 128, 128)
+    assert backbone.decode(latent, for_gradient=True).shape == (1, 3, 128, 128)
     assert backbone.null_embedding(1).shape == (1, 32, 96)
     assert DDPMPipeline.from_pretrained(out / "ddpm").unet.config.sample_size == 128 // pixels.FOLD
     listed = read_json(out / "manifest.json")
