@@ -68,9 +68,14 @@ def compare(method: ProtectionMethod, batch: Batch, repetitions: int) -> tuple[f
         for kind, batches in enumerate((single, [batch])):
             made = [method.predict_step(part) for part in batches]
             seconds[kind].append(sum(part.seconds for part in made) / len(batch.ids))
-            pictures.append(to_uint8(torch.cat([part.images for part in made])))
+            pictures.append(torch.cat([part.images for part in made]))
     alone, together = (sorted(values)[len(values) // 2] for values in seconds)
-    return alone, together, float((pictures[0] != pictures[1]).any(-1).mean())
+    return alone, together, differing(*pictures)
+
+
+def differing(first: torch.Tensor, second: torch.Tensor) -> float:
+    """The share of 8-bit pixels that differ, of two B×3×H×W batches in [-1, 1]."""
+    return float((to_uint8(first) != to_uint8(second)).any(-1).mean())
 
 
 def _load(suite_name: str, names: list[str], count: int):
