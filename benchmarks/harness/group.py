@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,6 +60,7 @@ def join(devices: int, num_nodes: int = 1) -> Group:
     if not torch.distributed.is_initialized():
         if processes.processes_elsewhere() == 1:
             processes.start(devices)
+            torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # torch was imported before
         strategy = DDPStrategy(timeout=LONGEST, process_group_backend="gloo")
         fabric = Fabric(
             accelerator="cpu", devices=devices, num_nodes=num_nodes, strategy=strategy,

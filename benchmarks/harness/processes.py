@@ -63,9 +63,10 @@ def is_follower() -> bool:
 
 def follow() -> None:
     """End this process soon after the first one has ended, however that ended."""
+    parent = os.getppid()
 
     def watch() -> None:
-        while str(os.getppid()) == os.environ[FIRST]:
+        while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
@@ -106,10 +107,15 @@ def was_terminated(error: BaseException) -> bool:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """As `terminated_by_sigterm`; an error also ends the `children`, whose results nobody would wait for."""
+    """As `terminated_by_sigterm`; at the end the `children` are waited for.
+
+    An error ends them, since nobody would wait for their results.
+    """
     with terminated_by_sigterm():
         try:
             yield
+            for child in children:
+                child.wait()
         except BaseException:
             for child in children:
                 child.kill()
