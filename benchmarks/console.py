@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from tqdm import tqdm
 
+LIGHTNING = ("pytorch_lightning", "lightning_fabric")  # loggers
+
 
 def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
     """A bar on a terminal, and nothing elsewhere: a log file would be full of its carriage returns."""
@@ -106,21 +108,23 @@ class RunProgress:
 
 def quiet() -> None:
     """Switch off Lightning's tips and other libraries' warnings, which would hide the progress."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for name in LIGHTNING:
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning|insightface|onnx2torch|facenet_pytorch")
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
     """`quiet`, until the end of the block or of the function that this decorates."""
-    lightning = logging.getLogger("pytorch_lightning")
-    level = lightning.level
+    loggers = [logging.getLogger(name) for name in LIGHTNING]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         quiet()
         try:
             yield
         finally:
-            lightning.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def markdown_table(heads: list[str], lines: list[list[str]]) -> str:

@@ -171,31 +171,31 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-class Sources(pl.LightningDataModule):
-    """Sources in fixed batches; each process is given whole batches.
+def batches_of(names: Iterable[str], size: int) -> list[list[str]]:
+    """Names in fixed batches of up to ``size``.
 
     An image's batch therefore does not depend on how many processes run or on what a killed run left undone, and
     neither does its result, to the last bit.
 
+    Example:
+        >>> batches_of(["anna", "bert", "carl"], 2)
+        [['anna', 'bert'], ['carl']]
+    """
+    names = [*names]
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+class Sources(pl.LightningDataModule):
+    """Sources in batches that are not changed: see `batches_of`.
+
     Args:
         photos: id → photo, all of them usable.
-        batch_size: images in a batch.
-        done: ids with a result; a batch is run again unless all of its images have one.
-        processes: number of processes. Each must get a batch: finished batches are run again if too few are left.
+        batches: ids of each batch.
     """
 
-    def __init__(self, photos: dict[str, Photo], batch_size: int, done: set[str], processes: int = 1) -> None:
+    def __init__(self, photos: dict[str, Photo], batches: Sequence[list[str]]) -> None:
         super().__init__()
-        ids = list(photos)
-        batches = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
-        if len(batches) < processes:
-            raise FacecloakError(
-                f"{processes} devices need at least {processes} batches, but {len(ids)} images in batches of "
-                f"{batch_size} are only {len(batches)}. Use fewer --devices, a smaller --batch-size or more images."
-            )
-        pending = [batch for batch in batches if not done.issuperset(batch)]
-        finished = [batch for batch in batches if done.issuperset(batch)]
-        self.batches = pending + finished[: max(processes - len(pending), 0)] if pending else []
+        self.batches = batches
         self._photos = photos
 
     def predict_dataloader(self) -> DataLoader:

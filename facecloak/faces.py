@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -98,6 +99,32 @@ class FivePointCrop:
         """The square of a uint8 H×W×3 image as `align` gives it, or None when there is no face."""
         landmarks = self.detector.landmarks(image)
         return None if landmarks is None else align(landmarks)
+
+
+class OncePerImage:
+    """Remembers what a detector has found: a picture that is read again, or judged by many, is searched only once.
+
+    Args:
+        find: any function of an image.
+
+    Example:
+        >>> asked = []
+        >>> find = OncePerImage(lambda image: asked.append(image))
+        >>> image = np.zeros((8, 8, 3), np.uint8)
+        >>> find(image), find(image.copy()), len(asked)
+        (None, None, 1)
+    """
+
+    def __init__(self, find: Callable[[np.ndarray], tuple[float, ...] | None]) -> None:
+        self._find = find
+        self._found: dict[tuple[object, ...], tuple[float, ...] | None] = {}
+
+    def __call__(self, image: np.ndarray) -> tuple[float, ...] | None:
+        """What ``find`` returns for a uint8 H×W×3 image of these pixels."""
+        key = (image.shape, hashlib.sha256(np.ascontiguousarray(image)).digest())
+        if key not in self._found:
+            self._found[key] = self._find(image)
+        return self._found[key]
 
 
 def crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:

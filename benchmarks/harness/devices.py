@@ -38,6 +38,18 @@ def lightning_accelerator(accelerator: str) -> str:
     return pick_device(accelerator).type
 
 
+def use_gpu(number: int) -> None:
+    """Make a GPU this process's ``cuda`` device; does nothing where there is none of this number."""
+    if number < torch.cuda.device_count():
+        torch.cuda.set_device(number)
+
+
+def own_device(accelerator: str) -> torch.device:
+    """`pick_device` with the number of the GPU that `use_gpu` chose."""
+    device = pick_device(accelerator)
+    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" else device
+
+
 @cache
 def _say_once(text: str) -> None:
     logging.getLogger(__name__).warning(text)

@@ -80,6 +80,7 @@ class Judging:
             raise FacecloakError(f"Suite {suite.name}: none of {len(self.photos)} photos is usable; {first}")
         self.tests = suite.read_tests(self.find_face)
         self._quality = Quality(suite.features, device)
+        self._weights_sha256: dict[str, str] = {}  # hundreds of megabytes, asked for by every judgement
 
     def names(self, objective: str, target: str) -> list[str]:
         """The sources of a protection: those of the target's group, or all sources for obfuscation."""
@@ -123,7 +124,7 @@ class Judging:
         for record in records:
             own = {key: value for key, value in by_name.get(record["id"], {}).items() if key != "surrogates"}
             record |= own | {"seconds": pictures.outcomes.get(record["id"], {}).get("seconds")}
-        weights = sha256(weights_file(recognizer))
+        weights = self._weights(recognizer)
         own = used(self.suite, [recognizer], judging=True)
         constant = self._describe(folder, about, names, recognizer, weights, thresholds, measured, pictures) | ranks
         constant["assets"] = used_text([*about.get("used", ()), *own])
@@ -206,6 +207,11 @@ class Judging:
             **cost(protection, pictures.outcomes.values()),
         }
 
+    def _weights(self, recognizer: str) -> str:
+        if recognizer not in self._weights_sha256:
+            self._weights_sha256[recognizer] = sha256(weights_file(recognizer))
+        return self._weights_sha256[recognizer]
+
     @cached_property
     def _gallery_sha256(self) -> str:
         return manifest_sha256(self.suite.load_sources())
@@ -219,7 +225,7 @@ class Judging:
     def _fingerprint(self, about: Mapping[str, Any], recognizer: str, thresholds: Any) -> str:
         """Hash of everything that a judgement depends on, except for its pictures."""
         return sha256_json([
-            self._measure_fingerprint(about), self._gallery_sha256, thresholds, sha256(weights_file(recognizer)),
+            self._measure_fingerprint(about), self._gallery_sha256, thresholds, self._weights(recognizer),
             self.suite.fars, about["preset"],
         ])  # fmt: skip
 

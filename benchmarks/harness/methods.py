@@ -214,8 +214,10 @@ def load_method(
     suite.require_target(target, goal)
     fetch_needed(suite, surrogates, [resolved.settings], sources=False)
     face = suite.load_target(target, goal)
-    attacked = load_objective(suite, resolved, goal, face, surrogates, suite.find_face()) if surrogates else None
-    return resolved.cls(resolved.settings, attacked).to(pick_device(accelerator))
+    device, attacked = pick_device(accelerator), None
+    if surrogates:
+        attacked = load_objective(suite, resolved, goal, face, surrogates, suite.find_face(str(device)))
+    return resolved.cls(resolved.settings, attacked).to(device)
 
 
 def require_untrained(method: Resolved) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from benchmarks.harness.calibrate import ensure_thresholds
 from benchmarks.harness.devices import gpu_count, pick_device
 from benchmarks.harness.methods import Resolved, resolve_methods
 from benchmarks.harness.needs import fetch_needed
+from benchmarks.harness.processes import processes_elsewhere
 from benchmarks.harness.protection import Protection
 from benchmarks.suites.suite import Source, Suite
 from facecloak.errors import FacecloakError
@@ -89,11 +89,6 @@ class Plan:
         return self.request.out
 
     @property
-    def processes(self) -> int:
-        """The number of processes that protect."""
-        return self.request.devices * self.request.num_nodes
-
-    @property
     def protections(self) -> list[Protection]:
         """The protections of all tasks."""
         return [task.protection for task in self.tasks]
@@ -169,8 +164,7 @@ def _attacked(suite: Suite, method: Resolved, judge: str, white: bool, weights: 
 
 def _check_devices(request: Request) -> None:
     devices, num_nodes = request.devices, request.num_nodes
-    # SLURM_NTASKS would not say whether srun started this
-    processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
+    processes = processes_elsewhere()
     if num_nodes > 1 and processes == 1:
         raise FacecloakError(f"--num-nodes {num_nodes}: start this command on every machine with torchrun or srun.")
     if processes not in (1, devices * num_nodes):

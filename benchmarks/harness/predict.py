@@ -1,73 +1,71 @@
-"""Runs a method on photos with Lightning's Trainer."""
+"""Runs methods on photos with Lightning's Trainer, one for all protections of a process."""
 
 from __future__ import annotations
 
 import io
-from datetime import timedelta
 from pathlib import Path
 
 import pytorch_lightning as pl
 from PIL import Image
 from pytorch_lightning.callbacks import BasePredictionWriter
-from pytorch_lightning.strategies import DDPStrategy
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from benchmarks.console import RunProgress
-from benchmarks.harness.devices import device_name, lightning_accelerator, peak_mb, reset_peak
-from benchmarks.harness.plan import Plan
-from benchmarks.harness.processes import children, handle_sigterm
+from benchmarks.harness.devices import device_name, own_device, peak_mb, reset_peak
+from benchmarks.harness.processes import handle_sigterm
 from benchmarks.harness.protection import Protection
 from benchmarks.harness.provenance import made_by
 from benchmarks.harness.training import Training
 from benchmarks.results.schema import none_if_nan
-from benchmarks.results.store import read_outcomes, write_outcome
+from benchmarks.results.store import write_outcome
 from facecloak.data import Batch, Sources, to_uint8
-from facecloak.errors import FacecloakError
 from facecloak.method import Protected, ProtectionMethod
 
 
+class Predictor:
+    """Protects photos, and writes each as soon as it is made; trains a method first if it must be trained.
+
+    Args:
+        out: the run's folder.
+        accelerator: auto, cpu or gpu.
+        sources: name → SHA-256 of each photo.
+    """
+
+    def __init__(self, out: Path, accelerator: str, sources: dict[str, str], progress: RunProgress) -> None:
+        self.out, self.accelerator, self.progress = out, accelerator, progress
+        self._writer = Writer(sources, progress)
+        device = own_device(accelerator)
+        self._trainer = pl.Trainer(
+            accelerator=device.type, devices=1 if device.index is None else [device.index], strategy=_Stay(device),
+            callbacks=[_Stops(), self._writer], inference_mode=False, logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        self._callbacks = [*self._trainer.callbacks]
+
+    def __call__(self, method: ProtectionMethod, protection: Protection, data: Sources) -> None:
+        """Protect the photos of a protection's batches."""
+        training = []
+        if method.stages(protection.settings):
+            training = [Training(protection, self.out, self.accelerator)]
+        method.on_progress = self.progress.stage
+        self._writer.folder = protection.folder(self.out)
+        self._trainer.callbacks = [*training, *self._callbacks]
+        self._trainer.predict(method, datamodule=data, return_predictions=False)
+
+
+class _Stay(SingleDeviceStrategy):
+    """Leaves the method on its device, since the next protection needs most of it again."""
+
+    def teardown(self) -> None:
+        self.precision_plugin.teardown()
+        self.checkpoint_io.teardown()
+
+
 class _Stops(pl.Callback):
-    """Stop at once on SIGTERM: Lightning's handler waits for other processes, which do not respond."""
+    """Stop at once on SIGTERM: Lightning's handler waits for the end of the batch."""
 
     def on_predict_start(self, trainer, pl_module) -> None:
         handle_sigterm()
-
-
-def predict(
-    method: ProtectionMethod, protection: Protection, data: Sources, plan: Plan, sources: dict[str, str],
-    progress: RunProgress,
-) -> None:  # fmt: skip
-    """Protect the photos and write each as soon as it is made; train the method first if it must be trained.
-
-    Args:
-        sources: name → SHA-256 of each photo.
-
-    Raises:
-        FacecloakError: images that another machine has made are not in this machine's folder.
-    """
-    folder, request = protection.folder(plan.out), plan.request
-    training = []
-    if method.stages(protection.settings):
-        training = [Training(protection, plan.out, request.accelerator)]
-    method.on_progress = progress.stage
-    trainer = pl.Trainer(
-        accelerator=lightning_accelerator(request.accelerator), devices=request.devices, num_nodes=request.num_nodes,
-        # the others wait while the first process trains or judges, however long that takes
-        strategy=DDPStrategy(timeout=timedelta(days=2)) if plan.processes > 1 else "auto",
-        callbacks=[_Stops(), *training, Writer(folder, sources, progress)], inference_mode=False, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    trainer.predict(method, datamodule=data, return_predictions=False)
-    trainer.strategy.barrier()
-    children.extend(getattr(trainer.strategy.launcher, "procs", []))
-    if rank_zero_only.rank == 0:
-        wanted = {name for batch in data.batches for name in batch}
-        missing = wanted - set(read_outcomes(folder, sources))
-        if missing:
-            raise FacecloakError(
-                f"{len(missing)} of {len(wanted)} images that were made are missing in {folder}: --out must be one "
-                "folder that all machines share."
-            )
 
 
 class Writer(BasePredictionWriter):
@@ -75,11 +73,16 @@ class Writer(BasePredictionWriter):
 
     Args:
         sources: name → SHA-256 of the photo that is protected.
+
+    Attributes:
+        folder: folder of the protection that is being made.
     """
 
-    def __init__(self, folder: Path, sources: dict[str, str], progress: RunProgress) -> None:
+    folder: Path
+
+    def __init__(self, sources: dict[str, str], progress: RunProgress) -> None:
         super().__init__(write_interval="batch")
-        self.folder, self.sources, self.progress = folder, sources, progress
+        self.sources, self.progress = sources, progress
 
     def on_predict_start(self, trainer, pl_module) -> None:
         """Called by the Trainer when the method is on its device."""
@@ -112,4 +115,4 @@ class Writer(BasePredictionWriter):
             history = {curve: [none_if_nan(row[index]) for row in rows] for curve, rows in prediction.history.items()}
             outcome = {"id": name, "source_sha256": self.sources[name], "error": error, "history": history, **shared}
             write_outcome(self.folder, name, png.getvalue() or None, outcome)
-            self.progress.advance(trainer.world_size)
+            self.progress.advance(1)

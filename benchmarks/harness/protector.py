@@ -91,7 +91,8 @@ def make_protector(
     suite.require_target(target, goal)
     fetch_needed(suite, [*(surrogates or names), *judges], [resolved.settings], sources=False)
     face = suite.load_target(target, goal)
-    find_face, device = suite.find_face(), pick_device(accelerator)
+    device = pick_device(accelerator)
+    find_face = suite.find_face(str(device))
     weights = {name: sha256(weights_file(name)) for name in surrogates}
     judging = PhotoJudges(suite, judges, face, find_face, device)
     _refuse_twins(weights, judging)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from benchmarks.console import RunProgress
 from benchmarks.harness.devices import pick_device
+from benchmarks.harness.group import join
 from benchmarks.harness.judging import Judging
 from benchmarks.harness.methods import Resolved, load_objective, load_surrogate, require_side
 from benchmarks.harness.plan import Plan, Task
-from benchmarks.harness.predict import predict
+from benchmarks.harness.predict import Predictor
 from benchmarks.harness.protection import Protection
+from benchmarks.harness.sharing import share
 from benchmarks.harness.training import announce
 from benchmarks.results.pictures import ROWS, write_sources
 from benchmarks.results.schema import Row
@@ -39,7 +39,7 @@ from benchmarks.results.store import (
 from benchmarks.results.table import long_table
 from benchmarks.suites.suite import keep_suite
 from facecloak.config import far_key, settings_hash
-from facecloak.data import Sources
+from facecloak.data import Sources, batches_of
 from facecloak.errors import FacecloakError
 from facecloak.io import remove_leftovers
 from facecloak.method import ProtectionMethod
@@ -52,6 +52,9 @@ Listener = Callable[[Path], None]
 class Runner:
     """One run: its plan, the photos, and the models that are loaded once for many protections.
 
+    Several processes share a run (see `share`): each protects its batches, and judges what it has protected or, where
+    several have protected parts, its share of that. The first one prepares the folder, and reports.
+
     Args:
         progress: shows what happens; without it nothing is shown.
 
@@ -62,19 +65,27 @@ class Runner:
 
     def __init__(self, plan: Plan, progress: RunProgress | None = None) -> None:
         self.plan, self.suite = plan, plan.suite
-        self.main = rank_zero_only.rank == 0
-        self.progress = progress or RunProgress(shown=False)
+        self.group = join(plan.request.devices, plan.request.num_nodes)
+        self.main = self.group.rank == 0
+        self.progress = progress if progress and self.main else RunProgress(shown=False)
         refuse_old_run(plan.out)
         device = pick_device(plan.request.accelerator)
         find_face = self.suite.find_face(str(device))
         for target in {protection.target.name: protection.target for protection in plan.protections}.values():
             self.suite.read_face(target.image, find_face, target.box)
-        show = self.progress.reading if self.main else iter
-        self.judging = Judging(self.suite, plan.sources, device, show, find_face)
+        self.judging = Judging(self.suite, plan.sources, device, self.progress.reading, find_face)
         if self.main:
             self._refuse_mixed()
+        names = [[*self.judging.usable(self._names(protection))] for protection in plan.protections]
+        self._batches = [batches_of(each, plan.batch_size) for each in names]
+        self._owners = share(self._batches, self.group.size)
+        self._predict = Predictor(plan.out, plan.request.accelerator, self.judging.hashes, self.progress)
+        self._waiting: list[int] = []  # numbers of the tasks that this process will judge when they are made
+        self._silent = [*range(len(plan.tasks))] if self.main else []  # those that are not reported yet
+        self._told: set[Path] = set()  # judgements that listeners know, or that were there before
         self._method: tuple[tuple[str, str], ProtectionMethod] | None = None
         self._surrogates: dict[str, Recognizer] = {}
+        self._objectives: dict[tuple, Objective] = {}
 
     def run(self, on_judged: Iterable[Listener] = ()) -> pd.DataFrame:
         """Protect and judge everything that is missing.
@@ -85,25 +96,26 @@ class Runner:
         Returns:
             the long table of the plan's judgements; an empty table in processes other than the first.
         """
-        listeners = [*on_judged]
+        self._listeners = [*on_judged]
         if self.main:
             self._prepare()
             self._say_what_is_done()
-        names = [len(self._names(task.protection)) for task in self.plan.tasks]
-        with self.progress.running(sum(names), "photo"):
-            for number, (task, count) in enumerate(zip(self.plan.tasks, names, strict=True)):
-                protection = task.protection
-                with self._lock(protection):
-                    self.progress.begin(protection.title)
-                    made = self._protect(protection)
-                    if self.main:
-                        for folder in self._judge(task):
-                            for listener in listeners:
-                                listener(folder)
-                self.progress.advance(count - made)
-                last = {self._label(other) for other in self.plan.tasks[number + 1 : number + 2]} != {self._label(task)}
-                if self.main and last:
-                    self._report(self._label(task))
+        self.group.wait()  # until the folder is prepared
+        counts = [len(self._names(task.protection)) for task in self.plan.tasks]
+        with self.progress.running(sum(counts), "photo"):
+            for number, count in enumerate(counts):
+                self.progress.begin(self.plan.tasks[number].protection.title)
+                self.progress.advance(count - self._protect(number))
+                if self._judge_of(number) == self.group.rank:
+                    self._waiting.append(number)
+                self._judge_what_is_made()
+                self._report(number)
+            self.group.wait()  # until everything is protected
+            self._require_made(self._waiting)
+            self._judge_what_is_made()
+            self.group.wait()  # until everything is judged
+            self._report(len(counts))
+            self._require_made(self._silent)
         return long_table(self.folders()) if self.main else pd.DataFrame()
 
     def _prepare(self) -> None:
@@ -116,7 +128,7 @@ class Runner:
             again(protection.folder(plan.out))  # all now, so that a killed run can be resumed without --mode
         trained = [each for each in plan.protections if plan.methods[each.method].stages(each.settings)]
         announce(
-            [each for each in trained if self._pending(each)], plan.out, plan.request.accelerator, self._load_method,
+            [each for each in trained if self._missing(each)], plan.out, plan.request.accelerator, self._load_method,
             self.progress.line,
         )  # fmt: skip
         shown = {name for protection in plan.protections for name in self._names(protection)[:ROWS]}
@@ -124,15 +136,11 @@ class Runner:
         write_sources(sources_folder(plan.out, self.suite.name), images)
 
     def _say_what_is_done(self) -> None:
-        states = [
-            self.judging.is_judged(
-                task.protection.folder(self.plan.out), task.protection.about(), judge, self.plan.thresholds[judge]
-            )
-            for task in self.plan.tasks
-            for judge in task.judges
-        ]
-        if any(states):
-            self.progress.line(f"{sum(states)} of {len(states)} judgements were done before")
+        self._told = {
+            folder for task in self.plan.tasks if not self._missing(task.protection) for folder in self._judged(task)
+        }
+        if self._told:
+            self.progress.line(f"{len(self._told)} of {len(self.folders())} judgements were done before")
 
     def _refuse_mixed(self) -> None:
         """Find out now, rather than after the first long protection, whether results cannot be in one table."""
@@ -176,65 +184,106 @@ class Runner:
     def _names(self, protection: Protection) -> list[str]:
         return self.judging.names(protection.objective, protection.target.name)
 
-    def _lock(self, protection: Protection) -> AbstractContextManager:
+    def _lock(self, protection: Protection, part: str = "") -> FileLock:
         """Two commands may use the same folder: the second waits, and then finds the protection done."""
-        if not self.main:  # the first process has the lock while the others work with it
-            return nullcontext()
         (self.plan.out / "locks").mkdir(exist_ok=True)
-        return FileLock(self.plan.out / "locks" / f"{protection.name}.lock")
+        return FileLock(self.plan.out / "locks" / f"{protection.name}{part}.lock")
 
-    def _pending(self, protection: Protection) -> bool:
-        photos = self.judging.usable(self._names(protection))
-        return not set(self._outcomes(protection)).issuperset(photos)
+    def _missing(self, protection: Protection) -> set[str]:
+        """The usable photos without a finished image."""
+        done = read_outcomes(protection.folder(self.plan.out), self.judging.hashes)
+        return {*self.judging.usable(self._names(protection))} - {*done}
 
-    def _outcomes(self, protection: Protection) -> dict:
-        return read_outcomes(protection.folder(self.plan.out), self.judging.hashes)
+    def _protect(self, number: int) -> int:
+        """Make what is missing of this process's batches; returns by how many photos the progress was advanced."""
+        protection, rank = self.plan.tasks[number].protection, self.group.rank
+        batches, owners = self._batches[number], self._owners[number]
+        own = [batch for batch, owner in zip(batches, owners, strict=True) if owner == rank]
+        if not own and self._judge_of(number) != rank:
+            return 0
+        part = "" if len(own) == len(batches) else f"-{rank + 1}of{self.group.size}"
+        with self._lock(protection, part):
+            missing = self._missing(protection)
+            self._make_ready(protection, bool(missing))
+            pending = [batch for batch in own if not missing.isdisjoint(batch)]
+            if pending:
+                photos = self.judging.usable(self._names(protection))
+                self._predict(self._load_method(protection), protection, Sources(photos, pending))
+        return sum(map(len, pending))
 
-    def _protect(self, protection: Protection) -> int:
-        """Make what is missing; returns by how many photos the progress was advanced."""
-        folder, names = protection.folder(self.plan.out), self._names(protection)
-        photos = self.judging.usable(names)
-        done = set(self._outcomes(protection))
+    def _make_ready(self, protection: Protection, unfinished: bool) -> None:
+        """Write and remove what must be written and removed before an image is made."""
+        folder, names = protection.folder(self.plan.out), {*self._names(protection)}
         unusable = [
             name
-            for name in set(names) - set(photos)
+            for name in names - {*self.judging.usable(names)}
             if (folder / "outcomes" / f"{name}.json").exists() or (folder / "images" / f"{name}.png").exists()
         ]
-        if self.main:
-            if unusable or not done.issuperset(photos):
-                forget_judgements(folder)  # a run that is killed from here on must not look done
-                forget(folder, unusable)
-            write_protection(folder, protection.about())
-        if done.issuperset(photos):
-            return 0
-        data = Sources(photos, self.plan.batch_size, done, self.plan.processes)
-        predict(self._load_method(protection), protection, data, self.plan, self.judging.hashes, self.progress)
-        return sum(len(batch) for batch in data.batches)
+        if unusable or unfinished:
+            forget_judgements(folder)  # a run that is killed from here on must not look done
+            forget(folder, unusable)
+        write_protection(folder, protection.about())
 
-    def _judge(self, task: Task) -> Iterable[Path]:
-        """Judge what is not judged yet; yields the folders of the new judgements."""
-        folder, about = task.protection.folder(self.plan.out), task.protection.about()
-        for judge in task.judges:
-            thresholds = self.plan.thresholds[judge]
-            if not self.judging.is_judged(folder, about, judge, thresholds):
-                judged = self.judging.judge_protection(folder, about, judge, thresholds)
-                self.progress.detail(
-                    f"{task.protection.title}, judge {judge}: {summary([read_judgement(judged).rows])}"
+    def _judge_of(self, number: int) -> int:
+        """The process that judges a protection: one of those that make it, in turn."""
+        owners = [*dict.fromkeys(self._owners[number])] or [0]
+        return owners[number % len(owners)]
+
+    def _judge_what_is_made(self) -> None:
+        """Judge those protections of this process whose images are all there."""
+        for number in [*self._waiting]:
+            task = self.plan.tasks[number]
+            if self._missing(task.protection):
+                continue
+            folder, about = task.protection.folder(self.plan.out), task.protection.about()
+            with self._lock(task.protection):
+                for judge in task.judges:
+                    thresholds = self.plan.thresholds[judge]
+                    if not self.judging.is_judged(folder, about, judge, thresholds):
+                        self.judging.judge_protection(folder, about, judge, thresholds)
+                        self._report(number)
+            self._waiting.remove(number)
+
+    def _require_made(self, numbers: Iterable[int]) -> None:
+        """Raise `FacecloakError` if images are missing although every process has made its own."""
+        for protection in (self.plan.tasks[number].protection for number in numbers):
+            names = self.judging.usable(self._names(protection))
+            if missing := self._missing(protection):
+                raise FacecloakError(
+                    f"{len(missing)} of {len(names)} images that were made are missing in "
+                    f"{protection.folder(self.plan.out)}: --out must be one folder that all machines share."
                 )
-                yield judged
+
+    def _judged(self, task: Task) -> list[Path]:
+        """The folders of the task's valid judgements."""
+        folder, about = task.protection.folder(self.plan.out), task.protection.about()
+        return [
+            judgement_folder(folder, judge)
+            for judge in task.judges
+            if self.judging.is_judged(folder, about, judge, self.plan.thresholds[judge])
+        ]
+
+    def _report(self, reached: int) -> None:
+        """Tell listeners about new judgements up to a task, whoever made them; a line about each finished method."""
+        for number in [each for each in self._silent if each <= reached]:
+            task = self.plan.tasks[number]
+            judged = self._judged(task)
+            for folder in judged:
+                if folder not in self._told:
+                    self._told.add(folder)
+                    found = summary([read_judgement(folder).rows])
+                    self.progress.detail(f"{task.protection.title}, judge {folder.name}: {found}")
+                    for listener in self._listeners:
+                        listener(folder)
+            if len(judged) == len(task.judges):
+                self._silent.remove(number)
+                own = [other for other in self.plan.tasks if self._label(other) == self._label(task)]
+                if not any(self.plan.tasks[other] in own for other in self._silent):
+                    rows = [read_judgement(folder).rows for other in own for folder in self._judged(other)]
+                    self.progress.line(f"{self._label(task).removesuffix(':default')}: {summary(rows)}")
 
     def _label(self, task: Task) -> str:
         return f"{task.protection.method}:{task.protection.preset}"
-
-    def _report(self, label: str) -> None:
-        """Print a line about a method whose protections are all judged."""
-        rows = [
-            read_judgement(judgement_folder(task.protection.folder(self.plan.out), judge)).rows
-            for task in self.plan.tasks
-            if self._label(task) == label
-            for judge in task.judges
-        ]
-        self.progress.line(f"{label.removesuffix(':default')}: {summary(rows)}")
 
     def _load_method(self, protection: Protection) -> ProtectionMethod:
         """The protection's method; the last method is kept, since the next one often differs only in its objective."""
@@ -249,10 +298,15 @@ class Runner:
         return self._method[1]
 
     def _objective(self, resolved: Resolved, protection: Protection) -> Objective:
-        for name in protection.surrogates:
-            if name not in self._surrogates:
-                self._surrogates[name] = load_surrogate(name)
-        return load_objective(
-            self.suite, resolved, protection.objective, protection.target, protection.surrogates,
-            self.judging.find_face, lambda name: self._surrogates[name].cpu(),
-        )  # fmt: skip
+        """What a protection minimises; many share it, and its targets are embedded once."""
+        targets = [protection.target, *protection.other_targets]
+        key = (protection.objective, protection.surrogates, *(target.name for target in targets))
+        if key not in self._objectives:
+            for name in protection.surrogates:
+                if name not in self._surrogates:
+                    self._surrogates[name] = load_surrogate(name)
+            self._objectives[key] = load_objective(
+                self.suite, resolved, protection.objective, protection.target, protection.surrogates,
+                self.judging.find_face, lambda name: self._surrogates[name].cpu(),
+            )  # fmt: skip
+        return self._objectives[key]

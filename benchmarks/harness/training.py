@@ -63,33 +63,22 @@ def find_checkpoint(out: Path | None, name: str) -> Path | None:
 class Training(pl.Callback):
     """Gives a method its trained weights before it protects, and trains the stages that are missing.
 
-    The first process trains and the others wait. The cost is written to the protection's ``training.json``.
+    If several processes need a stage, one of them trains it and the others wait. The cost is written to the
+    protection's ``training.json``.
     """
 
     def __init__(self, protection: Protection, out: Path, accelerator: str) -> None:
         self.protection, self.out, self.accelerator = protection, out, accelerator
 
     def setup(self, trainer: pl.Trainer, pl_module: ProtectionMethod, stage: str) -> None:
-        """Called by the Trainer in every process, with the method still in main memory.
+        """Called by the Trainer before the method is on its device.
 
         Raises:
-            FacecloakError: training failed; raised in every process, since the others would wait forever.
+            FacecloakError: training failed.
         """
-        problem = None
-        if trainer.is_global_zero:
-            try:
-                last = train_missing(pl_module, self.protection, self.out, self.accelerator)
-                write_json(self.protection.folder(self.out) / "training.json", _about(last))
-            except FacecloakError as error:
-                problem = str(error)
-            except BaseException as error:  # out of memory, a full disk, Ctrl-C: the others must not wait
-                trainer.strategy.broadcast(f"training failed in the first process: {error!r}")
-                raise
-        problem = trainer.strategy.broadcast(problem)
-        if problem:
-            raise FacecloakError(problem)
-        last = pl_module.stages(self.protection.settings)[-1]
-        pl_module.use(last.name, load_file(find_checkpoint(self.out, checkpoint_name(self.protection, last))))
+        last = train_missing(pl_module, self.protection, self.out, self.accelerator)
+        write_json(self.protection.folder(self.out) / "training.json", _about(last))
+        pl_module.use(pl_module.stages(self.protection.settings)[-1].name, load_file(last))
 
 
 def train_missing(method: ProtectionMethod, protection: Protection, out: Path, accelerator: str) -> Path:
@@ -101,6 +90,8 @@ def train_missing(method: ProtectionMethod, protection: Protection, out: Path, a
     stages = method.stages(protection.settings)
     names = [checkpoint_name(protection, stage) for stage in stages]
     last, spent = find_checkpoint(out, names[-1]), 0.0
+    if last is None:
+        method.cpu()  # where it may be on a GPU, from the protection before: stages are built in main memory
     for stage, name in zip(stages, names, strict=True) if last is None else ():
         (out / "locks").mkdir(parents=True, exist_ok=True)
         with FileLock(out / "locks" / f"{name}.lock"):  # protections, and other commands, share stages

@@ -11,7 +11,8 @@ from benchmarks.leaderboard.text import write_leaderboard
 from benchmarks.results.pictures import write_grid
 from benchmarks.results.store import find_judgements, protections_folder
 
-PAUSE = 20.0  # seconds between two writings: each reads all judgements
+PAUSE = 20.0  # seconds between two writings, at least
+SHARE = 0.02  # of the run's time that writings may take: each reads all judgements
 
 
 class LiveTables:
@@ -24,13 +25,15 @@ class LiveTables:
     """
 
     def __init__(self, out: Path) -> None:
-        self.out, self._written = out, time.monotonic()
+        self.out, self._next = out, time.monotonic() + PAUSE
 
     def refresh(self, judgement: Path) -> None:
-        """A judgement was made: write the tables again, unless they were written in the last 20 seconds."""
-        if time.monotonic() - self._written > PAUSE:
+        """A judgement was made: write the tables again, unless that was done a short time ago, or costs much time."""
+        began = time.monotonic()
+        if began > self._next:
             self._tables()
-            self._written = time.monotonic()
+            ended = time.monotonic()
+            self._next = ended + max(PAUSE, (ended - began) / SHARE)
 
     def write(self) -> None:
         """Write tables and pictures now."""

@@ -25,7 +25,7 @@ from facecloak.assets.paths import asset_of, expand
 from facecloak.config import parse_settings, read_yaml, to_yaml
 from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop
+from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop, OncePerImage
 from facecloak.io import cache_dir, file_name, sha256, sha256_json, write_bytes
 from facecloak.objectives import Goal, Objective
 from facecloak.recognizers import Recognizer
@@ -83,11 +83,15 @@ class Suite:
     batch_size: int = 1
 
     def find_face(self, device: str = "cpu") -> FindFace:
-        """A function that finds what recognizers see of a photo: MTCNN's box, ArcFace's square, or a fixed crop."""
+        """A function that finds what recognizers see of a photo: MTCNN's box, ArcFace's square, or a fixed crop.
+
+        It searches equal pictures once.
+        """
         detector = FaceDetector(device) if self.detect else None
         if self.crop == "arcface":
-            return FivePointCrop(detector)
-        return detector if self.crop == "mtcnn" else AlignedCrop(self.crop, detector)
+            return OncePerImage(FivePointCrop(detector))
+        find = detector if self.crop == "mtcnn" else AlignedCrop(self.crop, detector)
+        return OncePerImage(find) if detector else find
 
     def load_sources(self, limit: int | None = None) -> list[Source]:
         """The first ``limit`` sources of each group, sorted by name.

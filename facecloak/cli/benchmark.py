@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.console import RunProgress, quietly, wide_console
+from benchmarks.harness.group import join
 from benchmarks.harness.plan import Request, make_plan
-from benchmarks.harness.processes import ending_together
+from benchmarks.harness.processes import ending_together, is_follower
 from benchmarks.harness.runner import Runner
 from benchmarks.leaderboard.live import LiveTables
 from benchmarks.leaderboard.text import terminal_table
@@ -21,6 +22,8 @@ from benchmarks.tracking.tracker import Tracker
 @quietly()
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark that was typed; returns the exit status: 1 if an image failed or a source was unusable."""
+    if is_follower():  # what is wrong with the request is said once, and what is missing is fetched once
+        join(options.devices)
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets
     plan = make_plan(suite, Request(

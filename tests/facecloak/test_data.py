@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from facecloak.data import Photo, Sources, list_images, read_photo, to_tensor, to_uint8
+from facecloak.data import Photo, Sources, batches_of, list_images, read_photo, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.io import write_png
 
@@ -115,34 +115,15 @@ def photos(count=7):
     return {f"p{index}": Photo(picture(8, 8, index), (index, 0, 8, 8)) for index in range(count)}
 
 
-def test_batches_are_fixed_whatever_is_done():
-    every = Sources(photos(), 3, set()).batches
-    assert every == [["p0", "p1", "p2"], ["p3", "p4", "p5"], ["p6"]]
-    assert Sources(photos(), 3, {"p0", "p4"}).batches == every
-    assert Sources(photos(), 3, {"p3", "p4", "p5", "p1"}).batches == [every[0], every[2]]
-    assert Sources(photos(), 3, set(photos())).batches == []
-
-
-@pytest.mark.parametrize("done", [set(), {"p0", "p1", "p2"}, {f"p{index}" for index in range(6)}])
-def test_every_process_gets_a_batch_while_there_is_work(done):
-    batches = Sources(photos(), 3, done, processes=3).batches
-    assert len(batches) == 3
-    assert batches[0] == next(batch for batch in Sources(photos(), 3, set()).batches if not done.issuperset(batch))
-
-
-def test_a_finished_cell_has_no_batch_for_any_number_of_processes():
-    assert Sources(photos(), 3, set(photos()), processes=3).batches == []
-
-
-def test_too_few_batches_for_the_processes_are_an_error():
-    with pytest.raises(FacecloakError, match="4 devices need at least 4 batches"):
-        Sources(photos(), 3, set(), processes=4)
+def test_batches_keep_the_order_and_every_name():
+    assert batches_of(photos(), 3) == [["p0", "p1", "p2"], ["p3", "p4", "p5"], ["p6"]]
+    assert batches_of([], 3) == []
 
 
 def test_the_loader_yields_every_image_once_with_its_own_box():
     sources = photos()
     seen = Counter()
-    for batch in Sources(sources, 3, set()).predict_dataloader():
+    for batch in Sources(sources, batches_of(sources, 3)).predict_dataloader():
         seen.update(batch.ids)
         assert batch.images.shape == (len(batch.ids), 3, 8, 8) and batch.boxes.dtype == torch.float32
         for name, pixels, box in zip(batch.ids, to_uint8(batch.images), batch.boxes.tolist(), strict=True):

@@ -8,7 +8,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from facecloak.errors import FacecloakError
-from facecloak.faces import AlignedCrop, FaceDetector, crop, whole_image, whole_pixels
+from facecloak.faces import AlignedCrop, FaceDetector, OncePerImage, crop, whole_image, whole_pixels
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,18 @@ def test_photos_with_one_box_are_cropped_as_each_by_itself():
     assert torch.equal(together, alone)
     with pytest.raises(ValueError, match="zip"):
         crop(images, boxes[:1], 9)
+
+
+def test_equal_pixels_are_searched_once_and_other_pixels_and_shapes_again():
+    asked = []
+
+    def find(image):
+        asked.append(image.shape)
+        return None if image.max() == 0 else (0.0, 0.0, float(image.max()), 1.0)
+
+    once = OncePerImage(find)
+    dark, bright = np.zeros((4, 6, 3), np.uint8), np.full((4, 6, 3), 9, np.uint8)
+    for _ in range(2):
+        assert once(dark) is None and once(bright) == (0.0, 0.0, 9.0, 1.0)
+    assert once(bright[:, ::-1]) == once(bright) and len(asked) == 2  # a view of the same pixels
+    assert once(dark.reshape(6, 4, 3)) is None and asked == [(4, 6, 3), (4, 6, 3), (6, 4, 3)]

@@ -53,13 +53,13 @@ def run(launch, port, programs) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("launch", [torchrun, srun])
 def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, port, launch):
-    """The method is trained first: once, by the first machine."""
+    """The method is trained first: each stage once, on the machine that needs it first."""
     one, two = tmp_path / "one", tmp_path / "two"
     arguments = ["benchmark", toys, "--methods", "blur,tinted", "--black-box", "ada,bob", "--accelerator", "cpu"]
     program = ["tests.benchmarks.tinted", *arguments, "--out", two, "--num-nodes", 2]
     ended = run(launch, port, [program, program])
     assert [status for status, _ in ended] == [0, 0], ended
-    assert ended[0][1].count("fitted in process") == 3 and "fitted in process" not in ended[1][1]
+    assert sum(error.count("fitted in process") for _, error in ended) == 3
     assert start(*arguments, "--out", one, patch=tinted.install, **PLAIN).wait().returncode == 0
     tables = [pd.read_csv(out / "leaderboard.csv").drop(columns=COST) for out in (one, two)]
     pd.testing.assert_frame_equal(*tables)

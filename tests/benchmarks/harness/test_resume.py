@@ -49,10 +49,10 @@ def killed_while_writing(moment: int):
     return patch
 
 
-def started(*arguments: object) -> subprocess.CompletedProcess:
+def started(*arguments: object, module: str = "facecloak.cli") -> subprocess.CompletedProcess:
     """The same in a process that is started, for commands that start others themselves."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "facecloak.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
@@ -124,8 +124,28 @@ def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
         assert (two / picture.relative_to(one)).read_bytes() == picture.read_bytes()
 
 
-def test_more_processes_than_batches_is_an_error(toys, tmp_path):
-    two = ["--devices", "2", "--accelerator", "cpu"]
-    result = started("benchmark", toys, "--limit", "1", *two, "--out", tmp_path / "out")
-    assert result.returncode == 2
-    assert "2 devices need at least 2 batches" in result.stderr and "Traceback" not in result.stderr
+def test_more_processes_than_batches_share_the_protections(toys, tmp_path):
+    """Each of the protections is one batch; the second process makes and judges every other one."""
+    arguments = ["benchmark", toys, "--methods", "blur,none", "--targets", "1,2", "--limit", 1, "--accelerator", "cpu"]
+    assert run(*arguments, "--out", tmp_path / "one").returncode == 0
+    result = started(*arguments, "--devices", "2", "--out", tmp_path / "two")
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+    pd.testing.assert_frame_equal(rows(tmp_path / "two"), rows(tmp_path / "one"))
+
+
+def test_what_is_wrong_with_a_request_is_said_once(toys, tmp_path):
+    result = started("benchmark", toys, "--methods", "blurr", "--devices", "2", "--out", tmp_path / "out")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "blurr" in result.stderr
+
+
+def test_a_process_that_dies_is_reported_and_its_images_can_be_made_later(toys, tmp_path):
+    """The second process is killed when it writes its first picture; the first one keeps what it makes."""
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--devices", "2"]
+    program = [*arguments, "--out", tmp_path / "out"]
+    broken = started(*program, module="tests.benchmarks.dying")
+    assert broken.returncode == 2 and "another process of this run ended early" in broken.stderr
+    made = stamps(tmp_path / "out")
+    assert [name for name in made if name.endswith(".png")]
+    assert started(*program).returncode == 0
+    assert made.items() <= stamps(tmp_path / "out").items()

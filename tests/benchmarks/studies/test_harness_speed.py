@@ -1,0 +1,49 @@
+"""The comparison of runs reports a ratio only for equal runs; no time is tested."""
+
+import shutil
+
+import pytest
+
+from benchmarks.studies import harness_speed
+from facecloak.errors import FacecloakError
+from facecloak.io import read_json, write_json
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """Another copy of the handmade run."""
+    return shutil.copytree(run, tmp_path / "copy")
+
+
+def test_runs_that_differ_in_cost_and_version_are_equal(run, copy):
+    for path in copy.glob("protections/*/judgements/*/*/judgement.json"):
+        content = read_json(path)
+        for row in content["rows"]:
+            row |= {"seconds_per_image": 99.0, "git_sha": "other", "date": "2000-01-01"}
+        write_json(path, content)
+    harness_speed.require_equal(run, copy)
+
+
+def test_another_picture_number_or_judgement_is_named(run, copy):
+    judged = next(copy.glob("protections/*/judgements/*/*/judgement.json"))
+    content = read_json(judged)
+    content["rows"][0]["psr"] = 0.123
+    write_json(judged, content)
+    with pytest.raises(FacecloakError, match=f"rows of .*{judged.parent.name} differs"):
+        harness_speed.require_equal(run, copy)
+    write_json(judged, content | {"rows": read_json(run / judged.relative_to(copy))["rows"]})
+    picture = next(copy.glob("protections/*/images/*.png"))
+    picture.unlink()
+    with pytest.raises(FacecloakError, match=f"{picture.name} is missing in one of them"):
+        harness_speed.require_equal(run, copy)
+
+
+def test_it_prints_a_ratio_for_equal_runs(toys, capsys):
+    assert harness_speed.main(["--suite", str(toys), "--methods", "blur", "--limit", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "one process" in printed and "2 processes" in printed and "1.00" in printed
+
+
+def test_a_run_that_fails_is_reported(toys, capsys):
+    assert harness_speed.main(["--suite", str(toys), "--methods", "blurr"]) == 2
+    assert "one process: the run failed" in capsys.readouterr().err
