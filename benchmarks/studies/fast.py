@@ -1,8 +1,8 @@
 """`python -m benchmarks.studies.fast`: what `facecloak:fast` costs and gains beside `facecloak`, photo by photo.
 
 Both protect the same photos for the same judges. The ratio of their seconds is measured in turn in one process, and is
-only shown if the fast one loses no more than `ALLOWED`. With ``--variants`` also what the fast one would be with one
-thing changed; those are for people who are not in the suite (`facecloak.pocket.train --stages tuning`).
+only shown if the fast one loses no more than `ALLOWED`. With ``--variants``: what the fast one would be with one thing
+changed, for people who are not in the suite (`facecloak.pocket.train --stages tuning`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from facecloak.cli.guard import guarded
 from facecloak.cloak.fast import FastCloak
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
-from facecloak.metrics.statistics import Estimate, bootstrap_mean
+from facecloak.metrics.statistics import bootstrap_mean
 
 EXACT, FAST = "facecloak", "facecloak:fast"
 ALLOWED = {"psr": -1.0, "psnr": -0.3}  # points of PSR and dB of PSNR that the fast one may lose in the mean
@@ -144,26 +144,32 @@ def speed(suite_name: str, accelerator: str) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in seconds.items()}
 
 
-def compare(measured: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two tables: a line per variant, and a line per measure of the difference fast − exact with its interval.
+def summaries(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A line per variant: the means of its results.
 
     Args:
-        measured: variant → `measure`; `EXACT` and `FAST` are among them.
+        measured: variant → `measure`.
     """
-    lines = [
-        {"variant": name, **{MEASURES[column][0]: round(found[column].mean(), MEASURES[column][1])
-                             for column in MEASURES}}
+    return pd.DataFrame(
+        {
+            "variant": name,
+            **{title: round(found[column].mean(), digits) for column, (title, digits) in MEASURES.items()},
+        }
         for name, found in measured.items()
-    ]  # fmt: skip
-    exact, differences = measured[EXACT].set_index(CELL), []
+    )
+
+
+def differences(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A line per measure: fast − exact, result by result, with an interval over photos."""
+    exact, lines = measured[EXACT].set_index(CELL), []
     for column, (title, digits) in MEASURES.items():
         change = measured[FAST].set_index(CELL)[column] - exact[column]
-        found: Estimate = bootstrap_mean(change, change.index.get_level_values("source"))
-        differences.append({
+        found = bootstrap_mean(change, change.index.get_level_values("source"))
+        lines.append({
             "fast − exact": title, "mean": f"{found.mean:+.{digits}f}",
             "95 %": f"{found.low:+.{digits}f} to {found.high:+.{digits}f}", "in words": verdict(found),
         })  # fmt: skip
-    return pd.DataFrame(lines), pd.DataFrame(differences)
+    return pd.DataFrame(lines)
 
 
 def losses(measured: dict[str, pd.DataFrame]) -> list[str]:
@@ -173,26 +179,31 @@ def losses(measured: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def run_study(options: argparse.Namespace) -> int:
-    """Run what is missing, print, and write ``fast.csv``, ``fast_differences.csv`` and ``fast_speed.csv``."""
+    """Run what is missing; print and write ``fast.csv`` and the like, or ``fast_variants.csv``."""
     suite = load_suite(options.suite)
-    judges = [name for name in suite.recognizers if name not in suite.held_out] if options.variants else None
-    if options.black_boxes:
-        judges = options.black_boxes.split(",")
-    chosen = {EXACT: (EXACT, {}), FAST: (FAST, {}), **(VARIANTS if options.variants else {})}
-    measured = {name: run_variant(options, *variant, judges) for name, variant in chosen.items()}
-    for name, table in zip(("fast", "fast_differences"), compare(measured), strict=True):
-        write_bytes(options.out / f"{name}.csv", to_csv(table))
-        print(markdown_table([*table], table.astype(str).to_numpy().tolist()))
+    judges = options.black_boxes.split(",") if options.black_boxes else None
+    if options.variants:
+        judges = judges or [name for name in suite.recognizers if name not in suite.held_out]
+        chosen = {FAST: (FAST, {}), **VARIANTS}
+        show(options.out, "fast_variants", summaries({k: run_variant(options, *v, judges) for k, v in chosen.items()}))
+        return 0
+    measured = {name: run_variant(options, name, {}, judges) for name in (EXACT, FAST)}
+    show(options.out, "fast", summaries(measured))
+    show(options.out, "fast_differences", differences(measured))
     if too_much := losses(measured):
         print(f"No ratio is shown, since the fast one loses more than allowed: {'; '.join(too_much)}.", file=sys.stderr)
         return 1
     found = speed(options.suite, options.accelerator)
-    ratio = found[EXACT] / found[FAST]
-    table = pd.DataFrame([{"seconds per photo": options.suite, **{k: f"{v:.3f}" for k, v in found.items()},
-                           "ratio": f"{ratio:.1f}"}])  # fmt: skip
-    write_bytes(options.out / "fast_speed.csv", to_csv(table))
-    print(markdown_table([*table], table.to_numpy().tolist()))
+    seconds = {name: f"{value:.3f}" for name, value in found.items()}
+    ratio = f"{found[EXACT] / found[FAST]:.1f}"
+    show(options.out, "fast_speed", pd.DataFrame([{"seconds per photo": options.suite, **seconds, "ratio": ratio}]))
     return 0
+
+
+def show(out: Path, name: str, table: pd.DataFrame) -> None:
+    """Print a table and write it as CSV."""
+    write_bytes(out / f"{name}.csv", to_csv(table))
+    print(markdown_table([*table], table.astype(str).to_numpy().tolist()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -201,8 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
     parser.add_argument("--limit", type=int, default=10**6, metavar="N", help="photos of each group (default: all)")
     parser.add_argument("--black-boxes", metavar="A,B", help="judges (default: all recognizers)")
-    parser.add_argument("--variants", action="store_true", help="also with one thing changed; held-out judges are left "
-                        "out")  # fmt: skip
+    parser.add_argument("--variants", action="store_true", help="with one thing changed each, held-out judges left out")
     parser.add_argument("--batch-size", type=int, default=8, help="photos at once (default: 8)")
     parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
     parser.add_argument("--out", type=Path, default=Path("runs/fast"), help="run again to resume (runs/fast)")
