@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.results import store
+from tests.benchmarks.dying import RANK
 from tests.forked import run
 
 COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
@@ -49,9 +50,9 @@ def killed_while_writing(moment: int):
     return patch
 
 
-def started(*arguments: object, module: str = "facecloak.cli") -> subprocess.CompletedProcess:
+def started(*arguments: object, module: str = "facecloak.cli", **more: str) -> subprocess.CompletedProcess:
     """The same in a process that is started, for commands that start others themselves."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **more}
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
@@ -143,9 +144,16 @@ def test_a_process_that_dies_is_reported_and_its_images_can_be_made_later(toys, 
     """The second process is killed when it writes its first picture; the first one keeps what it makes."""
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--devices", "2"]
     program = [*arguments, "--out", tmp_path / "out"]
-    broken = started(*program, module="tests.benchmarks.dying")
+    broken = started(*program, module="tests.benchmarks.dying", **{RANK: "1"})
     assert broken.returncode == 2 and "another process of this run ended early" in broken.stderr
     made = stamps(tmp_path / "out")
     assert [name for name in made if name.endswith(".png")]
     assert started(*program).returncode == 0
     assert made.items() <= stamps(tmp_path / "out").items()
+
+
+def test_no_process_outlives_the_first_one(toys, tmp_path):
+    """The second process hangs; it has the standard output that is read here to its end."""
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--devices", "2"]
+    broken = started(*arguments, "--out", tmp_path / "out", module="tests.benchmarks.dying", **{RANK: "0"})
+    assert broken.returncode == -signal.SIGKILL
