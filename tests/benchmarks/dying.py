@@ -1,7 +1,4 @@
-"""The command line, in which one process of a run is killed when it writes its first picture.
-
-If that is the first process, the others hang when they write theirs.
-"""
+"""The command line, in which the first process is killed when it writes a picture, and the others hang when they do."""
 
 import os
 import signal
@@ -11,21 +8,13 @@ import threading
 from benchmarks.harness import predict
 from facecloak.cli.main import main
 
-RANK = "RANK_THAT_DIES"  # environment
 
-
-def die(*arguments: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def hang(*arguments: object) -> None:
+def die_or_hang(*arguments: object) -> None:
+    if os.environ["LOCAL_RANK"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
     threading.Event().wait()
 
 
 if __name__ == "__main__":
-    own, dying = os.environ.get("LOCAL_RANK", "0"), os.environ[RANK]
-    if own == dying:
-        predict.write_outcome = die
-    elif dying == "0":
-        predict.write_outcome = hang
+    predict.write_outcome = die_or_hang
     sys.exit(main())
