@@ -63,7 +63,8 @@ def is_follower() -> bool:
 
 def follow() -> None:
     """End this process soon after the first one has ended, however that ended."""
-    parent = os.getppid()
+    # on Windows, the parent may be a launcher of Python, and its number stays the same
+    parent = int(os.environ[FIRST]) if os.name == "posix" else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

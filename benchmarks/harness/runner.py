@@ -116,6 +116,8 @@ class Runner:
             self.group.wait()  # until everything is judged
             self._report(len(counts))
             self._require_made(self._silent)
+            self._waiting = [*self._silent]  # judged on a machine that can measure more, or less, than this one
+            self._judge_what_is_made()
         return long_table(self.folders()) if self.main else pd.DataFrame()
 
     def _prepare(self) -> None:

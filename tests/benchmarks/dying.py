@@ -1,18 +1,20 @@
-"""The command line, in which every process but the first is killed when it writes its first picture."""
+"""The command line, in which the first process is killed when it writes a picture, and the others hang when they do."""
 
 import os
 import signal
 import sys
+import threading
 
 from benchmarks.harness import predict
 from facecloak.cli.main import main
 
 
-def die(*arguments: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def die_or_hang(*arguments: object) -> None:
+    if os.environ["LOCAL_RANK"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    threading.Event().wait()
 
 
 if __name__ == "__main__":
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        predict.write_outcome = die
+    predict.write_outcome = die_or_hang
     sys.exit(main())

@@ -4,15 +4,18 @@ import itertools
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from benchmarks.harness import predict
 from benchmarks.results import store
-from tests.forked import run
+from tests.forked import run, start
 
 COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
 
@@ -54,6 +57,17 @@ def started(*arguments: object, module: str = "facecloak.cli") -> subprocess.Com
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def pair(*arguments: object, patch: Callable[[], None] | None = None) -> list[subprocess.CompletedProcess]:
+    """A command in two forked processes that share its work; the patch is for the second one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    two = [*arguments, "--devices", "2"]
+    first = start(*two, LOCAL_RANK="0", **about)
+    second = start(*two, patch=patch, LOCAL_RANK="1", **about)
+    return [first.wait(), second.wait()]
 
 
 def rows(out: Path) -> pd.DataFrame:
@@ -128,10 +142,26 @@ def test_more_processes_than_batches_share_the_protections(toys, tmp_path):
     """Each of the protections is one batch; the second process makes and judges every other one."""
     arguments = ["benchmark", toys, "--methods", "blur,none", "--targets", "1,2", "--limit", 1, "--accelerator", "cpu"]
     assert run(*arguments, "--out", tmp_path / "one").returncode == 0
-    result = started(*arguments, "--devices", "2", "--out", tmp_path / "two")
-    assert result.returncode == 0 and not result.stderr, result.stderr
+    for ended in pair(*arguments, "--out", tmp_path / "two"):
+        assert ended.returncode == 0 and not ended.stderr
     assert files(tmp_path / "two") == files(tmp_path / "one")
     pd.testing.assert_frame_equal(rows(tmp_path / "two"), rows(tmp_path / "one"))
+
+
+def test_a_process_that_dies_is_reported_and_its_images_can_be_made_later(toys, tmp_path):
+    """The second process is killed when it writes its first picture; the first one keeps what it makes."""
+
+    def patch() -> None:
+        predict.write_outcome = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+
+    arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu"]
+    first, second = pair(*arguments, "--out", tmp_path / "out", patch=patch)
+    assert second.returncode == -signal.SIGKILL
+    assert first.returncode == 2 and "another process of this run ended early" in first.stderr
+    made = {name: stamp for name, stamp in stamps(tmp_path / "out").items() if name.endswith(".png")}
+    assert 0 < len(made) < 4
+    assert run(*arguments, "--out", tmp_path / "out").returncode == 0
+    assert made.items() <= stamps(tmp_path / "out").items()
 
 
 def test_what_is_wrong_with_a_request_is_said_once(toys, tmp_path):
@@ -139,13 +169,8 @@ def test_what_is_wrong_with_a_request_is_said_once(toys, tmp_path):
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "blurr" in result.stderr
 
 
-def test_a_process_that_dies_is_reported_and_its_images_can_be_made_later(toys, tmp_path):
-    """The second process is killed when it writes its first picture; the first one keeps what it makes."""
+def test_no_process_outlives_the_first_one(toys, tmp_path):
+    """The second process hangs; it has the standard output that is read here to its end."""
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--devices", "2"]
-    program = [*arguments, "--out", tmp_path / "out"]
-    broken = started(*program, module="tests.benchmarks.dying")
-    assert broken.returncode == 2 and "another process of this run ended early" in broken.stderr
-    made = stamps(tmp_path / "out")
-    assert [name for name in made if name.endswith(".png")]
-    assert started(*program).returncode == 0
-    assert made.items() <= stamps(tmp_path / "out").items()
+    broken = started(*arguments, "--out", tmp_path / "out", module="tests.benchmarks.dying")
+    assert broken.returncode == -signal.SIGKILL
