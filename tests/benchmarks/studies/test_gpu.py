@@ -74,3 +74,12 @@ def test_a_wrong_argument_is_named(arguments, said, capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so(capsys):
     assert main([]) == 2 and "There is no GPU here" in capsys.readouterr().err
+
+
+def test_the_fast_form_is_measured_beside_the_exact_one(monkeypatch):
+    monkeypatch.setattr(cloak, "FAST_VARIANTS", study.VARIANTS[:1])
+    table = cloak.fast(study.Study(torch.device("cpu"), "test", (1,), 1))
+    exact, quick, ratio = table.lines
+    assert [line[0] for line in table.lines] == ["exact, float32", "fast, float32", "ratio, float32"]
+    seconds = [float(line[1].split(" s")[0]) for line in (exact, quick)]
+    assert float(ratio[1]) == pytest.approx(seconds[0] / seconds[1], rel=0.1) and float(ratio[1]) > 1

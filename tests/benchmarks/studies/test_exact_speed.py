@@ -1,0 +1,45 @@
+"""The study of the exact method's speed: only variants that make the same pictures get a ratio."""
+
+import dataclasses
+
+import pytest
+
+import facecloak
+from benchmarks.harness.methods import load_method
+from benchmarks.studies import exact_speed
+from facecloak.errors import FacecloakError
+
+
+def load():
+    return load_method(
+        "facecloak", "pocket", target="1", black_box="pocket_dense", embedding_iterations=1, iterations=2,
+        accelerator="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return facecloak.load_suite("pocket").batch(target="1", limit=2)
+
+
+def test_the_same_photos_alone_and_in_a_batch_are_compared(batch):
+    table = exact_speed.compare(load, batch, [exact_speed.ALONE, "channels-last"], 1)
+    assert [*table["variant"]] == [exact_speed.ALONE, "channels-last"]
+    assert (table["times faster"].astype(float) > 0).all()
+    ratio = table["as it is"].astype(float) / table["seconds per photo"].astype(float)
+    assert (ratio - table["times faster"].astype(float)).abs().max() < 0.1
+
+
+def test_a_variant_that_makes_other_pictures_gets_no_ratio(batch, monkeypatch):
+    def stronger(method):
+        method.settings = dataclasses.replace(method.settings, lr=1.0)
+
+    monkeypatch.setitem(exact_speed.VARIANTS, "stronger", stronger)
+    with pytest.raises(FacecloakError, match=r"stronger: \d+\.\d% of the pixels differ"):
+        exact_speed.compare(load, batch, ["stronger"], 1)
+
+
+def test_an_unknown_variant_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        exact_speed.main(["--variants", "magic"])
+    assert "there is no 'magic'; there are one photo at a time, channels-last" in capsys.readouterr().err
