@@ -6,7 +6,6 @@ import argparse
 import sys
 from importlib import import_module
 
-from benchmarks.harness.processes import ending_together, processes_elsewhere, start
 from facecloak.cli.arguments import make_parser
 from facecloak.cli.guard import guarded
 
@@ -21,21 +20,14 @@ def main(arguments: list[str] | None = None) -> int:
             hint = "; settings are given as --method.field=value" if has_settings else ""
             parser.error(f"unknown argument {argument!r}{hint}")
     options.overrides = [argument.removeprefix("--") for argument in rest]
-    run = _run_in_processes if arguments is None and options.command == "benchmark" else _run
-    return guarded(lambda: run(options), **ENDS.get(options.command, {}))
+    # processes are started only from a real command line, which they can repeat
+    module = "together" if arguments is None and options.command == "benchmark" else options.command
+    return guarded(lambda: _run(module, options), **ENDS.get(options.command, {}))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(module: str, options: argparse.Namespace) -> int:
     """Import the command's module, and run it."""
-    return import_module(f"facecloak.cli.{options.command}").run(options)
-
-
-def _run_in_processes(options: argparse.Namespace) -> int:
-    """`_run` after other processes have been started, if several are to share the work: all import side by side."""
-    if options.devices > 1 and options.num_nodes == 1 and processes_elsewhere() == 1:
-        start(options.devices)
-    with ending_together():
-        return _run(options)
+    return import_module(f"facecloak.cli.{module}").run(options)
 
 
 def _is_override(argument: str) -> bool:
