@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from facecloak.cloak.backbone import Backbone, models_sha256
+from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
 from facecloak.cloak.inversion import denoise
 from facecloak.cloak.settings import Precision
 from facecloak.data import Batch
@@ -86,6 +86,7 @@ class FastCloak(ProtectionMethod):
 
     def protect(self, batch: Batch) -> Protected:
         backbone, photos = self.backbone, batch.images
+        require_gpu_for_fp16(photos, self.settings.precision, self.settings.decoder_precision)
         passes = backbone.passes
         with torch.no_grad():
             start = self.start(photos)

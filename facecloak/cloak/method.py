@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.cloak.backbone import Backbone, models_sha256
+from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.settings import PUBLISHED, CloakSettings
@@ -84,6 +84,7 @@ class FaceCloak(ProtectionMethod):
     def start(self, images: Tensor) -> Start:
         """Steps 1 and 2: invert the photos (B×3×H×W in [-1, 1]) and learn their embeddings."""
         settings, passes, began = self.settings, self.backbone.passes, time.perf_counter()
+        require_gpu_for_fp16(images, settings.precision, settings.decoder_precision)
         trajectory = invert(self.backbone, self.backbone.encode(images, settings.seed), self.schedule)
         embeddings = learn_embeddings(
             self.backbone, trajectory, self.schedule,

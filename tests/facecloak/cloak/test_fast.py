@@ -136,3 +136,9 @@ def test_the_shipped_tiny_decoder_draws_what_the_full_one_draws():
         strange = backbone.decode(z.roll(1, 0), for_gradient=True)
     error, of_another = ((full - other).div(2).square().mean((1, 2, 3)) for other in (tiny, strange))
     assert (error < 10 ** (-18 / 10)).all() and (error < of_another / 4).all()  # 18 dB
+
+
+@pytest.mark.parametrize("setting", ["precision", "decoder_precision"])
+def test_fp16_on_a_cpu_is_refused(models, setting):
+    with pytest.raises(FacecloakError, match="fp16 needs a GPU"):
+        make_fast(models, **{setting: "fp16"}).predict_step(batch_of(photos(1)))
