@@ -26,7 +26,8 @@ class Recognizer(nn.Module):
 
     Example:
         >>> from facecloak.recognizers import load_recognizer
-        >>> load_recognizer("pocket_ir")(torch.zeros(2, 3, 128, 128)).norm(dim=1).tolist()
+        >>> lengths = load_recognizer("pocket_ir")(torch.zeros(2, 3, 128, 128)).norm(dim=1)
+        >>> [round(length, 3) for length in lengths.tolist()]
         [1.0, 1.0]
     """
 

@@ -75,7 +75,7 @@ MEMORY = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 def ends_with(error, monkeypatch, capsys, command):
     """The output of a command when an error occurs."""
 
-    def fail(options):
+    def fail(module, options):
         raise error
 
     monkeypatch.setattr(main_module, "_run", fail)
@@ -138,7 +138,7 @@ def test_the_examples_of_help_can_be_typed(example):
 
 def test_every_command_has_two_examples_and_a_completion(capsys):
     commands = {path.stem for path in Path(main_module.__file__).parent.glob("*.py")}
-    commands -= {"__init__", "__main__", "main", "arguments", "guard"}
+    commands -= {"__init__", "__main__", "main", "arguments", "guard", "together"}
     assert set(EXAMPLES) == commands and all(len(examples) == 2 for examples in EXAMPLES.values())
     with pytest.raises(SystemExit):
         main(["--print-completion", "bash"])
