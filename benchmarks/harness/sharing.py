@@ -12,7 +12,7 @@ def share(protections: Sequence[Sequence[Names]], processes: int) -> list[list[i
     """The process of every batch of every protection.
 
     A batch of the same photos goes to the same process in all protections, since methods keep what they have computed
-    of photos. Where the number of different batches is no multiple of the number of processes, the last ones go from
+    of photos. Where the number of different batches is not a multiple of the number of processes, the last ones go from
     process to process, from one protection to the next: no process is without work while there are enough protections.
 
     Args:

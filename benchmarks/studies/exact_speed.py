@@ -76,7 +76,7 @@ def compare(load: Callable[[], FaceCloak], batch: Batch, names: list[str], repet
         steps = abs(to_uint8(expected).astype(int) - to_uint8(found).astype(int)).max(-1)
         different = float((steps > 1).mean())
         if different > TOLERATED:
-            raise FacecloakError(f"{name}: {different:.1%} of the pixels differ by more than 1: there is no ratio.")
+            raise FacecloakError(f"{name}: {different:.1%} of the pixels differ by more than 1, so no ratio is shown.")
         as_it_is, variant = (statistics.median(found) for found in seconds.values())
         lines.append({
             "variant": name, "seconds per photo": f"{variant:.2f}", "as it is": f"{as_it_is:.2f}",

@@ -1,4 +1,4 @@
-"""A tiny autoencoder of the same latents, whose decoder stands in for the full one where only a gradient is needed."""
+"""A tiny autoencoder of the same latents, whose decoder replaces the full one where a gradient is needed."""
 
 from __future__ import annotations
 
