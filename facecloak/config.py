@@ -20,8 +20,7 @@ from facecloak.registry import unknown_name
 
 Settings = TypeVar("Settings")
 
-INTEGERS = range(-(2**63), 2**63)  # others come back from JSON as floats
-SEEDS = range(2**63)  # torch lets negative ones wrap
+LARGEST = 2**63 - 1  # whole numbers with more bits come back from JSON as floats
 LARGEST_FILE, MOST_VALUES, DEEPEST = 2**20, 100_000, 40  # of a YAML file: bytes, values, levels
 
 
@@ -51,11 +50,11 @@ def parse_settings(
 
 def _check_numbers(settings: Any, name: str) -> None:
     for place, number in _numbers(settings):
-        if isinstance(number, int) and number not in INTEGERS:
+        if isinstance(number, int) and not -LARGEST - 1 <= number <= LARGEST:
             raise FacecloakError(f"{name}: {place} is too large a number: whole numbers have at most 64 bits.")
         if not math.isfinite(number):
             raise FacecloakError(f"{name}: {place} must be a finite number, got {number}.")
-        if place == "seed" and number not in SEEDS:
+        if place == "seed" and not 0 <= number <= LARGEST:  # torch lets negative ones wrap
             raise FacecloakError(f"{name}: seed must be between 0 and 2^63 - 1, got {number}.")
 
 

@@ -257,6 +257,7 @@ def test_nested_settings_become_dataclasses():
         ({"parts": [{"name": "b", "sizes": ["1e400"]}]}, r"parts\[0\].sizes\[0\] must be a finite number, got inf"),
         ({"weights": {"a": 10**400}}, "weights.a is too large a number"),
         ({"seed": -1}, "seed must be between 0 and"),
+        ({"seed": 2.5}, '"seed": Expected a'),
         ({"seed": 2**63}, "seed is too large a number"),
     ],
 )
