@@ -12,7 +12,7 @@ from torchvision.transforms.functional import gaussian_blur
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import whole_pixels
-from facecloak.method import Protected, ProtectionMethod
+from facecloak.method import Protected, ProtectionMethod, Strength
 
 
 class NoProtection(ProtectionMethod):
@@ -39,6 +39,7 @@ class Blur(ProtectionMethod):
     """Gaussian blur of the face box."""
 
     Settings: ClassVar[type[Any]] = BlurSettings
+    strength = Strength("sigma", (0.25, 0.5, 1, 2))
 
     def protect(self, batch: Batch) -> Protected:
         radius = int(3 * self.settings.sigma + 0.5)
@@ -65,6 +66,7 @@ class Pixelate(ProtectionMethod):
     """Mean colours of square blocks in the face box."""
 
     Settings: ClassVar[type[Any]] = PixelateSettings
+    strength = Strength("blocks", (2, 1.5, 1, 0.5))
 
     def protect(self, batch: Batch) -> Protected:
         images = batch.images.clone()

@@ -24,6 +24,7 @@ _PUBLIC = {
     "calibrate": "benchmarks.harness.calibrate",
     "benchmark": "facecloak.api",
     "judge": "facecloak.api",
+    "curves": "facecloak.api",
     "evaluate": "facecloak.api",
     "load_results": "benchmarks.leaderboard.results",
     "Results": "benchmarks.leaderboard.results",
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "calibrate",
+    "curves",
     "evaluate",
     "judge",
     "list_methods",
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from benchmarks.harness.photos import protect
     from benchmarks.leaderboard.results import Results, load_results
     from benchmarks.suites.suite import list_suites, load_suite
-    from facecloak.api import benchmark, evaluate, judge
+    from facecloak.api import benchmark, curves, evaluate, judge
     from facecloak.data import Batch
     from facecloak.errors import FacecloakError
     from facecloak.method import Protected, ProtectionMethod

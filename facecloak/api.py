@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.console import RunProgress, quietly
+from benchmarks.harness.curves import run_curves
 from benchmarks.harness.evaluate import evaluate_folders
 from benchmarks.harness.plan import Mode, Request, make_plan
 from benchmarks.harness.rejudge import judge_run
@@ -31,6 +32,7 @@ def benchmark(
     targets: Sequence[str] | None = None,
     black_boxes: Sequence[str] | None = None,
     white_boxes: Sequence[str] | None = None,
+    countermeasures: Sequence[str] = (),
     limit: int | None = None,
     batch_size: int | None = None,
     accelerator: str = "auto",
@@ -51,6 +53,8 @@ def benchmark(
         objective: impersonation or obfuscation.
         black_boxes: judges; each judges pictures that were made by attacking the other recognizers.
         white_boxes: judges that are attacked too; their rows are marked.
+        countermeasures: what is done to the pictures before they are judged once more: ``jpeg30``, ``purify301`` …, or
+            the sets ``common``, ``purify`` and ``all``.
         limit: number of photos of each group.
         batch_size: photos that are protected at once.
         accelerator: auto, cpu or gpu.
@@ -70,28 +74,66 @@ def benchmark(
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     plan = make_plan(loaded, Request(
         out=Path(out), methods=methods, config=settings, objective=objective, targets=targets, black_boxes=black_boxes,
-        white_boxes=white_boxes, limit=limit, batch_size=batch_size, accelerator=accelerator, mode=mode,
+        white_boxes=white_boxes, countermeasures=countermeasures, limit=limit, batch_size=batch_size,
+        accelerator=accelerator, mode=mode,
     ))  # fmt: skip
     Runner(plan, RunProgress(shown=progress)).run(on_judged)
     return load_results(out)
 
 
 @quietly()
+def curves(
+    suite: str | Suite,
+    *,
+    out: str | Path,
+    methods: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    black_boxes: Sequence[str] | None = None,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    accelerator: str = "auto",
+    progress: bool = False,
+) -> Results:
+    """Protect and judge at each strength of each method (`ProtectionMethod.strength`), to compare at equal quality.
+
+    Args:
+        suite: name, path of a YAML file, or the result of `load_suite`.
+        out: folder of the run; what is there already is kept.
+        methods, targets, black_boxes, limit, batch_size, accelerator, progress: as in `benchmark`.
+
+    Raises:
+        FacecloakError: something in the arguments cannot work; raised before any photo is protected.
+
+    Example:
+        >>> results = curves("pocket", methods=["ti_dim", "tip_im"], out="runs/curves")  # doctest: +SKIP
+        >>> results.equal_quality()  # doctest: +SKIP
+    """
+    loaded = load_suite(suite) if isinstance(suite, str) else suite
+    run_curves(loaded, Request(
+        out=Path(out), methods=methods, targets=targets, black_boxes=black_boxes, limit=limit, batch_size=batch_size,
+        accelerator=accelerator,
+    ), RunProgress(shown=progress))  # fmt: skip
+    return load_results(out)
+
+
+@quietly()
 def judge(
     run: str | Path,
-    recognizers: Sequence[str],
+    recognizers: Sequence[str] = (),
     *,
+    countermeasures: Sequence[str] = (),
     thresholds: str | Path | None = None,
     white_box: bool = False,
     accelerator: str = "auto",
     progress: bool = False,
     on_judged: Iterable[Callable[[Path], None]] = (),
 ) -> Results:
-    """Let more recognizers judge the finished pictures of a run; nothing is protected again.
+    """Judge the finished pictures of a run by more recognizers or after countermeasures; nothing is protected again.
 
     Args:
         run: folder of a run.
-        recognizers: names of recognizers; the suite need not use them.
+        recognizers: names of recognizers, which the suite need not use; without any, those that have judged already.
+        countermeasures: what is done to the pictures before they are judged, see `benchmark`.
         thresholds: file written by `calibrate`, instead of the suite's.
         white_box: also judge pictures that were made by attacking the recognizer.
         accelerator: auto, cpu or gpu.
@@ -103,9 +145,11 @@ def judge(
 
     Example:
         >>> judge("runs/pocket", ["mine"], thresholds="mine.json").summary()  # doctest: +SKIP
+        >>> judge("runs/pocket", countermeasures=["common"]).survival  # doctest: +SKIP
     """
     judge_run(
-        Path(run), recognizers, thresholds=None if thresholds is None else Path(thresholds), white_box=white_box,
+        Path(run), recognizers, countermeasures=countermeasures,
+        thresholds=None if thresholds is None else Path(thresholds), white_box=white_box,
         accelerator=accelerator, progress=RunProgress(shown=progress), on_judged=on_judged,
     )  # fmt: skip
     return load_results(run)

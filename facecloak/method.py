@@ -7,7 +7,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import pytorch_lightning as pl
 import torch
@@ -69,6 +69,18 @@ class NoSettings:
     """For methods with nothing to set."""
 
 
+class Strength(NamedTuple):
+    """The setting by which a method trades picture quality for success.
+
+    Attributes:
+        setting: its name.
+        factors: by which the suite's value is multiplied, from the weakest to the strongest; whole numbers are rounded.
+    """
+
+    setting: str
+    factors: tuple[float, ...]
+
+
 class ProtectionMethod(pl.LightningModule):
     """Makes protected images; it does not judge them.
 
@@ -90,6 +102,7 @@ class ProtectionMethod(pl.LightningModule):
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     uses_surrogates: ClassVar[bool] = False
+    strength: ClassVar[Strength | None] = None  # None: a single point is all that a curve has
     side: int | None = None  # pixels, if the method can only protect square pictures of this side; None for any
 
     def __init__(self, settings: Any, objective: Objective | None = None) -> None:

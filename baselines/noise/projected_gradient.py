@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Protected, ProtectionMethod, errors_of_losses
+from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
 
 REACH = 1.5  # length of all steps together, in units of ε (RobFR; TIP-IM's code)
 
@@ -66,6 +66,7 @@ class NoiseMethod(ProtectionMethod):
     Subclasses define the direction d.
     """
 
+    strength = Strength("epsilon", (0.125, 0.25, 0.5, 0.75, 1))
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
         "ensemble": {"surrogates": "ensemble"},

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmarks.results.records import Record
 from benchmarks.results.schema import none_if_nan
+from benchmarks.results.store import NO_COUNTERMEASURE
 from facecloak.data import Photo, to_tensor
 from facecloak.faces import crop
 from facecloak.metrics import Identification
@@ -25,6 +26,7 @@ class Judge:
         photos: source name → the unprotected photo; a photo with an error is unusable and does not count in any rate.
         second: source name → another photo of the person, with a face. Together they are the gallery.
         tests: target name → its test photo, with a face.
+        alter: applies a countermeasure, by its name, to photos.
         device: device of the recognizers.
     """
 
@@ -34,16 +36,23 @@ class Judge:
         photos: dict[str, Photo],
         second: dict[str, Photo],
         tests: dict[str, Photo],
+        alter: Callable[[str, dict[str, Photo]], dict[str, Photo]],
         device: torch.device | str = "cpu",
     ) -> None:
-        self.photos, self.device = photos, device
+        self.photos, self.device, self._alter = photos, device, alter
         self._load, self._second_photos, self._test_photos = load, second, tests
         self._recognizers: dict[str, Recognizer] = {}
         self._references: dict[str, tuple[Embeddings, Embeddings]] = {}
-        self._clean: dict[tuple[str, tuple[str, ...]], Embeddings] = {}
+        self._clean: dict[tuple[str, str, tuple[str, ...]], Embeddings] = {}
 
     def judge(
-        self, recognizer: str, names: Iterable[str], protected: dict[str, Photo], errors: dict[str, str], target: str
+        self,
+        recognizer: str,
+        names: Iterable[str],
+        protected: dict[str, Photo],
+        errors: dict[str, str],
+        target: str,
+        countermeasure: str = NO_COUNTERMEASURE,
     ) -> tuple[list[Record], dict[str, float | None]]:
         """Score protected photos with one recognizer.
 
@@ -52,12 +61,14 @@ class Judge:
             protected: source name → protected photo; its box is None if a face is no longer found in it.
             errors: source name → why the method made no protected photo.
             target: name of the target; if it has no test photo, there is no cosine to it.
+            countermeasure: what is done to protected and unprotected photos before, but not to those that they are
+                compared with.
 
         Returns:
             a record for each of ``names``, in order, and the columns of closed-set identification.
         """
-        names = [*names]
-        now, clean = self.embed_found(recognizer, protected), self.clean(recognizer, names)
+        names, protected = [*names], self._alter(countermeasure, protected)
+        now, clean = self.embed_found(recognizer, protected), self.clean(recognizer, names, countermeasure)
         second, tests = self.references(recognizer)
         records = []
         for name in names:
@@ -93,12 +104,12 @@ class Judge:
             )
         return self._references[recognizer]
 
-    def clean(self, recognizer: str, names: list[str]) -> Embeddings:
-        """Embeddings of the usable unprotected photos among ``names``."""
-        key = (recognizer, tuple(names))
+    def clean(self, recognizer: str, names: list[str], countermeasure: str = NO_COUNTERMEASURE) -> Embeddings:
+        """Embeddings of the usable unprotected photos among ``names`` that show a face after the countermeasure."""
+        key = (recognizer, countermeasure, tuple(names))
         if key not in self._clean:
             usable = {name: self.photos[name] for name in names if not self.photos[name].error}
-            self._clean[key] = self._embed(recognizer, usable)
+            self._clean[key] = self.embed_found(recognizer, self._alter(countermeasure, usable))
         return self._clean[key]
 
     def embed_found(self, recognizer: str, photos: dict[str, Photo]) -> Embeddings:

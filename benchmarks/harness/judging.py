@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 import facecloak
+from benchmarks.harness.countermeasures.altering import Altering
 from benchmarks.harness.judge import Judge
 from benchmarks.harness.needs import used, used_text
 from benchmarks.harness.provenance import git_sha
@@ -21,6 +22,7 @@ from benchmarks.results.records import Record
 from benchmarks.results.schema import SCHEMA_VERSION, Row
 from benchmarks.results.scoring import cost, score, surrogate_rise
 from benchmarks.results.store import (
+    NO_COUNTERMEASURE,
     judgement_folder,
     protection_of,
     read_judgement,
@@ -95,42 +97,55 @@ class Judging:
     def judge(self) -> Judge:
         """The judge that compares pictures with the suite's references."""
         second = self.suite.read_second(self.find_face)
-        return Judge(self._black_box, self.photos, second, self.tests, self.device)
+        return Judge(self._black_box, self.photos, second, self.tests, self.altering, self.device)
+
+    @cached_property
+    def altering(self) -> Altering:
+        """What applies countermeasures to pictures of this suite."""
+        return Altering(self.suite, self.find_face, self.device)
 
     def _black_box(self, name: str):
         return load_recognizer(name, differentiable=False, device=self.device)
 
-    def is_judged(self, protection: Path, about: Mapping[str, Any], recognizer: str, thresholds: Any) -> bool:
+    def is_judged(
+        self, protection: Path, about: Mapping[str, Any], recognizer: str, thresholds: Any,
+        countermeasure: str = NO_COUNTERMEASURE,
+    ) -> bool:  # fmt: skip
         """Whether there is a judgement that is still valid."""
-        judgement = read_judgement(judgement_folder(protection, recognizer))
-        wanted = self._fingerprint(about, recognizer, thresholds)
+        judgement = read_judgement(judgement_folder(protection, recognizer, countermeasure))
+        wanted = self._fingerprint(about, recognizer, thresholds, countermeasure)
         return judgement is not None and judgement.provenance.get("fingerprint") == wanted
 
     def judge_protection(
-        self, protection: Path, about: Mapping[str, Any], recognizer: str, thresholds: Mapping[str, Any]
-    ) -> Path:
+        self, protection: Path, about: Mapping[str, Any], recognizer: str, thresholds: Mapping[str, Any],
+        countermeasure: str = NO_COUNTERMEASURE,
+    ) -> Path:  # fmt: skip
         """Judge a protection's pictures with a recognizer; returns the judgement's folder.
 
         Args:
             about: content of protection.json.
             recognizer: name of the recognizer, which need not be in the suite.
             thresholds: the recognizer's entry in the thresholds.
+            countermeasure: name of what is done to the pictures before.
         """
-        folder, names = judgement_folder(protection, recognizer), self.names(about["objective"], about["target"])
+        folder = judgement_folder(protection, recognizer, countermeasure)
+        names = self.names(about["objective"], about["target"])
         pictures = self.read_pictures(protection, names)
         measured = self.measure(protection, about, names, pictures)
-        records, ranks = self.judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
+        records, ranks = self.judge.judge(
+            recognizer, names, pictures.protected, pictures.errors, about["target"], countermeasure
+        )
         by_name = {image["id"]: image for image in measured["images"]}
         for record in records:
             own = {key: value for key, value in by_name.get(record["id"], {}).items() if key != "surrogates"}
             record |= own | {"seconds": pictures.outcomes.get(record["id"], {}).get("seconds")}
         weights = self._weights(recognizer)
-        own = used(self.suite, [recognizer], judging=True)
+        own = used(self.suite, [recognizer], self.altering.settings(countermeasure), judging=True)
         constant = self._describe(folder, about, names, recognizer, weights, thresholds, measured, pictures) | ranks
         constant["assets"] = used_text([*about.get("used", ()), *own])
         rows = [constant | row for row in score(records, about["objective"], thresholds, self.suite.fars)]
         write_judgement(folder, rows, records, {
-            "fingerprint": self._fingerprint(about, recognizer, thresholds), "thresholds": thresholds,
+            "fingerprint": self._fingerprint(about, recognizer, thresholds, countermeasure), "thresholds": thresholds,
             "used": own, "torch": torch.__version__,
         })  # fmt: skip
         return folder
@@ -222,11 +237,13 @@ class Judging:
         tests = [self.suite.load_target(name, "impersonation") for name in self.suite.target_names()]
         return [[test.name, file_sha256(test.test), test.test_box] for test in tests]
 
-    def _fingerprint(self, about: Mapping[str, Any], recognizer: str, thresholds: Any) -> str:
+    def _fingerprint(
+        self, about: Mapping[str, Any], recognizer: str, thresholds: Any, countermeasure: str
+    ) -> str:  # fmt: skip
         """Hash of everything that a judgement depends on, except for its pictures."""
         return sha256_json([
             self._measure_fingerprint(about), self._gallery_sha256, thresholds, self._weights(recognizer),
-            self.suite.fars, about["preset"],
+            self.suite.fars, about["preset"], *self.altering.fingerprint(countermeasure),
         ])  # fmt: skip
 
     def _measure_fingerprint(self, about: Mapping[str, Any]) -> str:

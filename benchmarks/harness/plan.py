@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.harness.calibrate import ensure_thresholds
+from benchmarks.harness.countermeasures import find_countermeasures
+from benchmarks.harness.countermeasures.altering import purifying_settings
 from benchmarks.harness.devices import gpu_count, pick_device
 from benchmarks.harness.methods import Resolved, resolve_methods
 from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.processes import processes_elsewhere
 from benchmarks.harness.protection import Protection
+from benchmarks.results.store import NO_COUNTERMEASURE
 from benchmarks.suites.suite import Source, Suite
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256, writable
@@ -34,6 +37,7 @@ class Request:
         config: settings by method, or a YAML file of them; they override the suite's, and ``overrides`` override them.
         black_boxes: judges; each judges pictures made by attacking the other recognizers that are not held out.
         white_boxes: judges that are also attacked as surrogates.
+        countermeasures: names, or names of sets, of what is done to the pictures before they are judged once more.
         limit: number of photos of each group.
         devices: number of processes or GPUs on each of ``num_nodes`` machines.
         accelerator: auto, cpu or gpu.
@@ -48,6 +52,7 @@ class Request:
     targets: Sequence[str] | None = None
     black_boxes: Sequence[str] | None = None
     white_boxes: Sequence[str] | None = None
+    countermeasures: Sequence[str] = ()
     limit: int | None = None
     batch_size: int | None = None
     devices: int = 1
@@ -73,6 +78,7 @@ class Plan:
         sources: the photos of all groups.
         thresholds: judge → its entry in the suite's thresholds.
         methods: name → class.
+        countermeasures: names, the first of which is none: pictures are always judged as they are, too.
     """
 
     suite: Suite
@@ -82,6 +88,7 @@ class Plan:
     thresholds: dict[str, dict[str, Any]]
     methods: dict[str, type[ProtectionMethod]]
     batch_size: int
+    countermeasures: list[str]
 
     @property
     def out(self) -> Path:
@@ -110,13 +117,15 @@ def make_plan(suite: Suite, request: Request) -> Plan:
             raise unknown_name(f"recognizer in suite {suite.name}", name, suite.recognizers)
     judges = _judges(suite, request.black_boxes, request.white_boxes)
     methods = resolve_methods(suite, request.methods, request.overrides, request.config)
+    countermeasures = [found.name for found in find_countermeasures(request.countermeasures)]
+    purifying = purifying_settings(suite, countermeasures)
     suite.require_sources()
     names = request.targets or suite.default_targets or suite.target_names()
     names = ["synthetic"] if objective == "obfuscation" else names
     for name in names:
         suite.require_target(name, objective)
     involved = dict.fromkeys([*(name for name, _ in judges), *suite.surrogates_for([])])
-    fetch_needed(suite, involved, [method.settings for method in methods], judging=True)
+    fetch_needed(suite, involved, [*(method.settings for method in methods), purifying], judging=True)
     targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
     weights = {name: sha256(weights_file(name)) for name in involved}
     ensure_thresholds(suite, [name for name, _ in judges])
@@ -143,6 +152,7 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     return Plan(
         suite, request, [*tasks.values()], suite.load_sources(request.limit or suite.default_limit), thresholds,
         {method.name: method.cls for method in methods}, request.batch_size or suite.batch_size,
+        [NO_COUNTERMEASURE, *countermeasures],
     )  # fmt: skip
 
 

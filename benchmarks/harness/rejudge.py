@@ -6,17 +6,21 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks.console import RunProgress
 from benchmarks.harness.calibrate import ensure_thresholds
+from benchmarks.harness.countermeasures import find_countermeasures
+from benchmarks.harness.countermeasures.altering import purifying_settings
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.judging import Judging
 from benchmarks.harness.needs import fetch_needed
 from benchmarks.results.forms import measured_problem
 from benchmarks.results.records import SIDES, check_records
 from benchmarks.results.store import (
+    NO_COUNTERMEASURE,
     Judgement,
     find_protections,
     judgements_of,
@@ -51,37 +55,46 @@ class Judged:
 
 def judge_run(
     run: Path,
-    recognizers: Sequence[str],
+    recognizers: Sequence[str] = (),
     *,
+    countermeasures: Sequence[str] = (),
     thresholds: Path | None = None,
     white_box: bool = False,
     accelerator: str = "auto",
     progress: RunProgress | None = None,
     on_judged: Iterable[Callable[[Path], None]] = (),
 ) -> Judged:
-    """Let more recognizers judge the finished pictures of a run; nothing is protected again.
+    """Judge the finished pictures of a run by more recognizers or after countermeasures; nothing is protected again.
 
     Args:
         run: the ``--out`` of a benchmark.
-        recognizers: names of recognizers, which need not be in the suite.
+        recognizers: names of recognizers, which need not be in the suite; without any, those that have judged each
+            protection already.
+        countermeasures: names, or names of sets, of what is done to the pictures; they are also judged as they are.
         thresholds: file made by `facecloak calibrate`, used instead of the suite's thresholds.
         white_box: also judge pictures that were made by attacking the recognizer.
 
     Raises:
-        FacecloakError: a recognizer or its thresholds are missing, or the suite's photos have changed.
+        FacecloakError: nothing is asked for, a recognizer, its thresholds or a diffusion model are missing, or the
+            suite's photos have changed.
     """
+    if not recognizers and not countermeasures:
+        raise FacecloakError("Give recognizers, countermeasures or both: otherwise there is nothing to judge again.")
     result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
-    fetch(filter(None, map(recognizer_asset, recognizers)))
-    weights = {name: sha256(weights_file(name)) for name in recognizers}
+    altered = [found.name for found in find_countermeasures(countermeasures)]
     device = pick_device(accelerator)
     for (home, suite_name), protections in _by_suite([run]).items():
         suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
-        fetch_needed(suite, (), judging=True)
-        ensure_thresholds(suite, recognizers)
-        entries = {name: suite.load_thresholds(name, weights[name]) for name in recognizers}
+        judges = {folder: [*recognizers] or _have_judged(folder) for folder in protections}
+        used = [*dict.fromkeys(name for names in judges.values() for name in names)]
+        fetch(filter(None, map(recognizer_asset, used)))
+        weights = {name: sha256(weights_file(name)) for name in used}
+        fetch_needed(suite, (), [purifying_settings(suite, altered)], judging=True)
+        ensure_thresholds(suite, used)
+        entries = {name: suite.load_thresholds(name, weights[name]) for name in used}
         judging = _load(suite, protections, device, progress)
-        with progress.running(len(protections) * len(recognizers), "judgement"):
+        with progress.running((1 + len(altered)) * sum(map(len, judges.values())), "judgement"):
             for folder, about in protections.items():
                 progress.begin(f"{about['method']}:{about['preset']}, target {about['target']}")
                 names = judging.names(about["objective"], about["target"])
@@ -89,18 +102,25 @@ def judge_run(
                 if not set(pictures.outcomes).issuperset(judging.usable(names)):
                     result.incomplete.append(folder.name)
                     continue
-                for name in recognizers:
+                for countermeasure, name in product([NO_COUNTERMEASURE, *altered], judges[folder]):
                     progress.advance(1)
-                    if not white_box and (name in about["weights"] or weights[name] in about["weights"].values()):
+                    white = name in about["weights"] or weights[name] in about["weights"].values()
+                    if white and not white_box and recognizers:
                         result.white += 1
-                    elif judging.is_judged(folder, about, name, entries[name]):
+                    elif judging.is_judged(folder, about, name, entries[name], countermeasure):
                         result.kept += 1
                     else:
-                        judged = judging.judge_protection(folder, about, name, entries[name])
+                        judged = judging.judge_protection(folder, about, name, entries[name], countermeasure)
                         result.folders.append(judged)
                         for listener in listeners:
                             listener(judged)
     return result
+
+
+def _have_judged(protection: Path) -> list[str]:
+    """The recognizers that have judged a protection's pictures as they are."""
+    folders = [folder for folder in judgements_of(protection) if folder.parent.name == NO_COUNTERMEASURE]
+    return [folder.name for folder in folders if (folder / "judgement.json").is_file()]
 
 
 def _by_suite(
@@ -196,7 +216,13 @@ def _rejudge_protection(
         if problem := _other_weights(recognizer, weights) if recognizer else "its rows do not name the recognizer":
             skipped.append(f"{judgement.folder}: {problem}")
             continue
-        records, ranks = judging.judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
+        try:
+            records, ranks = judging.judge.judge(
+                recognizer, names, pictures.protected, pictures.errors, about["target"], judgement.folder.parent.name
+            )
+        except FacecloakError as error:  # an unknown countermeasure, or its diffusion model is not here
+            skipped.append(f"{judgement.folder}: {error}")
+            continue
         for text in _differences(judgement, {record["id"]: record for record in records}):
             yield judgement.folder, None, text
         for column, rank in ranks.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from benchmarks.results.pictures import ROWS, write_sources
 from benchmarks.results.schema import Row
 from benchmarks.results.scoring import summary
 from benchmarks.results.store import (
+    NO_COUNTERMEASURE,
     find_judgements,
     forget,
     forget_failed,
@@ -178,10 +180,14 @@ class Runner:
     def folders(self) -> list[Path]:
         """The folders of the plan's judgements."""
         return [
-            judgement_folder(task.protection.folder(self.plan.out), judge)
+            judgement_folder(task.protection.folder(self.plan.out), judge, countermeasure)
             for task in self.plan.tasks
-            for judge in task.judges
+            for countermeasure, judge in self._judgements(task)
         ]
+
+    def _judgements(self, task: Task) -> list[tuple[str, str]]:
+        """(countermeasure, judge) of each judgement of a task; altered pictures are used by all judges in turn."""
+        return [*product(self.plan.countermeasures, task.judges)]
 
     def _names(self, protection: Protection) -> list[str]:
         return self.judging.names(protection.objective, protection.target.name)
@@ -239,10 +245,10 @@ class Runner:
                 continue
             folder, about = task.protection.folder(self.plan.out), task.protection.about()
             with self._lock(task.protection):
-                for judge in task.judges:
-                    thresholds = self.plan.thresholds[judge]
-                    if not self.judging.is_judged(folder, about, judge, thresholds):
-                        self.judging.judge_protection(folder, about, judge, thresholds)
+                for countermeasure, judge in self._judgements(task):
+                    asked = (folder, about, judge, self.plan.thresholds[judge], countermeasure)
+                    if not self.judging.is_judged(*asked):
+                        self.judging.judge_protection(*asked)
                         self._report(number)
             self._waiting.remove(number)
 
@@ -260,9 +266,9 @@ class Runner:
         """The folders of the task's valid judgements."""
         folder, about = task.protection.folder(self.plan.out), task.protection.about()
         return [
-            judgement_folder(folder, judge)
-            for judge in task.judges
-            if self.judging.is_judged(folder, about, judge, self.plan.thresholds[judge])
+            judgement_folder(folder, judge, countermeasure)
+            for countermeasure, judge in self._judgements(task)
+            if self.judging.is_judged(folder, about, judge, self.plan.thresholds[judge], countermeasure)
         ]
 
     def _report(self, reached: int) -> None:
@@ -274,14 +280,20 @@ class Runner:
                 if folder not in self._told:
                     self._told.add(folder)
                     found = summary([read_judgement(folder).rows])
-                    self.progress.detail(f"{task.protection.title}, judge {folder.name}: {found}")
+                    how = "" if folder.parent.name == NO_COUNTERMEASURE else f" after {folder.parent.name}"
+                    self.progress.detail(f"{task.protection.title}, judge {folder.name}{how}: {found}")
                     for listener in self._listeners:
                         listener(folder)
-            if len(judged) == len(task.judges):
+            if len(judged) == len(self._judgements(task)):
                 self._silent.remove(number)
                 own = [other for other in self.plan.tasks if self._label(other) == self._label(task)]
                 if not any(self.plan.tasks[other] in own for other in self._silent):
-                    rows = [read_judgement(folder).rows for other in own for folder in self._judged(other)]
+                    rows = [
+                        read_judgement(folder).rows
+                        for other in own
+                        for folder in self._judged(other)
+                        if folder.parent.name == NO_COUNTERMEASURE
+                    ]
                     self.progress.line(f"{self._label(task).removesuffix(':default')}: {summary(rows)}")
 
     def _label(self, task: Task) -> str:

@@ -14,12 +14,14 @@ from benchmarks.check.findings import Finding, findings
 from benchmarks.check.provenance import description_problems, judgement_problems
 from benchmarks.check.rows import form_problems, rows_problems
 from benchmarks.leaderboard.averages import average_methods, name_methods, wide_table
+from benchmarks.leaderboard.curves import Curve, curves_markdown, equal_quality, find_curves, write_curves
 from benchmarks.leaderboard.reported import read_reported, reported_rows
+from benchmarks.leaderboard.survival import survival_markdown, survive, write_survival
 from benchmarks.leaderboard.text import latex, markdown, wide_csv
 from benchmarks.results.records import SIDES, Records, read_one
 from benchmarks.results.store import Judgement, find_judgements, protection_of, read_judgement, run_id, run_of
 from benchmarks.results.submission import Submission, read_submission
-from benchmarks.results.table import headline_far, tabulate
+from benchmarks.results.table import headline_far, tabulate, without_countermeasures
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
 
@@ -68,11 +70,19 @@ class Results:
         )
 
     @cached_property
+    def plain(self) -> pd.DataFrame:
+        """The rows about pictures as they were published, without countermeasures."""
+        return without_countermeasures(self.table)
+
+    @cached_property
     def with_published(self) -> pd.DataFrame:
-        """Measured and reported rows."""
+        """These rows and reported ones."""
+        return self._and_reported(self.plain)
+
+    def _and_reported(self, table: pd.DataFrame) -> pd.DataFrame:
         # drop empty columns: they would change the types of the measured rows' columns
         reported = reported_rows(self.published).dropna(axis="columns", how="all")
-        return pd.concat([self.table, reported], ignore_index=True)
+        return pd.concat([table, reported], ignore_index=True)
 
     @cached_property
     def records(self) -> dict[str, Records]:
@@ -136,6 +146,33 @@ class Results:
             ["suite", "objective", "white_box", "psr"], ascending=[True, True, True, False], ignore_index=True
         )
 
+    @cached_property
+    def survival(self) -> pd.DataFrame:
+        """What is left of each method's PSR after each countermeasure, see `benchmarks.leaderboard.survival`.
+
+        Example:
+            >>> load_results("runs/pocket").survival.pivot(index="name", columns="countermeasure", values="psr")
+            ... # doctest: +SKIP
+        """
+        return survive(self.table, self.records)
+
+    @cached_property
+    def curves(self) -> dict[tuple[str, str], list[Curve]]:
+        """(suite, objective) → each method's curve of success against quality, see `benchmarks.leaderboard.curves`."""
+        return find_curves(self)
+
+    def equal_quality(self, suite: str | None = None, objective: str | None = None) -> pd.DataFrame:
+        """Each method's PSR at equal quality and quality at equal PSR, with 95 % intervals (columns of `Estimate`).
+
+        Raises:
+            FacecloakError: there are no curves of this suite and objective, or of several.
+        """
+        found = [key for key in self.curves if suite in (None, key[0]) and objective in (None, key[1])]
+        if len(found) != 1:
+            there = "; ".join(", ".join(key) for key in self.curves) or "none, run `facecloak curves` first"
+            raise FacecloakError(f"Give the suite and objective of one of these curves: {there}.")
+        return equal_quality(self.curves[found[0]])[0]
+
     def check(self) -> list[Finding]:
         """The problems that `facecloak leaderboard --check` finds in the runs; an empty list if there are none."""
         return [*findings(self.runs)]
@@ -144,7 +181,8 @@ class Results:
         """A plot of the results.
 
         Args:
-            family: pareto, heat, far or similarity, see `benchmarks.leaderboard.plots.families.FAMILIES`.
+            family: pareto, heat, far, similarity, curves, survival or purification, see
+                `benchmarks.leaderboard.plots.families.FAMILIES`.
             suite, objective: which results to plot; needed if the runs have several.
 
         Raises:
@@ -166,11 +204,16 @@ class Results:
         from benchmarks.leaderboard.plots.families import write_plots
 
         out = Path(out)
-        wide = wide_table(self.with_published, self.records)
-        write_bytes(out / "long.csv", to_csv(self.with_published))
+        wide, survived = wide_table(self.with_published, self.records), self.survival
+        write_bytes(out / "long.csv", to_csv(self._and_reported(self.table)))
         write_bytes(out / "wide.csv", wide_csv(wide))
-        write_bytes(out / "leaderboard.md", markdown(self.table, wide, self.published, self.submissions).encode())
-        write_bytes(out / "leaderboard.tex", latex(self.table, wide, self.published).encode())
+        page = markdown(self.plain, wide, self.published, self.submissions)
+        write_bytes(
+            out / "leaderboard.md", (page + curves_markdown(self.curves) + survival_markdown(survived)).encode()
+        )
+        write_bytes(out / "leaderboard.tex", latex(self.plain, wide, self.published).encode())
+        write_survival(survived, out)
+        write_curves(self.curves, out)
         write_plots(self, out)
         write_page(self, out)
 

@@ -36,7 +36,7 @@ FIELDS = {
     "lpips": (NUMBER, "a number"), "seconds": (NUMBER, "a number"),
 }  # fmt: skip
 LARGEST = 1 + 1e-5  # cosine, in 32 bits
-PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "seconds")
+PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "lpips", "seconds")
 COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in SIDES]
 
 
@@ -50,7 +50,7 @@ class Records:
         usable, detected, identical: (N,) bool.
         reference: "target" and "self" → (N,) bool, whether there is a photo to compare with.
         cosine, cosine_clean: "target" and "self" → (N,) of the protected and of the unprotected image, NaN if missing.
-        psnr, ssim, seconds: (N,), NaN where not measured.
+        psnr, ssim, lpips, seconds: (N,), NaN where not measured.
     """
 
     ids: list[str]
@@ -63,6 +63,7 @@ class Records:
     cosine_clean: dict[str, np.ndarray]
     psnr: np.ndarray
     ssim: np.ndarray
+    lpips: np.ndarray
     seconds: np.ndarray
 
     @property
@@ -135,7 +136,7 @@ def _columns(columns: Mapping[Any, Sequence]) -> Records:
         [*columns["id"]], [*columns["error"]], **cosines,
         **{field: np.array(columns[field], dtype=bool) for field in ("usable", "detected", "identical")},
         reference={side: np.array(columns[side], dtype=bool) for side in SIDES},
-        **{field: np.array(columns[field], dtype=np.float64) for field in ("psnr", "ssim", "seconds")},
+        **{field: np.array(columns[field], dtype=np.float64) for field in ("psnr", "ssim", "lpips", "seconds")},
     )  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def _pick(record: Record) -> tuple:
         raise TypeError("reference")
     return (
         get("id"), get("error"), get("usable"), get("detected"), get("identical"),
-        get("psnr"), get("ssim"), get("seconds"),
+        get("psnr"), get("ssim"), get("lpips"), get("seconds"),
         now.get("target"), now.get("self"), clean.get("target"), clean.get("self"),
         "target" in reference, "self" in reference,
     )  # fmt: skip

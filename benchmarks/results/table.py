@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.results.distances import pooled_distances
 from benchmarks.results.schema import COLUMNS, columns_of
 from benchmarks.results.scoring import headline_far
-from benchmarks.results.store import Judgement, protection_of, read_judgement, run_id
+from benchmarks.results.store import NO_COUNTERMEASURE, Judgement, protection_of, read_judgement, run_id
 from facecloak.errors import FacecloakError
 
 ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "surrogates",
@@ -26,7 +26,8 @@ SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
         "threshold": ["suite", "black_box", "far"]}  # fmt: skip
 
 
-__all__ = ["BOARD", "KEY", "METHOD", "TASK", "headline_far", "long_table", "method_names", "mixed", "tabulate"]
+__all__ = ["BOARD", "KEY", "METHOD", "TASK", "headline_far", "long_table", "method_names", "mixed", "tabulate",
+           "without_countermeasures"]  # fmt: skip
 
 
 def long_table(folders: Iterable) -> pd.DataFrame:
@@ -85,6 +86,11 @@ def mixed_message(name: str, column: str, group: pd.DataFrame) -> str:
         f"Judgements of {name} differ in {column} ({examples}) and cannot be in one table. Repeat the older ones with "
         "the same --limit, photos, weights and thresholds, delete their directories, or use another --out."
     )
+
+
+def without_countermeasures(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows about pictures as they were published; published rows of papers are among them."""
+    return table[table["countermeasure"].fillna(NO_COUNTERMEASURE) == NO_COUNTERMEASURE]
 
 
 def method_names(table: pd.DataFrame) -> list[str]:

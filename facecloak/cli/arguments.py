@@ -17,8 +17,12 @@ EXAMPLES = {
         "facecloak benchmark celeba_hq_pairs --methods facecloak:paper --facecloak.lambda_attn=30 --targets 1,2",
     ],
     "judge": [
-        "facecloak judge runs/pocket --recognizers pocket_ir --white-box",
+        "facecloak judge runs/pocket --countermeasures jpeg30,purify301,screenshot",
         "facecloak judge runs/pocket --recognizers mine --thresholds mine.json",
+    ],
+    "curves": [
+        "facecloak curves pocket --methods ti_dim,tip_im,facecloak:fast --out runs/curves",
+        "facecloak curves lfw --methods pgd,facecloak:fast --limit 16 --pgd.iterations=20",
     ],
     "protect": [
         "facecloak protect portrait.jpg --out protected",
@@ -48,6 +52,8 @@ EXAMPLES = {
 }
 EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is reported with the \
 known ones.\n"
+COUNTERMEASURES = "what is done to the pictures before they are judged once more, comma-separated: jpeg30, \
+purify301 …, or the sets common, purify, all (see `facecloak list`)"
 
 
 def _names(text: str) -> list[str]:
@@ -90,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--black-box", type=_names, help="judges; for each of them, the other recognizers are the "
                            "surrogates (default: every recognizer)")  # fmt: skip
     benchmark.add_argument("--white-box", type=_names, help="judges that are attacked too; their rows are marked")
+    benchmark.add_argument("--countermeasures", type=_names, default=[], help=COUNTERMEASURES)
     benchmark.add_argument("--config", type=Path, help="YAML file with the settings of each method")
     benchmark.add_argument("--batch-size", type=positive, help="photos protected at once (default: the suite's)")
     benchmark.add_argument("--devices", type=positive, default=1, help="processes or GPUs per machine (default: 1)")
@@ -100,10 +107,23 @@ def make_parser() -> argparse.ArgumentParser:
     _add_progress(benchmark)
     _add_common(benchmark)
 
-    judge = _add(commands, "judge", "let more recognizers judge the finished pictures of a run")
+    curves = _add(commands, "curves", "protect at several strengths of each method; compare methods at equal quality")
+    curves.add_argument("suite", help="name of a suite (see `facecloak list`), or path of a YAML file")
+    curves.add_argument("--methods", type=_names, help="name or name:preset, comma-separated (default: the suite's)")
+    curves.add_argument("--out", type=Path, help="folder of the results; run again to resume (default: "
+                        "runs/SUITE-curves)")  # fmt: skip
+    curves.add_argument("--limit", type=positive, metavar="N", help="use only the first N photos of each group")
+    curves.add_argument("--targets", type=_names, help="names of targets, or 'all' (default: the suite's)")
+    curves.add_argument("--black-box", type=_names, help="judges (default: every recognizer)")
+    curves.add_argument("--batch-size", type=positive, help="photos protected at once (default: the suite's)")
+    curves.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+    _add_progress(curves)
+
+    judge = _add(commands, "judge", "judge a run's finished pictures by more recognizers, or after countermeasures")
     judge.add_argument("run", type=Path, metavar="RUN", help="the --out of a benchmark")
-    judge.add_argument("--recognizers", type=_names, required=True, help="names of recognizers, also of ones that "
-                       "the suite does not use, comma-separated")  # fmt: skip
+    judge.add_argument("--recognizers", type=_names, default=[], help="names of recognizers, also of ones that the "
+                       "suite does not use, comma-separated (default: those that have judged)")  # fmt: skip
+    judge.add_argument("--countermeasures", type=_names, default=[], help=COUNTERMEASURES)
     judge.add_argument("--thresholds", type=Path, metavar="FILE", help="file written by `facecloak calibrate` "
                        "(default: the suite's)")  # fmt: skip
     judge.add_argument("--white-box", action="store_true", help="also judge pictures made by attacking the recognizer")

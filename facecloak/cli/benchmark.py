@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     plan = make_plan(suite, Request(
         out=options.out or Path("runs") / suite.name, methods=options.methods, overrides=options.overrides,
         config=options.config, objective=options.objective, targets=targets, black_boxes=options.black_box,
-        white_boxes=options.white_box, limit=options.limit, batch_size=options.batch_size, devices=options.devices,
+        white_boxes=options.white_box, countermeasures=options.countermeasures, limit=options.limit,
+        batch_size=options.batch_size, devices=options.devices,
         num_nodes=options.num_nodes, accelerator=options.accelerator, mode=options.mode,
     ))  # fmt: skip
     tables = LiveTables(plan.out)

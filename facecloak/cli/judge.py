@@ -1,4 +1,4 @@
-"""`facecloak judge`: more recognizers judge the finished pictures of a run."""
+"""`facecloak judge`: the finished pictures of a run are judged by more recognizers, or after countermeasures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def run(options: argparse.Namespace) -> int:
     tables = LiveTables(options.run)
     with ending_together(), Tracker(options.run, options.wandb, options.wandb_images) as tracker:
         done = judge_run(
-            options.run, options.recognizers, thresholds=options.thresholds, white_box=options.white_box,
+            options.run, options.recognizers, countermeasures=options.countermeasures,
+            thresholds=options.thresholds, white_box=options.white_box,
             accelerator=options.accelerator, progress=RunProgress(verbose=options.verbose),
             on_judged=[tracker.send, tables.refresh],
         )  # fmt: skip

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from benchmarks import METHODS
 from benchmarks.console import wide_console
+from benchmarks.harness.countermeasures import SETS, find_countermeasures
 from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.suite import Suite, list_suites, load_suite
 from facecloak.assets import find_asset, is_here, state
@@ -34,7 +35,12 @@ def run(options: argparse.Namespace) -> int:
         suite = load_suite(name)
         marked = [f"{one} (held out)" if one in suite.held_out else one for one in suite.recognizers]
         suites.add_row(name, ", ".join(marked), suite.description, _state_of_suite(suite))
-    for table in (methods, recognizers, suites):
+    countermeasures = Table("countermeasures", "what they do", title="countermeasures", title_justify="left")
+    for name, members in SETS.items():
+        countermeasures.add_row(f"[bold]{name}[/]", f"all {len(members)} of this set")
+        for found in find_countermeasures(members if name != "all" else members[-1:]):
+            countermeasures.add_row(found.name, found.meaning)
+    for table in (methods, recognizers, suites, countermeasures):
         console.print(table)
     return 0
 

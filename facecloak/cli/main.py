@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 done with failed images or findings, 2 an error."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    has_settings = options.command in ("benchmark", "protect")
+    has_settings = options.command in ("benchmark", "curves", "protect")
     for argument in rest:
         if not (has_settings and _is_override(argument)):
             hint = "; settings are given as --method.field=value" if has_settings else ""
@@ -41,6 +41,7 @@ ENDS = {
         "kept": "Finished images are kept: run the same command again (without --mode overwrite) to continue.",
         "smaller": "--batch-size or model",
     },
+    "curves": {"kept": "Finished images are kept: run the same command again to continue.", "smaller": "--batch-size"},
     "protect": {"kept": "Finished photos are kept."},
     "sweep": {"kept": "Finished trials are kept: run the same command again to continue."},
 }

@@ -13,7 +13,7 @@ from facecloak.cloak.inversion import denoise
 from facecloak.cloak.settings import Precision
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Protected, ProtectionMethod, errors_of_losses
+from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
 # a mean over five gradients needs a shorter memory than Adam's usual 0.9, which overshoots
@@ -73,6 +73,7 @@ class FastCloak(ProtectionMethod):
 
     Settings: ClassVar[type[Any]] = FastSettings
     uses_surrogates = True
+    strength = Strength("lr", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: FastSettings, objective: Objective, backbone: Backbone | None = None) -> None:
         super().__init__(settings, objective)

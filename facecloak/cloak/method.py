@@ -17,7 +17,7 @@ from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.settings import PUBLISHED, CloakSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
-from facecloak.method import Protected, ProtectionMethod, errors_of_losses
+from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
 
@@ -53,6 +53,7 @@ class FaceCloak(ProtectionMethod):
         "paper": {**PUBLISHED, "iterations": 35, "reduction": "mean"},
     }
     uses_surrogates = True
+    strength = Strength("lr", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: CloakSettings, objective: Objective, backbone: Backbone | None = None) -> None:
         super().__init__(settings, objective)

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.leaderboard.averages import COUNTS, INTERVAL, MEANS, tasks
+from benchmarks.leaderboard.curves import Curve, equal_quality
+from benchmarks.leaderboard.survival import PUBLISHED, matrix, meaning_of, still_known
 from benchmarks.results.records import Records
 from benchmarks.results.schema import BY_FAR, COLUMNS
-from benchmarks.results.store import Judgement
-from benchmarks.results.table import headline_far
+from benchmarks.results.store import NO_COUNTERMEASURE, Judgement
+from benchmarks.results.table import BOARD, headline_far
 
 OF_CELL = [column for column in COLUMNS if column not in (*BY_FAR, "far")]
 PROVENANCE = ("settings", "thresholds", "weights", "torch")
@@ -166,3 +168,54 @@ def number(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+def describe_survival(lines: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every board with countermeasures: their names in order, their meanings, and each method's rates.
+
+    Args:
+        lines: see `benchmarks.leaderboard.survival`.
+
+    Returns:
+        for each board ``suite``, ``objective``, ``white``, ``far``, ``countermeasures`` (pairs of name and meaning; the
+        first is none), ``methods``: ``name``, ``cells`` (name → rate, low, high, clean), ``worst`` and ``mean``; and
+        ``known`` (name → share of unprotected photos that are still matched to their own person).
+    """
+    found = []
+    for (suite, objective, white), board in lines.groupby(BOARD, sort=True):
+        cells = matrix(board)
+        names = [name for name in cells if name not in ("worst", "mean")]
+        columns = ["psr", "psr_low", "psr_high", "psr_clean"]
+        rates = {(line["name"], line["countermeasure"]): [number(line[each]) for each in columns]
+                 for line in board.to_dict("records")}  # fmt: skip
+        methods = [
+            {"name": name, "cells": {each: rates[name, each] for each in names if (name, each) in rates},
+             "worst": number(row["worst"] / 100), "mean": number(row["mean"] / 100)}
+            for name, row in cells.iterrows()
+        ]  # fmt: skip
+        meanings = [[name, PUBLISHED if name == NO_COUNTERMEASURE else meaning_of(name)] for name in names]
+        known = {name: number(share / 100) for name, share in still_known(board).items()}
+        found.append({"suite": suite, "objective": objective, "white": bool(white), "far": float(board["far"].iloc[0]),
+                      "countermeasures": meanings, "methods": methods, "known": known})  # fmt: skip
+    return found
+
+
+def describe_levels(curves: dict[tuple[str, str], list[Curve]]) -> list[dict[str, Any]]:
+    """Every board with curves: its methods at equal quality.
+
+    Returns:
+        for each board ``suite``, ``objective``, ``heads`` (levels that somebody reaches) and ``methods``: ``name`` and
+        ``levels`` (head → mean, low, high; PSR in per cent).
+    """
+    found = []
+    for (suite, objective), own in curves.items():
+        lines = equal_quality(own)[0].to_dict("records")
+        heads = [
+            head for head in lines[0] if head != "method" and any(not math.isnan(each[head].mean) for each in lines)
+        ]
+        methods = [
+            {"name": line["method"], "levels": {head: [number(part) for part in line[head][:3]] for head in heads}}
+            for line in lines
+        ]
+        found.append({"suite": suite, "objective": objective, "heads": heads, "methods": methods})
+    return found

@@ -6,7 +6,13 @@ import base64
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.leaderboard.page.data import describe_boards, describe_judgements, describe_records
+from benchmarks.leaderboard.page.data import (
+    describe_boards,
+    describe_judgements,
+    describe_levels,
+    describe_records,
+    describe_survival,
+)
 from benchmarks.leaderboard.page.samples import describe_samples
 from benchmarks.leaderboard.page.template import fill_page
 from benchmarks.leaderboard.plots.families import FAMILIES, list_plots
@@ -14,7 +20,10 @@ from benchmarks.leaderboard.results import Results
 from facecloak.errors import FacecloakError
 from facecloak.io import write_bytes
 
-SCRIPTS = ("values.js", "table.js", "board.js", "cells.js", "compare.js", "samples.js", "theme.js", "page.js")
+SCRIPTS = (
+    "values.js", "table.js", "board.js", "levels.js", "survival.js", "cells.js", "compare.js", "samples.js", "theme.js",
+    "page.js",
+)  # fmt: skip
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -26,13 +35,15 @@ def write_page(results: Results, out: Path) -> None:
     """
     data = {
         "boards": describe_boards(results.named, results.averages),
+        "levels": describe_levels(results.curves),
+        "survival": describe_survival(results.survival),
         "submissions": [asdict(submission) for submission in results.submissions],
         "cells": describe_judgements(results.named, results.judgements),
         "samples": describe_samples(results.named, results.protections, results.records),
         "plots": [
             {"suite": plot.suite, "objective": plot.objective, "family": plot.family, "alt": FAMILIES[plot.family],
              "source": _plot_uri(plot.path)}
-            for plot in list_plots(results.with_published, out)
+            for plot in list_plots(results, out)
         ],
     }  # fmt: skip
     records = describe_records(results.named, results.records)

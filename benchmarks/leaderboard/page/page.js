@@ -57,6 +57,8 @@ function chooseBoard(place) {
   byId("board-title").textContent = `${board.suite}, ${board.objective}`;
   byId("interval").textContent = `Interval: ${board.interval}.`;
   closeDetails();
+  showLevels(byId("levels"), data, board);
+  showSurvival(byId("survival"), data, board);
   showSamples(byId("samples"), data, board);
   showPlots();
   draw();

@@ -11,12 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.leaderboard.averages import tasks
+from benchmarks.leaderboard.plots.curves import draw_curves
 from benchmarks.leaderboard.plots.far import draw_far
 from benchmarks.leaderboard.plots.grid import write_grids
 from benchmarks.leaderboard.plots.heat import draw_heat
 from benchmarks.leaderboard.plots.pareto import draw_pareto
 from benchmarks.leaderboard.plots.similarity import draw_similarity
 from benchmarks.leaderboard.plots.style import STYLE, write_figure
+from benchmarks.leaderboard.plots.survival import draw_purification, draw_survival, timesteps
 from benchmarks.results.table import headline_far
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256_json, write_json
@@ -33,6 +35,9 @@ FAMILIES = {
     "heat": "Protection success rate of each method by recognizer and target",
     "far": "Protection success rate against false accept rate, by recognizer",
     "similarity": "Histograms of the similarities before and after protection, by recognizer and method",
+    "curves": "Average black-box protection success rate against picture quality, over each method's strengths",
+    "survival": "Average black-box protection success rate of each method after each countermeasure",
+    "purification": "Average black-box protection success rate by the timestep of a purification",
 }
 
 
@@ -48,17 +53,23 @@ class Plot(NamedTuple):
     path: Path
 
 
-def list_plots(table: pd.DataFrame, out: Path) -> list[Plot]:
-    """The plots that `write_plots` makes of a table, without the grids."""
-    plots = []
+def list_plots(results: Results, out: Path) -> list[Plot]:
+    """The plots that `write_plots` makes, without the grids."""
+    table, plots = results.with_published, []
     for suite, objective in tasks(table):
         rows = _black_box(table, suite, objective)
         published = table[
             (table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == "reported")
         ]
         drawable = published["psr"].notna().any() and published[["fid", "psnr"]].notna().any(axis=None)
+        survived = _survived(results, suite, objective)
+        needs = {
+            "curves": (suite, objective) in results.curves,
+            "survival": len(survived) > 0,
+            "purification": len(timesteps(survived)) > 1,
+        }
         for family in FAMILIES:
-            if len(rows) or (family == "pareto" and drawable):
+            if (needs.get(family, True) and len(rows)) or (family == "pareto" and drawable):
                 plots.append(Plot(suite, objective, family, out / FOLDER / f"{board_name(suite, objective)}_{family}"))
     return plots
 
@@ -72,7 +83,7 @@ def write_plots(results: Results, out: Path) -> None:
         FacecloakError: a judgement's records cannot be read.
     """
     table, files = results.named, []
-    for plot in list_plots(table, out):
+    for plot in list_plots(results, out):
         write_figure(plot.path, lambda plot=plot: _draw(results, plot.suite, plot.objective, plot.family))
         files += [plot.path.with_name(f"{plot.path.name}.{kind}") for kind in ("png", "svg")]
     for suite, objective in tasks(table):
@@ -93,6 +104,9 @@ def draw_plot(results: Results, family: str, suite: str | None = None, objective
         raise FacecloakError(f"Give the suite and objective of one of these results: {there}.")
     if _black_box(results.named, *found[0]).empty:
         raise FacecloakError("All of these results are from white boxes; the plots show only black boxes.")
+    if family not in {plot.family for plot in list_plots(results, Path()) if (plot.suite, plot.objective) == found[0]}:
+        command = "facecloak curves" if family == "curves" else "facecloak judge RUN --countermeasures"
+        raise FacecloakError(f"These results have nothing for the plot {family}: run `{command}` first.")
     with matplotlib.style.context(STYLE):
         return _draw(results, *found[0], family)
 
@@ -118,6 +132,11 @@ def _black_box(table: pd.DataFrame, suite: str, objective: str) -> pd.DataFrame:
     return board[~board["white_box"].astype(bool)]
 
 
+def _survived(results: Results, suite: str, objective: str) -> pd.DataFrame:
+    lines = results.survival
+    return lines[(lines["suite"] == suite) & (lines["objective"] == objective) & ~lines["white_box"].astype(bool)]
+
+
 def _rows(table: pd.DataFrame, suite: str, objective: str, source: str) -> pd.DataFrame:
     return table[(table["suite"] == suite) & (table["objective"] == objective) & (table["source"] == source)]
 
@@ -134,6 +153,12 @@ def _draw(results: Results, suite: str, objective: str, family: str) -> Figure:
         return draw_pareto(own, published, f"{title}: average PSR at FAR {far:g}")
     if family == "heat":
         return draw_heat(rows, far, f"{title}: PSR in % at FAR {far:g}")
+    if family == "curves":
+        return draw_curves(results.curves[suite, objective], f"{title}: PSR at FAR {far:g} against picture quality")
+    if family == "survival":
+        return draw_survival(_survived(results, suite, objective), f"{title}: average PSR in % at FAR {far:g}")
+    if family == "purification":
+        return draw_purification(_survived(results, suite, objective), f"{title}: PSR after purification, FAR {far:g}")
     if family == "far":
         return draw_far(rows, results.records, f"{title}: PSR by false accept rate")
     at_far = rows[rows["far"] == far]

@@ -1,0 +1,229 @@
+"""Methods compared at equal quality: curves of PSR against picture quality over a method's strengths.
+
+A curve is all results of a method whose settings differ in one number only, so that any run which has several strengths
+(`facecloak curves` makes one) has curves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.console import markdown_table
+from benchmarks.results.records import Records
+from benchmarks.results.table import BOARD, headline_far
+from facecloak.io import to_csv, write_bytes
+from facecloak.metrics.curves import Draws, estimate, probability_higher, value_at
+from facecloak.metrics.statistics import Estimate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.leaderboard.results import Results
+
+# column of the table → (quality that is fixed, its level) or (rate that is fixed, its level, quality that is read)
+AT_QUALITY = {"PSR at 30 dB, %": ("psnr", 30.0), "PSR at SSIM 0.90, %": ("ssim", 0.9)}
+AT_PSR = {
+    f"{head} at PSR {level} %": (column, level / 100)
+    for level in (50, 90) for head, column in (("PSNR dB", "psnr"), ("SSIM", "ssim"), ("LPIPS", "lpips"))
+}  # fmt: skip
+QUALITIES = ("psnr", "ssim", "lpips")
+FILE, COMPARED = "curves.csv", "equal_quality.csv"
+NOTE = (
+    "Read from curves over each method's strength, linearly between its points; nothing is extrapolated (–). In "
+    "parentheses: 95 % bootstrap intervals over photos, the same draws for all methods; none where one in twenty draws "
+    "does not reach the level."
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method at several strengths, on one board's black boxes, at the headline FAR.
+
+    Attributes:
+        name: the method.
+        setting: what differs between the points; None for a single point.
+        values: P values of it, ascending.
+        photos: N names.
+        won: P×N share of an image's judgements that succeeded, NaN for photos in no rate.
+        quality: ``psnr``, ``ssim`` and ``lpips`` → P×N.
+    """
+
+    name: str
+    setting: str | None
+    values: list[Any]
+    photos: list[str]
+    won: np.ndarray
+    quality: dict[str, np.ndarray]
+
+
+def find_curves(results: Results) -> dict[tuple[str, str], list[Curve]]:
+    """(suite, objective) → curves by name; only of boards where a method has at least two strengths."""
+    found = {}
+    rows = results.plain[~results.plain["white_box"].astype(bool)]
+    for (suite, objective, _), board in rows.groupby(BOARD, sort=True):
+        at_far = board[board["far"] == headline_far(board["far"])]
+        curves = [curve for _, own in at_far.groupby("method", sort=True) for curve in _curves(own, results)]
+        if any(len(curve.values) > 1 for curve in curves):
+            photos = sorted({photo for curve in curves for photo in curve.photos})
+            found[suite, objective] = [_on(curve, photos) for curve in curves]
+    return found
+
+
+def _curves(rows: pd.DataFrame, results: Results) -> Iterator[Curve]:
+    """A method's curve if its settings differ in one number, else a point for each of its settings."""
+    settings = {
+        key: results.judgements[own["run_id"].iloc[0]].protection["settings"]
+        for key, own in rows.groupby("settings_hash")
+    }
+    fields = {field for each in settings.values() for field in each}
+    varying = [field for field in fields if len({repr(each.get(field)) for each in settings.values()}) > 1]
+    method = rows["method"].iloc[0]
+    if len(varying) == 1 and all(isinstance(each.get(varying[0]), int | float) for each in settings.values()):
+        ordered = sorted(settings, key=lambda key: settings[key][varying[0]])
+        values = [settings[key][varying[0]] for key in ordered]
+        yield _curve(method, varying[0], values, [rows[rows["settings_hash"] == key] for key in ordered], results)
+        return
+    for key, own in rows.groupby("settings_hash"):
+        name = method if len(settings) == 1 else f"{method}:{own['preset'].iloc[0]} {key[:6]}"
+        yield _curve(name, None, [None], [own], results)
+
+
+def _curve(name: str, setting: str | None, values: list[Any], points: list[pd.DataFrame], results: Results) -> Curve:
+    read = [_point(rows, results.records) for rows in points]
+    photos = sorted({photo for each in read for photo in each["won"]})
+    arrays = {
+        column: np.array([[each[column].get(photo, math.nan) for photo in photos] for each in read])
+        for column in ("won", *QUALITIES)
+    }
+    return Curve(name, setting, values, photos, arrays.pop("won"), arrays)
+
+
+def _point(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dict[str, float]]:
+    """``won`` and qualities → photo → mean over the judgements of that photo."""
+    found: dict[str, dict[str, list[float]]] = {column: defaultdict(list) for column in ("won", *QUALITIES)}
+    for row in rows.to_dict("records"):
+        record = records[row["run_id"]]
+        won = record.outcomes(row["objective"], row["threshold"])
+        for column, values in (("won", won), *((name, getattr(record, name)) for name in QUALITIES)):
+            for photo, value in zip(record.ids, values.tolist(), strict=True):
+                if math.isfinite(value):
+                    found[column][photo].append(value)
+    return {column: {photo: float(np.mean(each)) for photo, each in own.items()} for column, own in found.items()}
+
+
+def _on(curve: Curve, photos: list[str]) -> Curve:
+    """The same curve with columns for all photos of the board, so that draws of photos are shared."""
+    places = [curve.photos.index(photo) if photo in curve.photos else -1 for photo in photos]
+    widen = lambda array: np.where(np.array(places) >= 0, array[:, places], np.nan)  # noqa: E731
+    return Curve(curve.name, curve.setting, curve.values, photos, widen(curve.won),
+                 {name: widen(array) for name, array in curve.quality.items()})  # fmt: skip
+
+
+def points_table(curves: list[Curve]) -> pd.DataFrame:
+    """A line for each point: ``method``, ``setting``, ``value``, ``psr`` (fraction) and qualities, over photos."""
+    lines = []
+    for curve in curves:
+        draws = Draws.of(len(curve.photos), resamples=1)
+        means = {name: draws.means(array)[0] for name, array in {"psr": curve.won, **curve.quality}.items()}
+        lines += [
+            {"method": curve.name, "setting": curve.setting, "value": value}
+            | {name: float(each[place]) for name, each in means.items()}
+            for place, value in enumerate(curve.values)
+        ]
+    return pd.DataFrame(lines)
+
+
+def equal_quality(curves: list[Curve]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each curve read at the levels of `AT_QUALITY` and `AT_PSR`, and how likely each method beats each other there.
+
+    Returns:
+        a line per method with a column of `Estimate` per level (PSR in per cent); and a line per pair of methods:
+        ``first``, ``second``, and per column of `AT_QUALITY` the probability that the first one's PSR is higher.
+    """
+    draws, lines, drawn = Draws.of(len(curves[0].photos)), [], {}
+    for curve in curves:
+        psr = draws.means(curve.won)
+        quality = {name: draws.means(array) for name, array in curve.quality.items()}
+        read = {head: 100 * value_at(quality[name], psr, level) for head, (name, level) in AT_QUALITY.items()}
+        for head, (name, level) in AT_PSR.items():
+            sign = -1 if name == "lpips" else 1  # the best quality: the lowest LPIPS
+            read[head] = sign * value_at(psr, sign * quality[name], level)
+        drawn[curve.name] = read
+        lines.append({"method": curve.name} | {head: estimate(each, len(curve.photos)) for head, each in read.items()})
+    pairs = [
+        {"first": one, "second": other}
+        | {head: probability_higher(drawn[one][head], drawn[other][head]) for head in AT_QUALITY}
+        for one, other in combinations(drawn, 2)
+    ]
+    return pd.DataFrame(lines), pd.DataFrame(pairs)
+
+
+def curves_markdown(found: dict[tuple[str, str], list[Curve]]) -> str:
+    """A section for each board, for ``leaderboard.md``."""
+    sections = []
+    for (suite, objective), curves in found.items():
+        table, pairs = equal_quality(curves)
+        shown = [head for head in table if head == "method" or any(not math.isnan(each.mean) for each in table[head])]
+        lines = [
+            [line["method"], *(_text(line[head], head) for head in shown[1:])]
+            for line in sorted(table.to_dict("records"), key=lambda line: _order(line[next(iter(AT_QUALITY))]))
+        ]
+        sections += [
+            f"\n## {suite}, {objective}: compared at equal quality\n",
+            markdown_table(shown, lines),
+            f"{NOTE}\n",
+        ]
+        known = [pair for pair in pairs.to_dict("records") if any(not math.isnan(pair[head]) for head in AT_QUALITY)]
+        if known:
+            heads = ["first", "second", *(f"P(first better), {head.removesuffix(', %')}" for head in AT_QUALITY)]
+            sections.append(markdown_table(heads, [
+                [pair["first"], pair["second"], *(_share(pair[head]) for head in AT_QUALITY)] for pair in known
+            ]))  # fmt: skip
+    return "\n".join(sections)
+
+
+def write_curves(found: dict[tuple[str, str], list[Curve]], out: Path) -> None:
+    """Write ``curves.csv`` and ``equal_quality.csv`` below ``out``; without curves, remove earlier ones."""
+    if not found:
+        for name in (FILE, COMPARED):
+            (out / name).unlink(missing_ok=True)
+        return
+    points, levels = [], []
+    for (suite, objective), curves in found.items():
+        about = {"suite": suite, "objective": objective}
+        points.append(points_table(curves).assign(**about))
+        table, _ = equal_quality(curves)
+        for line in table.to_dict("records"):
+            levels += [
+                about | {"method": line["method"], "level": head, **line[head]._asdict()}
+                for head in table
+                if head != "method"
+            ]
+    first = ["suite", "objective"]
+    whole = pd.concat(points, ignore_index=True)
+    write_bytes(out / FILE, to_csv(whole[[*first, *(column for column in whole if column not in first)]]))
+    write_bytes(out / COMPARED, to_csv(pd.DataFrame(levels)))
+
+
+def _text(value: Estimate, head: str) -> str:
+    digits = 3 if head.startswith(("SSIM", "LPIPS")) else 1
+    if math.isnan(value.mean):
+        return "–"
+    interval = "" if math.isnan(value.low) else f" ({value.low:.{digits}f}–{value.high:.{digits}f})"
+    return f"{value.mean:.{digits}f}{interval}"
+
+
+def _order(value: Estimate) -> float:
+    return math.inf if math.isnan(value.mean) else -value.mean
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
