@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.runner import Runner
 from benchmarks.results.pictures import write_grid
 from benchmarks.results.records import read_one
-from benchmarks.results.store import judgement_folder, protections_folder
+from benchmarks.results.store import NO_COUNTERMEASURE, judgement_folder, protections_folder
 from benchmarks.results.table import headline_far
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
@@ -41,7 +42,9 @@ CELL = ["source", "target", "black_box"]
 FEW = 10  # with fewer photos a bootstrap interval cannot be trusted
 
 
-def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> dict[str, Plan]:
+def make_plans(
+    suite_name: str, out: Path, limit: int | None, overrides: list[str], countermeasures: Sequence[str] = ()
+) -> dict[str, Plan]:
     """A plan for each variant, over all targets and judges of the suite; ``overrides`` change all of them.
 
     Raises:
@@ -51,7 +54,7 @@ def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[st
     for name, variant in VARIANTS.items():
         plans[name] = make_plan(suite, Request(
             out=out, methods=["facecloak"], overrides=[*overrides, *variant], objective="impersonation",
-            targets=suite.target_names(), limit=limit or len(suite.load_sources()),
+            targets=suite.target_names(), limit=limit or len(suite.load_sources()), countermeasures=countermeasures,
         ))  # fmt: skip
         twin = variants.setdefault(settings_hash(plans[name].protections[0].settings), name)
         if twin != name:
@@ -62,17 +65,19 @@ def make_plans(suite_name: str, out: Path, limit: int | None, overrides: list[st
     return plans
 
 
-def measure(out: Path, table: pd.DataFrame) -> pd.DataFrame:
+def measure(out: Path, table: pd.DataFrame, countermeasure: str = NO_COUNTERMEASURE) -> pd.DataFrame:
     """The measures of each image of a run, from its judgements' records.
 
     Args:
         table: the run's long table.
+        countermeasure: what was done to the pictures before they were judged.
 
     Returns:
         a line for each usable source and judgement: source, target, black_box; ``psr`` (100 or 0, in per cent),
         ``rise`` of the black box's cosine to the target's test photo, ``psnr``, ``ssim``; NaN if there is no value.
     """
     parts = []
+    table = table[table["countermeasure"] == countermeasure]
     for _, row in table[table["far"] == headline_far(table["far"])].iterrows():
         protection = protections_folder(out) / row["protection"]
         records = read_one(judgement_folder(protection, row["black_box"], row["countermeasure"]))
@@ -104,6 +109,40 @@ def estimates(measured: dict[str, pd.DataFrame]) -> list[tuple[str, str, Estimat
         change = full[column] - measured[name].set_index(CELL)[column]
         found.append((f"{FULL} − {name}", column, bootstrap_mean(change, change.index.get_level_values("source"))))
     return found
+
+
+def differences_after(measured: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
+    """What the learned embeddings change, after each countermeasure.
+
+    Args:
+        measured: countermeasure → variant → what `measure` gives.
+
+    Returns:
+        a line per countermeasure and measure: ``countermeasure``, ``measure``, the means ``full`` and ``plain``, and
+        the `Estimate` of their difference, image by image.
+    """
+    lines = []
+    for name, variants in measured.items():
+        full, plain = (variants[variant].set_index(CELL) for variant in (FULL, PLAIN))
+        for column in ("psr", "rise"):
+            change = full[column] - plain[column]
+            found = bootstrap_mean(change, change.index.get_level_values("source"))
+            lines.append({"countermeasure": name, "measure": MEASURES[column][0], "full": full[column].mean(),
+                          "plain": plain[column].mean(), **found._asdict()})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def report_after(lines: pd.DataFrame) -> str:
+    """`differences_after` as Markdown."""
+    heads = ["after", "of", FULL, PLAIN, "difference", "95 %", "in words"]
+    texts = []
+    for line in lines.to_dict("records"):
+        column = next(name for name, (text, _) in MEASURES.items() if text == line["measure"])
+        estimate = Estimate(line["mean"], line["low"], line["high"], line["n"])
+        texts.append([line["countermeasure"], line["measure"], _number(line["full"], column),
+                      _number(line["plain"], column), _number(estimate.mean, column, "+"),
+                      _interval(estimate, column, "+"), verdict(estimate)])  # fmt: skip
+    return markdown_table(heads, texts)
 
 
 def report(found: list[tuple[str, str, Estimate]], title: str) -> str:
@@ -148,21 +187,28 @@ def _interval(estimate: Estimate, column: str, sign: str = "") -> str:
     return f"{_number(estimate.low, column, sign)} to {_number(estimate.high, column, sign)}"
 
 
-def run_ablation(suite_name: str, out: Path, limit: int | None, overrides: list[str]) -> int:
+def run_ablation(
+    suite_name: str, out: Path, limit: int | None, overrides: list[str], countermeasures: Sequence[str] = ()
+) -> int:
     """Run what is missing for all variants; print and write ``ablation.md`` and ``ablation.csv`` below ``out``.
+
+    With countermeasures, also ``ablation_after.csv``: what the learned embeddings change after each of them.
 
     Returns:
         0, or 1 if an image failed or a source was unusable.
     """
-    plans = make_plans(suite_name, out, limit, overrides)
-    measured, problems = {}, 0
+    plans = make_plans(suite_name, out, limit, overrides, countermeasures)
+    measured, problems, names = {}, 0, plans[FULL].countermeasures
+    after: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in names}
     progress, folders = RunProgress(), []
     for name, plan in plans.items():
         progress.line(f"{name}:")
         runner = Runner(plan, progress)
         table = runner.run()
         folders += runner.folders()
-        measured[name] = measure(out, table)
+        for countermeasure in names:
+            after[countermeasure][name] = measure(out, table, countermeasure)
+        measured[name] = after[NO_COUNTERMEASURE][name]
         problems += int(table[["n_failed", "n_unusable"]].sum().sum())
     write_grid(out, folders, [*VARIANTS])
     found = estimates(measured)
@@ -173,6 +219,10 @@ def run_ablation(suite_name: str, out: Path, limit: int | None, overrides: list[
     changed = f" with {', '.join(overrides)}" if overrides else ""
     text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
+    if len(names) > 1:
+        differences = differences_after(after)
+        text += f"\n{report_after(differences)}"
+        write_bytes(out / "ablation_after.csv", to_csv(differences))
     write_bytes(out / "ablation.md", text.encode())
     write_bytes(out / "ablation.csv", to_csv(pd.DataFrame(lines)))
     print(f"\n{text}\nwrote ablation.md, ablation.csv and grid.png below {out}")
@@ -188,6 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Set the settings of all variants with --facecloak.field=value.",
     )  # fmt: skip
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
+    parser.add_argument("--countermeasures", default="", metavar="NAMES", help="what is done to pictures before they "
+                        "are judged once more, such as purify (default: nothing)")  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos of each group (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="run again to resume (runs/ablation)")
     options, overrides = parser.parse_known_args(arguments)
@@ -195,7 +247,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"argument --limit: must be at least 1, got {options.limit}")
     overrides = [text.removeprefix("--") for text in overrides]
     kept = "Finished images are kept: run the same command again to continue."
-    run = quietly()(lambda: run_ablation(options.suite, options.out, options.limit, overrides))
+    names = [name for name in options.countermeasures.split(",") if name]
+    run = quietly()(lambda: run_ablation(options.suite, options.out, options.limit, overrides, names))
     return guarded(run, kept)
 
 

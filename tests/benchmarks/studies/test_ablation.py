@@ -16,6 +16,30 @@ from tests.facecloak.cloak.pipeline import save_pipeline
 SETTINGS = {"lambda_adv": 1.0, "iterations": 2, "embedding_iterations": 1}
 
 
+def test_what_the_embeddings_change_is_measured_after_countermeasures_too(suite, tmp_path, capsys):
+    """The difference by hand, photo by photo, of the pictures that a diffusion model has purified."""
+    out, arguments = tmp_path / "out", ["--suite", str(suite), "--limit", "2", "--countermeasures", "jpeg50,purify51"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert "| purify51 | black-box cosine rise |" in capsys.readouterr().out
+    table = pd.read_csv(out / "ablation_after.csv").set_index(["countermeasure", "measure"])
+    assert {*table.index.get_level_values(0)} == {"none", "jpeg50", "purify51"}
+    for name in ("none", "purify51"):
+        rises = {"full": {}, "plain embedding": {}}
+        for folder in find_judgements([out]):
+            judgement = read_judgement(folder)
+            variant = variant_of(judgement.protection["settings"])
+            if folder.parent.name != name or variant not in rises:
+                continue
+            for line in (folder / "records.jsonl").read_text().splitlines():
+                record = json.loads(line)
+                rises[variant][judgement.rows[0]["target"], folder.name, record["id"]] = rise(record)
+        line = table.loc[name, "black-box cosine rise"]
+        assert line["full"] == pytest.approx(np.mean([*rises["full"].values()]))
+        changes = [value - rises["plain embedding"][key] for key, value in rises["full"].items()]
+        assert line["mean"] == pytest.approx(np.mean(changes)) and line["n"] == 2
+    assert table.loc["none", "black-box cosine rise"]["full"] != table.loc["purify51", "black-box cosine rise"]["full"]
+
+
 @pytest.fixture
 def suite(toys, tmp_path):
     save_pipeline(tmp_path / "pipeline")
