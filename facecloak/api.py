@@ -121,6 +121,7 @@ def judge(
     run: str | Path,
     recognizers: Sequence[str] = (),
     *,
+    adapted: bool = False,
     countermeasures: Sequence[str] = (),
     thresholds: str | Path | None = None,
     white_box: bool = False,
@@ -133,6 +134,7 @@ def judge(
     Args:
         run: folder of a run.
         recognizers: names of recognizers, which the suite need not use; without any, those that have judged already.
+        adapted: also by recognizers that have learned from cloaked photos, ``NAME+adapted``.
         countermeasures: what is done to the pictures before they are judged, see `benchmark`.
         thresholds: file written by `calibrate`, instead of the suite's.
         white_box: also judge pictures that were made by attacking the recognizer.
@@ -148,7 +150,7 @@ def judge(
         >>> judge("runs/pocket", countermeasures=["common"]).survival  # doctest: +SKIP
     """
     judge_run(
-        Path(run), recognizers, countermeasures=countermeasures,
+        Path(run), recognizers, adapted=adapted, countermeasures=countermeasures,
         thresholds=None if thresholds is None else Path(thresholds), white_box=white_box,
         accelerator=accelerator, progress=RunProgress(shown=progress), on_judged=on_judged,
     )  # fmt: skip

@@ -31,7 +31,7 @@ from benchmarks.suites.suite import Source, Suite, kept_suite, manifest_sha256
 from facecloak.assets import fetch
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
-from facecloak.recognizers import recognizer_asset, weights_file
+from facecloak.recognizers import ADAPTED, list_recognizers, recognizer_asset, weights_file
 
 TOLERANCE = 1e-4  # of a cosine: another machine rounds differently
 
@@ -57,6 +57,7 @@ def judge_run(
     run: Path,
     recognizers: Sequence[str] = (),
     *,
+    adapted: bool = False,
     countermeasures: Sequence[str] = (),
     thresholds: Path | None = None,
     white_box: bool = False,
@@ -70,6 +71,7 @@ def judge_run(
         run: the ``--out`` of a benchmark.
         recognizers: names of recognizers, which need not be in the suite; without any, those that have judged each
             protection already.
+        adapted: also by those that have learned from cloaked photos (``NAME+adapted``), of these recognizers.
         countermeasures: names, or names of sets, of what is done to the pictures; they are also judged as they are.
         thresholds: file made by `facecloak calibrate`, used instead of the suite's thresholds.
         white_box: also judge pictures that were made by attacking the recognizer.
@@ -78,8 +80,8 @@ def judge_run(
         FacecloakError: nothing is asked for, a recognizer, its thresholds or a diffusion model are missing, or the
             suite's photos have changed.
     """
-    if not recognizers and not countermeasures:
-        raise FacecloakError("Give recognizers, countermeasures or both: otherwise there is nothing to judge again.")
+    if not recognizers and not countermeasures and not adapted:
+        raise FacecloakError("Give recognizers, countermeasures or adapted: otherwise there is nothing to judge again.")
     result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
     altered = [found.name for found in find_countermeasures(countermeasures)]
     device = pick_device(accelerator)
@@ -87,6 +89,8 @@ def judge_run(
         suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
         judges = {folder: [*recognizers] or _have_judged(folder) for folder in protections}
+        if adapted:
+            judges = {folder: _with_adapted(names) for folder, names in judges.items()}
         used = [*dict.fromkeys(name for names in judges.values() for name in names)]
         fetch(filter(None, map(recognizer_asset, used)))
         weights = {name: sha256(weights_file(name)) for name in used}
@@ -104,7 +108,8 @@ def judge_run(
                     continue
                 for countermeasure, name in product([NO_COUNTERMEASURE, *altered], judges[folder]):
                     progress.advance(1)
-                    white = name in about["weights"] or weights[name] in about["weights"].values()
+                    attacked = name.removesuffix(ADAPTED) in about["weights"]
+                    white = attacked or weights[name] in about["weights"].values()
                     if white and not white_box and recognizers:
                         result.white += 1
                     elif judging.is_judged(folder, about, name, entries[name], countermeasure):
@@ -115,6 +120,22 @@ def judge_run(
                         for listener in listeners:
                             listener(judged)
     return result
+
+
+def _with_adapted(names: list[str]) -> list[str]:
+    """The recognizers, and those of them that have learned from cloaked photos.
+
+    Raises:
+        FacecloakError: there are none of the latter.
+    """
+    known = {entry.name for entry in list_recognizers()}
+    found = [f"{name}{ADAPTED}" for name in names if f"{name}{ADAPTED}" in known]
+    if names and not found and not any(name.endswith(ADAPTED) for name in names):
+        raise FacecloakError(
+            f"None of {', '.join(names)} has been adapted to cloaked photos: that exists for pocket's recognizers "
+            "(`python -m benchmarks.studies.adapted` shows how)."
+        )
+    return [*dict.fromkeys([*names, *found])]
 
 
 def _have_judged(protection: Path) -> list[str]:

@@ -124,6 +124,8 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument("--recognizers", type=_names, default=[], help="names of recognizers, also of ones that the "
                        "suite does not use, comma-separated (default: those that have judged)")  # fmt: skip
     judge.add_argument("--countermeasures", type=_names, default=[], help=COUNTERMEASURES)
+    judge.add_argument("--adapted", action="store_true", help="also by recognizers that have learned from cloaked "
+                       "photos of other people (pocket's: NAME+adapted)")  # fmt: skip
     judge.add_argument("--thresholds", type=Path, metavar="FILE", help="file written by `facecloak calibrate` "
                        "(default: the suite's)")  # fmt: skip
     judge.add_argument("--white-box", action="store_true", help="also judge pictures made by attacking the recognizer")

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     tables = LiveTables(options.run)
     with ending_together(), Tracker(options.run, options.wandb, options.wandb_images) as tracker:
         done = judge_run(
-            options.run, options.recognizers, countermeasures=options.countermeasures,
+            options.run, options.recognizers, adapted=options.adapted, countermeasures=options.countermeasures,
             thresholds=options.thresholds, white_box=options.white_box,
             accelerator=options.accelerator, progress=RunProgress(verbose=options.verbose),
             on_judged=[tracker.send, tables.refresh],

@@ -49,6 +49,7 @@ AMT_GAN = "assets.zip on Google Drive, linked from https://github.com/CGCL-codes
 FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9"
 POCKET = "`python -m facecloak.pocket.train`"
 
+ADAPTED = "+adapted"  # the end of the name of a recognizer that has learned from cloaked photos
 _PACKAGE = "facecloak.recognizers"
 POOL = {
     "ir152": Checkpoint(f"{_PACKAGE}.irse:ir152", "ir152.pth", AMT_GAN, 112, asset="amt_gan"),
@@ -64,10 +65,11 @@ POOL = {
         asset="facenet_casia",
     ),
 } | {
-    f"pocket_{name}": Checkpoint(
-        f"facecloak.pocket.recognizers:{name}", f"pocket_{name}.safetensors", POCKET, 64,
+    f"pocket_{name}{kind}": Checkpoint(
+        f"facecloak.pocket.recognizers:{name}", f"pocket_{name}{kind}.safetensors", POCKET, 64,
         licence="Apache-2.0, part of this project",
     )
+    for kind in ("", ADAPTED)
     for name in ("ir", "irse", "mobile", "inception", "dense")
 }  # fmt: skip
 CHECKPOINTS = Registry("recognizer", {name: str(checkpoint.network) for name, checkpoint in POOL.items()})

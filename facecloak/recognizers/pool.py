@@ -117,8 +117,8 @@ def list_recognizers() -> list[Entry]:
     """Every known recognizer, present or not. A broken sidecar is listed with a description of what is wrong.
 
     Example:
-        >>> [entry.name for entry in list_recognizers() if entry.name.startswith("pocket")]
-        ['pocket_ir', 'pocket_irse', 'pocket_mobile', 'pocket_inception', 'pocket_dense']
+        >>> [entry.name for entry in list_recognizers() if entry.name.startswith("pocket")][:3]
+        ['pocket_ir', 'pocket_irse', 'pocket_mobile']
     """
     return [_entry(family, name) for family in FAMILIES for name in family.names()]
 

@@ -22,7 +22,7 @@ from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, Corpus, render_c
 from facecloak.pocket.training.language import makeup_accuracy
 from facecloak.pocket.training.loop import to_range
 from facecloak.pocket.training.pixels import FOLD
-from facecloak.recognizers import CHECKPOINTS, Recognizer
+from facecloak.recognizers import ADAPTED, CHECKPOINTS, Recognizer
 from facecloak.recognizers.calibration import Side, calibrate
 from facecloak.recognizers.checkpoints import POOL, load_weights
 
@@ -36,8 +36,8 @@ def measure(assets: Assets) -> None:
     """Write ``thresholds.json`` and ``report.json`` beside the models, and ``samples.png`` beside the checkpoints."""
     pixels = assets.needs("ddpm")
     corpus = render_corpus(assets.work / "corpus", TEST)
-    names = [name for name in POOL if name.startswith("pocket_")]
-    thresholds = {name: _calibrate(_recognizer(name, assets), corpus) for name in names}
+    names = [name for name in POOL if name.startswith("pocket_") and not name.endswith(ADAPTED)]
+    thresholds = {name: calibrate_on(name, assets, corpus) for name in names}
     write_json(assets.out / "thresholds.json", thresholds)
     clip, words = assets.load_clip()
     backbone = Backbone.load(str(assets.out / "diffusion"), "float32", "float32", None)
@@ -56,6 +56,11 @@ def measure(assets: Assets) -> None:
     write_png(assets.work / "samples.png", _sheet(samples))
     write_json(assets.out / "report.json", report)
     print(report)
+
+
+def calibrate_on(name: str, assets: Assets, corpus: Corpus) -> dict[str, Any]:
+    """The entry in the thresholds of a recognizer that was trained here, from the portraits of `TEST`."""
+    return _calibrate(_recognizer(name, assets), corpus)
 
 
 def _recognizer(name: str, assets: Assets) -> Recognizer:
