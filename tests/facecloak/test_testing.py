@@ -16,6 +16,7 @@ from facecloak.testing import check_method, check_recognizer
 FEW = {
     "facecloak": {"backbone": "$FACECLOAK_POCKET/diffusion", "iterations": 1, "embedding_iterations": 1, "steps": 4,
                   "start_step": 2},
+    "facecloak:fast": {"backbone": "$FACECLOAK_POCKET/diffusion", "iterations": 1},
     "pgd": {"iterations": 2}, "mi_fgsm": {"iterations": 2}, "ti_dim": {"iterations": 2}, "tip_im": {"iterations": 2},
 }  # fmt: skip
 
