@@ -120,10 +120,9 @@ def adapt(name: str, images: Tensor, labels: Tensor, centres: Tensor, assets: As
 def embeddings(name: str, images: Tensor) -> Tensor:
     """Unit embeddings N×D of uint8 N×128×128×3 portraits by a recognizer of pocket."""
     recognizer = load_recognizer(name)
-    parts = (to_range(part) for part in images.split(128))
-    return torch.cat(
-        [recognizer(crop(part, torch.tensor([CROP] * len(part)), recognizer.input_size)) for part in parts]
-    )
+    box = torch.tensor([CROP], dtype=torch.float32)
+    cut = (crop(to_range(part), box.expand(len(part), 4), recognizer.input_size) for part in images.split(128))
+    return torch.cat([recognizer(faces) for faces in cut])
 
 
 def make(assets: Assets) -> list[list[str]]:

@@ -1,11 +1,10 @@
 // What is left of each method's success after countermeasures: a table whose cells are coloured by their rate.
 
-/** A rate in per cent on a ground that is darker the higher it is; the unprotected photos' rate is in the title. */
+/** A rate in per cent on a ground that is stronger the higher it is; the unprotected photos' rate is in the title. */
 function heatView(rate, title) {
   if (isMissing(rate)) return [missingView()];
   const cell = make("span", { className: "heat", title }, (100 * rate).toFixed(0));
   cell.style.setProperty("--share", `${Math.round(100 * rate)}%`);
-  if (rate > 0.5) cell.classList.add("dark");
   return [cell];
 }
 
