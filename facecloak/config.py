@@ -20,6 +20,7 @@ from facecloak.registry import unknown_name
 
 Settings = TypeVar("Settings")
 
+ADAPTED = "+adapted"  # the end of the name of a recognizer that has learned from cloaked photos
 LARGEST = 2**63 - 1  # whole numbers with more bits come back from JSON as floats
 LARGEST_FILE, MOST_VALUES, DEEPEST = 2**20, 100_000, 40  # of a YAML file: bytes, values, levels
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.results.schema import Problem
 from benchmarks.results.store import Judgement, file_name, protection_of, run_id
-from facecloak.config import far_key, settings_hash
+from facecloak.config import ADAPTED, far_key, settings_hash
 from facecloak.io import sha256_json
 
 # columns of a row that are copied from protection.json
@@ -64,11 +64,11 @@ def _box_problems(judgement: Judgement) -> Iterator[str]:
     row, weights = judgement.rows[0], judgement.protection["weights"]
     judge, own = row["black_box"], row.get("weights_sha256")
     twins = [name for name, sha256 in weights.items() if name != judge and own is not None and sha256 == own]
-    if judge in weights and not row["white_box"]:
+    if judge.removesuffix(ADAPTED) in weights and not row["white_box"]:
         yield f"white_box is false, but the judge {judge} is one of the surrogates {'+'.join(weights)}"
     elif twins and not row["white_box"]:
         yield f"white_box is false, but the surrogate {twins[0]} has the weights of the judge {judge}"
-    elif row["white_box"] and judge not in weights and not twins:
+    elif row["white_box"] and judge.removesuffix(ADAPTED) not in weights and not twins:
         yield f"white_box is true, but the judge {judge} is not one of the surrogates {'+'.join(weights)!r}"
 
 

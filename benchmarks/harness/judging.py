@@ -31,6 +31,7 @@ from benchmarks.results.store import (
     write_judgement,
 )
 from benchmarks.suites.suite import Source, Suite, file_sha256, manifest_sha256
+from facecloak.config import ADAPTED
 from facecloak.data import FindFace, Photo
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256, sha256_json, write_json
@@ -211,7 +212,7 @@ class Judging:
             "objective": about["objective"],
             "target": about["target"],
             "black_box": recognizer,
-            "white_box": recognizer in about["weights"] or weights in about["weights"].values(),
+            "white_box": recognizer.removesuffix(ADAPTED) in about["weights"] or weights in about["weights"].values(),
             "countermeasure": folder.parent.name,
             "weights_sha256": weights,
             "surrogates": "+".join(about["surrogates"]),

@@ -29,9 +29,10 @@ from benchmarks.results.store import (
 )
 from benchmarks.suites.suite import Source, Suite, kept_suite, manifest_sha256
 from facecloak.assets import fetch
+from facecloak.config import ADAPTED
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, sha256
-from facecloak.recognizers import ADAPTED, list_recognizers, recognizer_asset, weights_file
+from facecloak.recognizers import list_recognizers, recognizer_asset, weights_file
 
 TOLERANCE = 1e-4  # of a cosine: another machine rounds differently
 

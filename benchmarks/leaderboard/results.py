@@ -21,7 +21,7 @@ from benchmarks.leaderboard.text import latex, markdown, wide_csv
 from benchmarks.results.records import SIDES, Records, read_one
 from benchmarks.results.store import Judgement, find_judgements, protection_of, read_judgement, run_id, run_of
 from benchmarks.results.submission import Submission, read_submission
-from benchmarks.results.table import headline_far, tabulate, without_countermeasures
+from benchmarks.results.table import headline_far, tabulate, without_adversaries
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
 
@@ -71,8 +71,8 @@ class Results:
 
     @cached_property
     def plain(self) -> pd.DataFrame:
-        """The rows about pictures as they were published, without countermeasures."""
-        return without_countermeasures(self.table)
+        """The board's rows, see `without_adversaries`."""
+        return without_adversaries(self.table)
 
     @cached_property
     def with_published(self) -> pd.DataFrame:

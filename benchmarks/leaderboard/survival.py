@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.console import markdown_table
@@ -13,13 +14,15 @@ from benchmarks.harness.countermeasures import SETS, find_countermeasures
 from benchmarks.leaderboard.averages import average_methods, name_methods
 from benchmarks.results.records import Records
 from benchmarks.results.store import NO_COUNTERMEASURE
-from benchmarks.results.table import BOARD, headline_far
+from benchmarks.results.table import BOARD, headline_far, is_adapted
+from facecloak.config import ADAPTED
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
 
 RATES = ("psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean")
 COLUMNS = [*BOARD, "name", "countermeasure", "far", *RATES, "n_undetected", "cells", "expected"]
 FILE = "countermeasures.csv"
+BY_ADAPTED = "adapted"  # a column of the matrix: nothing was done to pictures, but recognizers know cloaks
 OVER = ("worst", "mean")  # of a row of the matrix
 PUBLISHED, KNOWN = "as published", "unprotected photos still matched to their own person"
 NOTE = (
@@ -37,6 +40,11 @@ def survive(table: pd.DataFrame, records: dict[str, Records] | None = None) -> p
         table: a long table of measured rows.
         records: run_id → records; without it there are no intervals.
     """
+    named = table["countermeasure"] + np.where(is_adapted(table), ADAPTED, "")
+    table = table.assign(
+        countermeasure=named.replace({f"{NO_COUNTERMEASURE}{ADAPTED}": BY_ADAPTED}),
+        black_box=table["black_box"].str.removesuffix(ADAPTED),
+    )
     boards = [board for _, board in table.groupby(BOARD, sort=True) if board["countermeasure"].nunique() > 1]
     lines = []
     for board in boards:
@@ -49,7 +57,7 @@ def survive(table: pd.DataFrame, records: dict[str, Records] | None = None) -> p
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of countermeasures: none, the known ones in the order of their sets, and others by name."""
-    known = [NO_COUNTERMEASURE, *SETS["all"]]
+    known = [NO_COUNTERMEASURE, BY_ADAPTED, *SETS["all"]]
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
@@ -99,11 +107,13 @@ def survival_markdown(lines: pd.DataFrame) -> str:
 
 def meaning_of(name: str) -> str:
     """A phrase about a countermeasure, which another version may have made."""
+    if name == BY_ADAPTED:
+        return "judged by recognizers that have learned from cloaked photos of other people"
     try:
-        (found,) = find_countermeasures([name])
+        (found,) = find_countermeasures([name.removesuffix(ADAPTED)])
     except FacecloakError:
         return "unknown to this version"
-    return found.meaning
+    return found.meaning + (", and judged by such recognizers" if name.endswith(ADAPTED) else "")
 
 
 def write_survival(lines: pd.DataFrame, out: Path) -> None:

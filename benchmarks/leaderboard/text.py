@@ -16,7 +16,7 @@ from benchmarks.console import markdown_table
 from benchmarks.leaderboard.averages import RATES, wide_table
 from benchmarks.leaderboard.reported import BOTH
 from benchmarks.results.submission import Submission
-from benchmarks.results.table import BOARD, TASK, long_table, method_names, without_countermeasures
+from benchmarks.results.table import BOARD, TASK, long_table, method_names, without_adversaries
 from facecloak.io import to_csv, write_bytes
 
 HEADS = dict(zip(RATES, ("average PSR", "PSR clean", "dodging", "dodging clean"), strict=True))
@@ -106,7 +106,7 @@ def write_leaderboard(out: Path, folders: list[Path]) -> None:
     There are no intervals, because they need the records of every image and a run writes its tables many times.
     """
     table = long_table(folders)
-    plain = without_countermeasures(table)
+    plain = without_adversaries(table)
     pages, parts = [], [part for _, part in plain.groupby(TASK, sort=True)]
     for part in parts:
         wide = wide_table(part)
@@ -123,7 +123,7 @@ def wide_csv(wide: pd.DataFrame) -> bytes:
 
 def terminal_table(table: pd.DataFrame) -> Table:
     """The wide table of a run, for people; without intervals, as in `write_leaderboard`."""
-    table = without_countermeasures(table)
+    table = without_adversaries(table)
     wide = wide_table(table).sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
     (first, *others), lines = lines_of(columns(wide))
     view = Table(title=title(table, wide["far"].iloc[0]), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -10,6 +10,7 @@ from benchmarks.results.distances import pooled_distances
 from benchmarks.results.schema import COLUMNS, columns_of
 from benchmarks.results.scoring import headline_far
 from benchmarks.results.store import NO_COUNTERMEASURE, Judgement, protection_of, read_judgement, run_id
+from facecloak.config import ADAPTED
 from facecloak.errors import FacecloakError
 
 ORDER = ["suite", "objective", "white_box", "method", "preset", "settings_hash", "target", "black_box", "surrogates",
@@ -27,7 +28,7 @@ SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
 
 
 __all__ = ["BOARD", "KEY", "METHOD", "TASK", "headline_far", "long_table", "method_names", "mixed", "tabulate",
-           "without_countermeasures"]  # fmt: skip
+           "without_adversaries"]  # fmt: skip
 
 
 def long_table(folders: Iterable) -> pd.DataFrame:
@@ -88,9 +89,18 @@ def mixed_message(name: str, column: str, group: pd.DataFrame) -> str:
     )
 
 
-def without_countermeasures(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows about pictures as they were published; published rows of papers are among them."""
-    return table[table["countermeasure"].fillna(NO_COUNTERMEASURE) == NO_COUNTERMEASURE]
+def is_adapted(table: pd.DataFrame) -> pd.Series:
+    """Which rows are by a recognizer that has learned from cloaked photos, bool."""
+    return table["black_box"].str.endswith(ADAPTED)
+
+
+def without_adversaries(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a board: pictures as they were published, and recognizers that have not learned from cloaked ones.
+
+    Papers' rows are among them.
+    """
+    as_published = table["countermeasure"].fillna(NO_COUNTERMEASURE) == NO_COUNTERMEASURE
+    return table[as_published & ~is_adapted(table)]
 
 
 def method_names(table: pd.DataFrame) -> list[str]:

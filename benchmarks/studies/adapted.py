@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from benchmarks.console import markdown_table, quietly
 from benchmarks.harness.methods import load_method
 from facecloak.cli.guard import guarded
+from facecloak.config import ADAPTED
 from facecloak.data import Batch, batches_of, to_uint8
 from facecloak.faces import crop
 from facecloak.io import pocket_dir, read_json, write_bytes, write_json
@@ -31,7 +32,7 @@ from facecloak.pocket.training.assets import Assets, write_manifest
 from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, render_corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 from facecloak.pocket.training.report import calibrate_on
-from facecloak.recognizers import ADAPTED, load_recognizer
+from facecloak.recognizers import load_recognizer
 
 PEOPLE = range(40_000, 40_320)  # in nothing else; those of `CLOAKED` come first
 CLOAKED = {"pgd": 160, "mi_fgsm": 160, "ti_dim": 160, "tip_im": 160, "facecloak:fast": 160, "facecloak": 48}

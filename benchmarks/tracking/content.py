@@ -29,7 +29,7 @@ from benchmarks.results.store import (
     read_protection,
     sources_folder,
 )
-from benchmarks.results.table import headline_far, tabulate
+from benchmarks.results.table import headline_far, is_adapted, tabulate, without_adversaries
 from facecloak.errors import FacecloakError
 from facecloak.io import file_name, read_image, read_json, sha256_json
 
@@ -150,9 +150,9 @@ def _summary(table: pd.DataFrame) -> dict[str, float]:
 
     A place is target × black box; its number is the mean over the sets of surrogates that were attacked for it. Counts
     are summed over protections. For white boxes there are only single rates (``psr_white_box/…``), and for
-    countermeasures so far only rows.
+    countermeasures, and for recognizers that have learned from cloaked photos, ``psr_after/NAME`` over all places.
     """
-    plain = table[table["countermeasure"] == NO_COUNTERMEASURE]
+    plain = without_adversaries(table)
     black = plain[(plain["far"] == headline_far(table["far"])) & ~plain["white_box"].astype(bool)]
     values = {name: 100 * mean for name in RATES if (mean := _mean(black, name)) is not None}
     values |= {name: mean for name in AMOUNTS if (mean := _mean(black, name)) is not None}
@@ -164,7 +164,11 @@ def _summary(table: pd.DataFrame) -> dict[str, float]:
             rate = _numbers(rows, name).mean(skipna=False)
             if pd.notna(rate):
                 values[f"{name}{'_white_box' if white else ''}/{judge}/{target}/{far:g}"] = 100 * float(rate)
-    return values
+    at_far = table[(table["far"] == headline_far(table["far"])) & ~table["white_box"].astype(bool)]
+    learned, published = is_adapted(at_far), at_far["countermeasure"] == NO_COUNTERMEASURE
+    after = {"adapted": at_far[learned & published], **dict([*at_far[~learned & ~published].groupby("countermeasure")])}
+    means = {f"psr_after/{name}": _mean(rows, "psr") for name, rows in after.items()}
+    return values | {name: 100 * mean for name, mean in means.items() if mean is not None}
 
 
 def _mean(rows: pd.DataFrame, column: str) -> float | None:

@@ -5,7 +5,7 @@ it and its JSON sidecar into a weight folder; a family of recognizers by a file 
 """
 
 from facecloak.recognizers.base import Recognizer
-from facecloak.recognizers.checkpoints import ADAPTED, CHECKPOINTS, Checkpoint, register_recognizer, weight_folders
+from facecloak.recognizers.checkpoints import CHECKPOINTS, Checkpoint, register_recognizer, weight_folders
 from facecloak.recognizers.pool import (
     list_recognizers,
     load_recognizer,
@@ -15,7 +15,6 @@ from facecloak.recognizers.pool import (
 )
 
 __all__ = [
-    "ADAPTED",
     "CHECKPOINTS",
     "Checkpoint",
     "Recognizer",

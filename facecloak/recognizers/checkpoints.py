@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from facecloak.assets import asset_folder, is_here
+from facecloak.config import ADAPTED
 from facecloak.errors import FacecloakError
 from facecloak.io import cache_dir, pocket_dir, sha256, shared_dir
 from facecloak.recognizers.base import Recognizer
@@ -49,7 +50,6 @@ AMT_GAN = "assets.zip on Google Drive, linked from https://github.com/CGCL-codes
 FACENET_PYTORCH = "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9"
 POCKET = "`python -m facecloak.pocket.train`"
 
-ADAPTED = "+adapted"  # the end of the name of a recognizer that has learned from cloaked photos
 _PACKAGE = "facecloak.recognizers"
 POOL = {
     "ir152": Checkpoint(f"{_PACKAGE}.irse:ir152", "ir152.pth", AMT_GAN, 112, asset="amt_gan"),

@@ -15,6 +15,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.inversion import Schedule, denoise, invert
+from facecloak.config import ADAPTED
 from facecloak.faces import crop
 from facecloak.io import sha256, write_json, write_png
 from facecloak.pocket.training.assets import Assets
@@ -22,7 +23,7 @@ from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, Corpus, render_c
 from facecloak.pocket.training.language import makeup_accuracy
 from facecloak.pocket.training.loop import to_range
 from facecloak.pocket.training.pixels import FOLD
-from facecloak.recognizers import ADAPTED, CHECKPOINTS, Recognizer
+from facecloak.recognizers import CHECKPOINTS, Recognizer
 from facecloak.recognizers.calibration import Side, calibrate
 from facecloak.recognizers.checkpoints import POOL, load_weights
 
