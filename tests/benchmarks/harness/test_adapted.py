@@ -1,0 +1,90 @@
+"""Recognizers of pocket that have learned from cloaked photos: they still know people, and know cloaks better."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.studies.adapted import PEOPLE
+from benchmarks.suites.suite import load_suite
+from facecloak import benchmark, judge, load_recognizer
+from facecloak.config import ADAPTED
+from facecloak.errors import FacecloakError
+from facecloak.faces import crop
+from facecloak.io import pocket_dir
+from facecloak.metrics.statistics import bootstrap_mean
+from facecloak.pocket.portraits import portraits
+from facecloak.pocket.training.corpus import CROP, SHOTS, SUITE, TEST, TRAIN
+
+NAMES = ("ir", "irse", "mobile", "inception", "dense")
+
+
+def test_its_people_are_in_nothing_else():
+    assert not any({*PEOPLE} & {*other} for other in (TRAIN, TEST, SUITE))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_true_accepts_of_unprotected_photos_are_kept_within_2_points(name):
+    """At the thresholds that each was calibrated to, on 400 people that no recognizer was trained on."""
+    entries = json.loads((pocket_dir() / "thresholds.json").read_text())
+    before, after = (entries[f"pocket_{name}{kind}"] for kind in ("", ADAPTED))
+    assert before["pairs_sha256"] == after["pairs_sha256"]
+    assert 100 * (before["fars"]["0.01"]["tar"] - after["fars"]["0.01"]["tar"]) <= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_threshold_is_that_of_its_weights(name):
+    """False accepts and true accepts at the stored threshold, counted again on some of the same people."""
+    entry = json.loads((pocket_dir() / "thresholds.json").read_text())[f"pocket_{name}{ADAPTED}"]
+    recognizer, people = load_recognizer(f"pocket_{name}{ADAPTED}"), TEST[:60]
+    drawn = portraits([who for who in people for _ in range(4)], [*range(4)] * len(people)).images
+    faces = crop(
+        drawn.permute(0, 3, 1, 2).float() / 127.5 - 1, torch.tensor([CROP] * len(drawn)), recognizer.input_size
+    )
+    with torch.no_grad():
+        embedded = recognizer(faces).view(len(people), 4, -1).numpy()
+    cosines = np.einsum("aid,bjd->abij", embedded[:, :2], embedded[:, 2:])
+    same = np.eye(len(people), dtype=bool)
+    threshold, stored = entry["fars"]["0.01"]["threshold"], entry["fars"]["0.01"]["tar"]
+    assert 0.003 < (cosines[~same] > threshold).mean() < 0.03
+    assert abs((cosines[same] > threshold).mean() - stored) < 0.1
+    assert SHOTS >= 4
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Photos of the suite, whose people no recognizer has seen, under the objective that hides them."""
+    out = tmp_path_factory.mktemp("adapted") / "run"
+    methods = ["none", "pgd", "ti_dim"]
+    benchmark("pocket", methods=methods, objective="obfuscation", black_boxes=["pocket_dense"], out=out)
+    return judge(out, adapted=True)
+
+
+def test_an_adapted_recognizer_matches_more_cloaked_photos_to_their_person(judged):
+    images = judged.images.set_index(["black_box", "method", "id"])["cosine_self"]
+    for method in ("pgd", "ti_dim"):
+        change = images[f"pocket_dense{ADAPTED}", method] - images["pocket_dense", method]
+        assert bootstrap_mean(change, change.index).low > 0
+    assert {*judged.table["black_box"]} == {"pocket_dense", f"pocket_dense{ADAPTED}"}
+    assert not judged.table["white_box"].any()
+
+
+def test_the_board_leaves_it_out_and_the_matrix_shows_it(judged):
+    assert {*judged.plain["black_box"]} == {"pocket_dense"}
+    lines = judged.survival.set_index(["countermeasure", "name"])
+    rows = judged.table[(judged.table["far"] == 0.01) & (judged.table["method"] == "pgd")].set_index("black_box")
+    assert lines.loc[("adapted", "pgd:default"), "psr"] == rows.loc[f"pocket_dense{ADAPTED}", "psr"]
+    assert lines.loc[("none", "pgd:default"), "psr"] == rows.loc["pocket_dense", "psr"]
+
+
+def test_pictures_that_attacked_a_recognizer_are_not_shown_to_its_adapted_form(tmp_path):
+    results = benchmark(
+        "pocket", methods=["pgd:single"], targets=["1"], limit=1, black_boxes=["pocket_dense"], out=tmp_path
+    )
+    assert {row["surrogates"] for row in results.table.to_dict("records")} == {"pocket_ir"}
+    with pytest.raises(FacecloakError, match="None of"):
+        judge(tmp_path, ["dlib"], adapted=True)
+    again = judge(tmp_path, [f"pocket_ir{ADAPTED}", f"pocket_mobile{ADAPTED}"])
+    assert {*again.table["black_box"]} == {"pocket_dense", f"pocket_mobile{ADAPTED}"}
+    assert load_suite("pocket").recognizers == [f"pocket_{name}" for name in NAMES]
