@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from facecloak.cli.guard import guarded
 from facecloak.config import ADAPTED
 from facecloak.data import Batch, batches_of, to_uint8
 from facecloak.faces import crop
-from facecloak.io import pocket_dir, read_json, write_bytes, write_json
+from facecloak.io import pocket_dir, read_json, to_csv, write_bytes, write_json
 from facecloak.pocket.train import RECOGNIZERS, reporter
 from facecloak.pocket.training.assets import Assets, write_manifest
 from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, render_corpus
@@ -144,7 +145,7 @@ def make(assets: Assets) -> list[list[str]]:
         assets.save_weights(adapt(name, images, labels, centres, assets), f"recognizers/{after}.safetensors")
         thresholds[after] = calibrate_on(after, assets, test)
         write_json(assets.out / "thresholds.json", thresholds)
-        lines.append([name, *_kept(thresholds[before], thresholds[after])])
+        lines.append([before, *_kept(thresholds[before], thresholds[after])])
     write_manifest(assets.out)
     return lines
 
@@ -155,16 +156,16 @@ def _kept(before: dict, after: dict) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, make, print."""
+    """Parse, make, print and write ``adapted.csv``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.adapted", description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("runs/adapted"), help="photos and checkpoints")
     options = parser.parse_args(arguments)
 
     def run() -> int:
-        lines = make(Assets(pocket_dir(), options.work, "cpu"))
-        heads = ["recognizer", *(f"{when}, FAR {far}" for when in ("before", "after") for far in FARS)]
-        print("True accepts of unprotected photos of other people, %\n")
-        print(markdown_table(heads, lines))
+        heads = ["true accepts, %", *(f"{when}, FAR {far}" for when in ("before", "adapted") for far in FARS)]
+        table = pd.DataFrame(make(Assets(pocket_dir(), options.work, "cpu")), columns=heads)
+        write_bytes(options.work / "adapted.csv", to_csv(table))
+        print(markdown_table(heads, table.to_numpy().tolist()))
         return 0
 
     with quietly():
