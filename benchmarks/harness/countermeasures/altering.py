@@ -55,7 +55,9 @@ class Altering:
         Raises:
             FacecloakError: the suite has no diffusion model.
         """
-        return purifying_settings(self.suite, [] if countermeasure == NO_COUNTERMEASURE else [countermeasure])
+        if countermeasure == NO_COUNTERMEASURE or not find_countermeasures([countermeasure])[0].family.needs_diffusion:
+            return None
+        return self._settings
 
     def fingerprint(self, countermeasure: str) -> list[Any]:
         """What altered pictures depend on besides the pictures; empty without a countermeasure."""
@@ -64,13 +66,16 @@ class Altering:
         return [countermeasure, VERSION, self._model_sha256 if self.settings(countermeasure) else None]
 
     @cached_property
+    def _settings(self) -> Any:
+        return purifying_settings(self.suite, ["purify0"])
+
+    @cached_property
     def _model_sha256(self) -> str:
-        return models_sha256(purifying_settings(self.suite, ["purify0"]).backbone, None)
+        return models_sha256(self._settings.backbone, None)
 
     @cached_property
     def _backbone(self) -> Backbone:
-        settings = purifying_settings(self.suite, ["purify0"])
-        return Backbone.load(settings.backbone, "float32", "float32", None).to(self.device)
+        return Backbone.load(self._settings.backbone, "float32", "float32", None).to(self.device)
 
     def _altered(self, countermeasure: str, name: str, photo: Photo) -> Photo:
         if photo.image is None:

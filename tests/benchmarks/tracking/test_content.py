@@ -29,6 +29,17 @@ def test_the_summary_is_the_mean_over_places_in_per_cent(tmp_path):
     assert not {"fid", "fd", "lpips", "psr_clean"} & set(summary), "what was not measured is left out"
 
 
+def test_rates_after_countermeasures_and_by_adapted_recognizers_are_sent_by_name(tmp_path):
+    """They are in no other mean."""
+    folders = write_method(tmp_path, {("1", "ada", "bob"): 0.5, ("1", "bob", "ada"): 0.7})
+    folders += write_method(tmp_path, {("1", "ada", "bob"): 0.2, ("1", "bob", "ada"): 0.4}, countermeasure="jpeg30")
+    folders += write_method(tmp_path, {("1", "ada+adapted", "bob"): 0.1, ("1", "bob+adapted", "ada"): 0.3})
+    summary = tracked_method(tmp_path, folders, images=False).summary
+    found = [summary[name] for name in ("psr", "psr_after/jpeg30", "psr_after/adapted")]
+    assert found == pytest.approx([60, 30, 20])
+    assert "psr/ada+adapted/1/0.01" not in summary and summary["psr/ada/1/0.01"] == pytest.approx(50)
+
+
 def test_a_mean_over_places_of_which_one_is_missing_is_left_out(tmp_path):
     rates = {("1", "ada", "bob"): 1.0, ("1", "bob", "ada"): 1.0, ("2", "ada", "bob"): 1.0}
     summary = tracked(tmp_path, rates).summary

@@ -24,11 +24,13 @@ from facecloak.io import file_name, sha256_json, write_png
 SIZE = 8
 
 
-def write_method(run: Path, rates: dict[tuple[str, str, str], float], method: str = "pgd", **about) -> list[Path]:
+def write_method(run: Path, rates: dict[tuple[str, str, str], float], method: str = "pgd", *,
+                 countermeasure: str = "none", **about) -> list[Path]:  # fmt: skip
     """Write a method of a run; returns the folders of its judgements.
 
     Args:
         rates: (target, judge, surrogates separated by +) → PSR at FAR 0.01; at 0.1 it is half of that.
+        countermeasure: what was done to the pictures.
         about: values for protection.json, such as ``settings``, and for columns, such as ``note``.
     """
     settings = about.pop("settings", {"strength": 1})
@@ -45,12 +47,12 @@ def write_method(run: Path, rates: dict[tuple[str, str, str], float], method: st
         if not protection.exists():
             write_protection(protection, {"key": key, "key_of": {}, **described})
             _write_images(run, protection, target)
-        folder = judgement_folder(protection, judge)
+        folder = judgement_folder(protection, judge, countermeasure)
         copied = ("suite", "dataset", "image_size", "method", "preset", "objective", "settings_hash")
         row = {name: described[name] for name in copied} | {
             "schema_version": SCHEMA_VERSION, "manifest_sha256": "a" * 64, "n_images": 2, "target": target,
             "run_id": run_id(folder), "protection": protection.name,
-            "black_box": judge, "white_box": judge in surrogates.split("+"), "countermeasure": "none",
+            "black_box": judge, "white_box": judge in surrogates.split("+"), "countermeasure": countermeasure,
             "surrogates": surrogates, "threshold": 0.4, "n_undetected": 0, "n_failed": 1, "n_unusable": 0,
             "psnr": 30.0, "seconds_per_image": 2.0, "source": "measured", **columns,
         }  # fmt: skip
