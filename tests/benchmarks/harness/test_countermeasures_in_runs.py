@@ -138,3 +138,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_protected(toys, tmp_path
     benchmark(str(toys), methods=["none"], out=tmp_path / "out")
     with pytest.raises(FacecloakError, match="nothing to judge again"):
         judge(tmp_path / "out")
+
+
+def test_they_are_listed_with_what_they_do():
+    said = run("list").stdout
+    assert "purify301" in said and "saved as JPEG of quality 30" in said
