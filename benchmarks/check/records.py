@@ -39,7 +39,7 @@ def record_problems(judgement: Judgement, records: list[Record], pictures: Pictu
         yield None, "some records have a cosine to the target and some have none"
     for record in records:
         problems = [
-            *_gaps(record),
+            *_gaps(record, row["countermeasure"] != NO_COUNTERMEASURE),
             *_outcome_problems(record, pictures),
             *_measured_problems(judgement, record, pictures),
         ]
@@ -54,11 +54,15 @@ def _was_made(record: Record) -> bool:
     return record["usable"] and record.get("error") is None
 
 
-def _gaps(record: Record) -> Iterator[str]:
-    """Cosines that are left out, which would remove their images from the rates."""
+def _gaps(record: Record, altered: bool) -> Iterator[str]:
+    """Cosines that are left out, which would remove their images from the rates.
+
+    After a countermeasure (``altered``), an unprotected photo may show no face, and then has no cosine at all.
+    """
+    lost = altered and not any(value is not None for value in record["cosine_clean"].values())
     for side in SIDES:
         for column, measured in (
-            ("cosine_clean", record["usable"]),
+            ("cosine_clean", record["usable"] and not lost),
             ("cosine", _was_made(record) and record["detected"]),
         ):
             wanted = measured and side in record["reference"]

@@ -29,6 +29,8 @@ def plan_points(suite: Suite, methods: Sequence[str] | None, overrides: Iterable
     resolved = resolve_methods(suite, methods, overrides)
     grids: dict[str, list[dict[str, Any]]] = {}
     for method in resolved:
+        if method.name in grids:
+            raise FacecloakError(f"{method.name} is there with two presets: give only one of them to a curve.")
         strength = METHODS[method.name].strength
         if strength and any(text.startswith(f"{method.name}.{strength.setting}=") for text in overrides):
             raise FacecloakError(
@@ -63,12 +65,14 @@ def run_curves(
         resolve_methods(suite, request.methods, request.overrides), request.methods or suite.methods, strict=True
     )}  # fmt: skip
     listeners, progress = [*on_judged], progress or RunProgress(shown=False)
-    points = plan_points(suite, request.methods, request.overrides)
-    for number, point in enumerate(points, start=1):
-        progress.line(f"strength {number} of {len(points)}: {_text(point)}")
+    points, plans = plan_points(suite, request.methods, request.overrides), []
+    for point in points:  # all of them first, so that nothing is protected if one of them cannot be
         typed = [text for text in request.overrides if text.partition(".")[0] in point]
         asked = replace(request, methods=[specs[name] for name in point], overrides=typed, config=point)
-        Runner(make_plan(suite, asked), progress).run(listeners)
+        plans.append(make_plan(suite, asked))
+    for number, (point, plan) in enumerate(zip(points, plans, strict=True), start=1):
+        progress.line(f"strength {number} of {len(points)}: {_text(point)}")
+        Runner(plan, progress).run(listeners)
 
 
 def _text(point: dict[str, Any]) -> str:

@@ -37,7 +37,8 @@ AT_PSR = {
 QUALITIES = ("psnr", "ssim", "lpips")
 FILE, COMPARED = "curves.csv", "equal_quality.csv"
 NOTE = (
-    "Read from curves over each method's strength, linearly between its points; nothing is extrapolated (–). In "
+    "Read from curves over each method's strength, linearly between its points, where the weakest strength reaches the "
+    "level; nothing is extrapolated (–). All are means over photos, of strengths that every black box has judged. In "
     "parentheses: 95 % bootstrap intervals over photos, the same draws for all methods; none where one in twenty draws "
     "does not reach the level."
 )
@@ -70,11 +71,27 @@ def find_curves(results: Results) -> dict[tuple[str, str], list[Curve]]:
     rows = results.plain[~results.plain["white_box"].astype(bool)]
     for (suite, objective, _), board in rows.groupby(BOARD, sort=True):
         at_far = board[board["far"] == headline_far(board["far"])]
-        curves = [curve for _, own in at_far.groupby("method", sort=True) for curve in _curves(own, results)]
+        at_far = at_far.assign(name=[_name(*pair) for pair in zip(at_far["method"], at_far["preset"], strict=True)])
+        complete = _with_all_cells(at_far)
+        curves = [curve for _, own in complete.groupby("name", sort=True) for curve in _curves(own, results)]
+        curves = [curve for curve in curves if curve.photos]
         if any(len(curve.values) > 1 for curve in curves):
             photos = sorted({photo for curve in curves for photo in curve.photos})
             found[suite, objective] = [_on(curve, photos) for curve in curves]
     return found
+
+
+def _name(method: str, preset: str) -> str:
+    """The method, with the preset that its settings begin from unless that is the default."""
+    preset = preset.rstrip("*")
+    return method if preset == "default" else f"{method}:{preset}"
+
+
+def _with_all_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of those settings that every black box has judged for every target: others would be other means."""
+    cells = rows.groupby(["target", "black_box"]).ngroups
+    by = rows.groupby(["method", "settings_hash"])
+    return by.filter(lambda own: own.groupby(["target", "black_box"]).ngroups == cells)
 
 
 def _curves(rows: pd.DataFrame, results: Results) -> Iterator[Curve]:
@@ -85,15 +102,23 @@ def _curves(rows: pd.DataFrame, results: Results) -> Iterator[Curve]:
     }
     fields = {field for each in settings.values() for field in each}
     varying = [field for field in fields if len({repr(each.get(field)) for each in settings.values()}) > 1]
-    method = rows["method"].iloc[0]
-    if len(varying) == 1 and all(isinstance(each.get(varying[0]), int | float) for each in settings.values()):
+    method = rows["name"].iloc[0]
+    if (
+        len(varying) == 1
+        and varying != ["seed"]
+        and all(_is_number(each.get(varying[0])) for each in settings.values())
+    ):
         ordered = sorted(settings, key=lambda key: settings[key][varying[0]])
         values = [settings[key][varying[0]] for key in ordered]
         yield _curve(method, varying[0], values, [rows[rows["settings_hash"] == key] for key in ordered], results)
         return
     for key, own in rows.groupby("settings_hash"):
-        name = method if len(settings) == 1 else f"{method}:{own['preset'].iloc[0]} {key[:6]}"
+        name = method if len(settings) == 1 else f"{method} {key[:6]}"
         yield _curve(name, None, [None], [own], results)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _curve(name: str, setting: str | None, values: list[Any], points: list[pd.DataFrame], results: Results) -> Curve:
@@ -122,9 +147,11 @@ def _point(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dict[st
 def _on(curve: Curve, photos: list[str]) -> Curve:
     """The same curve with columns for all photos of the board, so that draws of photos are shared."""
     places = [curve.photos.index(photo) if photo in curve.photos else -1 for photo in photos]
-    widen = lambda array: np.where(np.array(places) >= 0, array[:, places], np.nan)  # noqa: E731
-    return Curve(curve.name, curve.setting, curve.values, photos, widen(curve.won),
-                 {name: widen(array) for name, array in curve.quality.items()})  # fmt: skip
+    wide = {
+        name: np.where(np.array(places) >= 0, array[:, places], np.nan)
+        for name, array in {"won": curve.won, **curve.quality}.items()
+    }
+    return Curve(curve.name, curve.setting, curve.values, photos, wide.pop("won"), wide)
 
 
 def points_table(curves: list[Curve]) -> pd.DataFrame:

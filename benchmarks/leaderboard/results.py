@@ -91,7 +91,10 @@ class Results:
 
     @cached_property
     def images(self) -> pd.DataFrame:
-        """A row for each image under each judge: cosines (NaN where not measured), PSNR in dB, seconds, errors."""
+        """A row for each image under each judge and after each countermeasure.
+
+        Cosines are NaN where not measured, PSNR is in dB.
+        """
         about = self.table.drop_duplicates("run_id").set_index("run_id")[OF_IMAGE]
         parts = []
         for name, records in self.records.items():

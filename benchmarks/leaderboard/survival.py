@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,36 +23,44 @@ RATES = ("psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean")
 COLUMNS = [*BOARD, "name", "countermeasure", "far", *RATES, "n_undetected", "cells", "expected"]
 FILE = "countermeasures.csv"
 BY_ADAPTED = "adapted"  # a column of the matrix: nothing was done to pictures, but recognizers know cloaks
-OVER = ("worst", "mean")  # of a row of the matrix
+CELL = ["target", "black_box"]
 PUBLISHED, KNOWN = "as published", "unprotected photos still matched to their own person"
 NOTE = (
-    "Worst and mean are over the countermeasures, without the first column. In parentheses: the same rate of the "
-    "unprotected photos, which the same is done to. Last line: where it is low, recognizers know nobody any more."
+    "Worst and mean are over a set of countermeasures (`facecloak list` shows the sets). In parentheses: the same rate "
+    "of the unprotected photos, which the same is done to. Last line: where it is low, recognizers know nobody any more."
 )
 
 
 def survive(table: pd.DataFrame, records: dict[str, Records] | None = None) -> pd.DataFrame:
     """A line for each board, method and countermeasure at the board's headline FAR; empty without countermeasures.
 
-    Rates are fractions, means over targets and black boxes: NaN unless all of them are there, as in `average_methods`.
+    Rates are fractions, means over the board's targets and black boxes: NaN unless all of them are there.
 
     Args:
         table: a long table of measured rows.
         records: run_id → records; without it there are no intervals.
     """
-    named = table["countermeasure"] + np.where(is_adapted(table), ADAPTED, "")
+    what = table["countermeasure"] + np.where(is_adapted(table), ADAPTED, "")
     table = table.assign(
-        countermeasure=named.replace({f"{NO_COUNTERMEASURE}{ADAPTED}": BY_ADAPTED}),
+        countermeasure=what.replace({f"{NO_COUNTERMEASURE}{ADAPTED}": BY_ADAPTED}),
         black_box=table["black_box"].str.removesuffix(ADAPTED),
     )
-    boards = [board for _, board in table.groupby(BOARD, sort=True) if board["countermeasure"].nunique() > 1]
-    lines = []
-    for board in boards:
-        named = name_methods(board[board["far"] == headline_far(board["far"])])
-        for name in in_order(named["countermeasure"].unique()):
-            own = average_methods(named[named["countermeasure"] == name], records, headline=True)
-            lines.append(own.assign(countermeasure=name)[COLUMNS])
+    lines = [line for _, board in table.groupby(BOARD, sort=True) for line in _lines(board, records)]
     return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=COLUMNS)
+
+
+def _lines(board: pd.DataFrame, records: dict[str, Records] | None) -> Iterator[pd.DataFrame]:
+    published = board[board["countermeasure"] == NO_COUNTERMEASURE]
+    if published.empty or board["countermeasure"].nunique() < 2:
+        return
+    board = name_methods(board[board["far"] == headline_far(published["far"])])
+    cells = {*published[CELL].itertuples(index=False, name=None)}
+    board = board[[cell in cells for cell in board[CELL].itertuples(index=False, name=None)]]
+    wanted = published["target"].nunique() * published["black_box"].nunique()
+    for name in in_order(board["countermeasure"].unique()):
+        own = average_methods(board[board["countermeasure"] == name], records, headline=True)
+        own.loc[own["cells"] < wanted, [*RATES]] = math.nan  # of fewer judges it would be another mean
+        yield own.assign(countermeasure=name)[COLUMNS]
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -62,20 +70,40 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def _text(rate: float, clean: float = math.nan) -> str:
-    return "–" if pd.isna(rate) else f"{rate:.1f} ({clean:.0f})" if pd.notna(clean) else f"{rate:.1f}"
+    if pd.isna(rate):
+        return "–"
+    return f"{rate:.1f}" + (f" ({clean:.0f})" if pd.notna(clean) else "")
 
 
 def matrix(lines: pd.DataFrame, value: str = "psr") -> pd.DataFrame:
-    """A rate in per cent, method × countermeasure, of one board, with columns ``worst`` and ``mean``.
+    """A rate in per cent, method × countermeasure, of one board, and its worst and mean over sets (see `summaries`).
 
     The best mean comes first. Worst and mean are NaN if a countermeasure is missing.
     """
     cells = 100 * lines.pivot(index="name", columns="countermeasure", values=value)
     cells = cells[in_order(cells.columns)]
-    others = cells.drop(columns=NO_COUNTERMEASURE, errors="ignore")
-    over = {"worst": others.min(axis=1, skipna=False), "mean": others.mean(axis=1, skipna=False)}
-    cells = cells.assign(**over)
-    return cells.sort_values("mean", ascending=False, kind="stable")
+    over = summaries(cells.columns)
+    found = {
+        head: getattr(cells[names], "min" if head.startswith("worst") else "mean")(axis=1, skipna=False)
+        for head, names in over.items()
+    }
+    means = [head for head in found if head.startswith("mean")]
+    return cells.assign(**found).sort_values(means[:1] or NO_COUNTERMEASURE, ascending=False, kind="stable")
+
+
+def summaries(names: Iterable[str]) -> dict[str, list[str]]:
+    """Heads such as ``worst common`` and ``mean common`` → the countermeasures of a set that is there as a whole.
+
+    If none is, ``worst`` and ``mean`` of all that are there. Adapted recognizers are in none of them.
+
+    Example:
+        >>> summaries(["none", "jpeg30", "adapted", "half"])
+        {'worst': ['jpeg30', 'half'], 'mean': ['jpeg30', 'half']}
+    """
+    there = [name for name in names if name not in (NO_COUNTERMEASURE, BY_ADAPTED) and not name.endswith(ADAPTED)]
+    whole = {f" {name}": SETS[name] for name in ("common", "purify") if {*SETS[name]} <= {*there}}
+    groups = whole or ({"": there} if there else {})
+    return {f"{kind}{name}": members for name, members in groups.items() for kind in ("worst", "mean")}
 
 
 def still_known(lines: pd.DataFrame) -> pd.Series:
@@ -91,10 +119,13 @@ def survival_markdown(lines: pd.DataFrame) -> str:
     """A section for each board, for ``leaderboard.md``."""
     sections = []
     for (suite, objective, white), board in lines.groupby(BOARD, sort=True):
-        rates, clean = matrix(board), matrix(board, "psr_clean").drop(columns=[*OVER])
+        rates, clean = matrix(board), matrix(board, "psr_clean")
+        over = summaries(rates)
+        clean = clean.drop(columns=[*over])
         texts = [[name, *map(_text, rates.loc[name], clean.loc[name].reindex(rates.columns))] for name in rates.index]
-        texts.append(["*" + KNOWN + "*", *map(_text, still_known(board).reindex(rates.columns))])
-        used = [name for name in rates if name not in (NO_COUNTERMEASURE, *OVER)]
+        known = still_known(board).reindex(rates.columns)
+        texts += [[f"*{KNOWN}*", *map(_text, known)]] if known.notna().any() else []
+        used = [name for name in rates if name not in (NO_COUNTERMEASURE, *over)]
         heads = [PUBLISHED if name == NO_COUNTERMEASURE else name for name in rates]
         meanings = "; ".join(f"{name}: {meaning_of(name)}" for name in used)
         sections += [

@@ -15,6 +15,7 @@ from rich.table import Table
 from benchmarks.console import markdown_table
 from benchmarks.leaderboard.averages import RATES, wide_table
 from benchmarks.leaderboard.reported import BOTH
+from benchmarks.leaderboard.survival import survival_markdown, survive
 from benchmarks.results.submission import Submission
 from benchmarks.results.table import BOARD, TASK, long_table, method_names, without_adversaries
 from facecloak.io import to_csv, write_bytes
@@ -108,22 +109,25 @@ def write_leaderboard(out: Path, folders: list[Path]) -> None:
     table = long_table(folders)
     plain = without_adversaries(table)
     pages, parts = [], [part for _, part in plain.groupby(TASK, sort=True)]
+    wide = pd.DataFrame()  # nobody has judged pictures as they are
     for part in parts:
         wide = wide_table(part)
         pages.append(f"{title(part, wide['far'].iloc[0])}\n\n{markdown_table(*lines_of(columns(wide)))}")
     write_bytes(out / "leaderboard.csv", to_csv(table))
-    write_bytes(out / "leaderboard_wide.csv", wide_csv(wide if len(parts) == 1 else wide_table(plain)))
-    write_bytes(out / "leaderboard.md", "\n".join(pages).encode())
+    write_bytes(out / "leaderboard_wide.csv", wide_csv(wide if len(parts) < 2 else wide_table(plain)))
+    write_bytes(out / "leaderboard.md", ("\n".join(pages) + survival_markdown(survive(table))).encode())
 
 
 def wide_csv(wide: pd.DataFrame) -> bytes:
     """Equal images have no finite PSNR: the table says "identical"."""
-    return to_csv(wide.replace({"psnr": {math.inf: "identical"}}))
+    return to_csv(wide.replace({"psnr": {math.inf: "identical"}}) if len(wide) else wide)
 
 
 def terminal_table(table: pd.DataFrame) -> Table:
     """The wide table of a run, for people; without intervals, as in `write_leaderboard`."""
     table = without_adversaries(table)
+    if table.empty:
+        return Table(title="No recognizer has judged pictures as they are.")
     wide = wide_table(table).sort_values("average psr", ascending=False, kind="stable", ignore_index=True)
     (first, *others), lines = lines_of(columns(wide))
     view = Table(title=title(table, wide["far"].iloc[0]), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

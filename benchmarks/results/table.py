@@ -27,8 +27,8 @@ SAME = {"manifest_sha256": ["suite"], "weights_sha256": ["suite", "black_box"],
         "threshold": ["suite", "black_box", "far"]}  # fmt: skip
 
 
-__all__ = ["BOARD", "KEY", "METHOD", "TASK", "headline_far", "long_table", "method_names", "mixed", "tabulate",
-           "without_adversaries"]  # fmt: skip
+__all__ = ["BOARD", "KEY", "METHOD", "TASK", "headline_far", "is_adapted", "long_table", "method_names", "mixed",
+           "tabulate", "without_adversaries"]  # fmt: skip
 
 
 def long_table(folders: Iterable) -> pd.DataFrame:

@@ -219,6 +219,7 @@ def run_ablation(
     changed = f" with {', '.join(overrides)}" if overrides else ""
     text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
+    (out / "ablation_after.csv").unlink(missing_ok=True)
     if len(names) > 1:
         differences = differences_after(after)
         text += f"\n{report_after(differences)}"

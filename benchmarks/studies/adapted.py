@@ -10,6 +10,7 @@ unprotected photos. The results ship with the package; run it again to make them
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import sys
 from collections.abc import Iterator
@@ -22,18 +23,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.console import markdown_table, quietly
-from benchmarks.harness.methods import load_method
+from benchmarks.harness.methods import load_method, resolve_methods
+from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
-from facecloak.config import ADAPTED
+from facecloak.config import ADAPTED, settings_hash
 from facecloak.data import Batch, batches_of, to_uint8
 from facecloak.faces import crop
-from facecloak.io import pocket_dir, read_json, to_csv, write_bytes, write_json
+from facecloak.io import pocket_dir, read_json, sha256, sha256_json, to_csv, write_bytes, write_json
 from facecloak.pocket.train import RECOGNIZERS, reporter
 from facecloak.pocket.training.assets import Assets, write_manifest
 from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, render_corpus
 from facecloak.pocket.training.loop import batch_indices, to_range, train
 from facecloak.pocket.training.report import calibrate_on
-from facecloak.recognizers import load_recognizer
+from facecloak.recognizers import load_recognizer, weights_file
 
 PEOPLE = range(40_000, 40_320)  # in nothing else; those of `CLOAKED` come first
 CLOAKED = {"pgd": 160, "mi_fgsm": 160, "ti_dim": 160, "tip_im": 160, "facecloak:fast": 160, "facecloak": 48}
@@ -49,10 +51,14 @@ def cloak(method: str, count: int, images: Tensor, work: Path) -> Tensor:
     Args:
         images: uint8 P×128×128×3, the first shot of every person.
     """
-    parts = []
+    parts, suite = [], load_suite("pocket")
+    (resolved,) = resolve_methods(suite, [method])
+    attacked = [sha256(weights_file(name)) for name in suite.surrogates_for([])]
+    made_from = [settings_hash(resolved.settings), attacked, hashlib.sha256(images.numpy()).hexdigest()]
+    key = sha256_json(made_from)[:8]
     for place, target in enumerate(TARGETS):
         own = range(place * count // len(TARGETS), (place + 1) * count // len(TARGETS))
-        file = work / f"{method.replace(':', '_')}_{count}_{target}.npz"
+        file = work / f"{method.replace(':', '_')}_{count}_{target}_{key}.npz"
         if not file.is_file():
             made = _cloak_toward(method, target, images[own.start : own.stop])
             data = io.BytesIO()

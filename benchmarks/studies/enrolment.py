@@ -19,6 +19,7 @@ from benchmarks.harness.judge import embed
 from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.protection import Protection
 from benchmarks.harness.runner import Runner
+from benchmarks.results.table import headline_far
 from benchmarks.suites.spec import SourcesSpec
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.cli.guard import guarded
@@ -29,7 +30,6 @@ from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import bootstrap_mean
 from facecloak.recognizers import load_recognizer
 
-FAR = 0.01
 # what is enrolled, and what is looked for
 CASES = {
     "neither": (False, False), "only the photo": (False, True), "only the enrolled photo": (True, False),
@@ -52,14 +52,14 @@ def measure(suite: Suite, request: Request, progress: RunProgress | None = None)
     """Cloak both photos of each person, and compare them.
 
     Args:
-        request: methods, judges, ``limit`` …; its objective is obfuscation.
+        request: methods and judges; its objective is obfuscation, and all photos are used.
 
     Returns:
         a line for each method, judge, person and case of `CASES`: ``method``, ``black_box``, ``id``, ``case`` and
         ``unmatched``, 100 or 0; people with an unusable or failed photo are left out.
     """
-    request = replace(request, objective="obfuscation", targets=None)
-    runs = []
+    request = replace(request, objective="obfuscation", targets=None, limit=len(suite.load_sources()))
+    far, runs = headline_far(suite.fars), []
     for own, folder in ((suite, "photos"), (second_suite(suite), "enrolled")):
         plan = make_plan(own, replace(request, out=request.out / folder))
         Runner(plan, progress).run()
@@ -69,8 +69,9 @@ def measure(suite: Suite, request: Request, progress: RunProgress | None = None)
     for photo_task, enrolled_task in zip(*(plan.tasks for plan in runs), strict=True):
         tasks = zip(runs, (photo_task, enrolled_task), strict=True)
         cloaked = [_pictures(plan, task.protection, find_face) for plan, task in tasks]
+        name_of = f"{photo_task.protection.method}:{photo_task.protection.preset}".removesuffix(":default")
         for judge in photo_task.judges:
-            threshold = runs[0].thresholds[judge]["fars"][far_key(FAR)]["threshold"]
+            threshold = runs[0].thresholds[judge]["fars"][far_key(far)]["threshold"]
             recognizer = load_recognizer(judge)
             sides = (*cloaked, *clean)
             people = [name for name in cloaked[0] if all(_shows_face(side.get(name)) for side in sides)]
@@ -81,7 +82,7 @@ def measure(suite: Suite, request: Request, progress: RunProgress | None = None)
             for case, (enrolled, photo) in CASES.items():
                 cosines = (seen[0][photo] * seen[1][enrolled]).sum(1).tolist()
                 lines += [
-                    {"method": photo_task.protection.method, "black_box": judge, "id": name, "case": case,
+                    {"method": name_of, "black_box": judge, "id": name, "case": case,
                      "unmatched": 100.0 * (cosine < threshold)}
                     for name, cosine in zip(people, cosines, strict=True)
                 ]  # fmt: skip
@@ -112,12 +113,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.enrolment", description=__doc__.splitlines()[0])
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
     parser.add_argument("--methods", default="pgd,tip_im,facecloak:fast", help="comma-separated")
-    parser.add_argument("--limit", type=int, default=10**6, metavar="N", help="photos of each group (default: all)")
     parser.add_argument("--out", type=Path, default=Path("runs/enrolment"), help="run again to resume (runs/enrolment)")
     options = parser.parse_args(arguments)
 
     def run() -> int:
-        request = Request(out=options.out, methods=options.methods.split(","), limit=options.limit)
+        request = Request(out=options.out, methods=options.methods.split(","))
         table = table_of(measure(load_suite(options.suite), request, RunProgress()))
         print(markdown_table([*table], table.to_numpy().tolist()))
         write_bytes(options.out / "enrolment.csv", to_csv(table))

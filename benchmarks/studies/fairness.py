@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.console import markdown_table, quietly
+from benchmarks.leaderboard.averages import name_methods
 from benchmarks.leaderboard.results import Results, load_results
 from benchmarks.results.table import headline_far
 from facecloak.cli.guard import guarded
@@ -55,16 +56,18 @@ def measure(results: Results) -> pd.DataFrame:
     """A line for each photo and black-box judgement: ``method``, ``id``, `MEASURES` (100, 0 or NaN), ``sex``, ``skin``.
 
     Raises:
-        FacecloakError: there are no black-box results of pocket.
+        FacecloakError: there are no black-box results of pocket, or of two objectives.
     """
     rows = results.plain[(results.plain["suite"] == SUITE) & ~results.plain["white_box"].astype(bool)]
     if rows.empty:
         raise FacecloakError(f"These runs have no black-box results of suite {SUITE}.")
-    parts = []
+    if rows["objective"].nunique() > 1:
+        raise FacecloakError("These runs have two objectives, whose rates are not the same thing: give runs of one.")
+    rows, parts = name_methods(rows), []
     for row in rows[rows["far"] == headline_far(rows["far"])].to_dict("records"):
         records, threshold, kind = results.records[row["run_id"]], row["threshold"], row["objective"]
         parts.append(pd.DataFrame({
-            "method": f"{row['method']}:{row['preset']}".removesuffix(":default"), "id": records.ids,
+            "method": row["name"].removesuffix(":default"), "id": records.ids,
             "psr": 100 * records.outcomes(kind, threshold), "psr_clean": 100 * records.outcomes(kind, threshold, True),
             "dodging": 100 * records.outcomes("obfuscation", threshold),
             "known": 100 * (1 - records.outcomes("obfuscation", threshold, True)),

@@ -156,7 +156,7 @@ def _summary(table: pd.DataFrame) -> dict[str, float]:
     black = plain[(plain["far"] == headline_far(table["far"])) & ~plain["white_box"].astype(bool)]
     values = {name: 100 * mean for name in RATES if (mean := _mean(black, name)) is not None}
     values |= {name: mean for name in AMOUNTS if (mean := _mean(black, name)) is not None}
-    made = table.drop_duplicates("protection")[COUNTS].apply(pd.to_numeric)
+    made = (plain if len(plain) else table).drop_duplicates("protection")[COUNTS].apply(pd.to_numeric)
     values |= {name: int(made[name].sum()) for name in COUNTS if made[name].notna().any()}
     values["n_judgements"] = table["run_id"].nunique()
     for (white, judge, target, far), rows in plain.groupby(["white_box", "black_box", "target", "far"]):
@@ -167,7 +167,9 @@ def _summary(table: pd.DataFrame) -> dict[str, float]:
     at_far = table[(table["far"] == headline_far(table["far"])) & ~table["white_box"].astype(bool)]
     learned, published = is_adapted(at_far), at_far["countermeasure"] == NO_COUNTERMEASURE
     after = {"adapted": at_far[learned & published], **dict([*at_far[~learned & ~published].groupby("countermeasure")])}
-    means = {f"psr_after/{name}": _mean(rows, "psr") for name, rows in after.items()}
+    places = black.groupby(["target", "black_box"]).ngroups  # a rate over fewer would be another mean
+    whole = {name: rows for name, rows in after.items() if rows.groupby(["target", "black_box"]).ngroups == places}
+    means = {f"psr_after/{name}": _mean(rows, "psr") for name, rows in whole.items()}
     return values | {name: 100 * mean for name, mean in means.items() if mean is not None}
 
 

@@ -14,6 +14,7 @@ from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.processes import ending_together, is_follower
 from benchmarks.harness.runner import Runner
 from benchmarks.leaderboard.live import LiveTables
+from benchmarks.leaderboard.survival import survival_markdown, survive
 from benchmarks.leaderboard.text import terminal_table
 from benchmarks.suites.suite import load_suite
 from benchmarks.tracking.tracker import Tracker
@@ -40,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
             return 0
         tables.write()
         wide_console().print(terminal_table(table))
+        if options.countermeasures:
+            print(survival_markdown(survive(table)).strip())
     print(f"wrote leaderboard.csv, leaderboard_wide.csv, leaderboard.md, grid.png and the images below {plan.out}")
     return report_failures(table)
 

@@ -8,6 +8,7 @@ from benchmarks.console import RunProgress, quietly, wide_console
 from benchmarks.harness.processes import ending_together
 from benchmarks.harness.rejudge import judge_run
 from benchmarks.leaderboard.live import LiveTables
+from benchmarks.leaderboard.survival import survival_markdown, survive
 from benchmarks.leaderboard.text import terminal_table
 from benchmarks.results.store import find_judgements
 from benchmarks.results.table import long_table
@@ -28,7 +29,10 @@ def run(options: argparse.Namespace) -> int:
         tables.write()
     print(f"{len(done.folders)} judgements made, {done.kept} existed already", end="")
     print(f"; {done.white} left out, because their pictures attacked the recognizer" if done.white else "")
-    wide_console().print(terminal_table(long_table(find_judgements([options.run]))))
+    table = long_table(find_judgements([options.run]))
+    wide_console().print(terminal_table(table))
+    if options.countermeasures or options.adapted:
+        print(survival_markdown(survive(table)).strip())
     if done.incomplete:
         print(f"{len(done.incomplete)} protections are not complete and were left out: finish the benchmark first.")
     return 1 if done.incomplete else 0

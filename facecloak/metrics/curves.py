@@ -12,10 +12,10 @@ from facecloak.metrics.statistics import Estimate
 
 
 def value_at(x: ArrayLike, y: ArrayLike, level: float) -> np.ndarray:
-    """y where a curve passes x = ``level``, linearly between neighbouring points; the highest if it passes often.
+    """y where a curve first reaches x = ``level``, linearly between neighbouring points.
 
     Args:
-        x, y: … × P points of curves, in order of strength.
+        x, y: … × P points of curves, in order of strength; where a curve passes the level often, the weakest counts.
 
     Returns:
         … numbers; NaN for a curve that does not reach the level: nothing is extrapolated.
@@ -27,20 +27,17 @@ def value_at(x: ArrayLike, y: ArrayLike, level: float) -> np.ndarray:
         nan
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    points = np.where(x == level, y, np.nan)
-    if x.shape[-1] < 2:
-        return _highest(points)
+    found = np.full((*x.shape[:-1], 2 * x.shape[-1] - 1), np.nan)  # at each point, and between it and the next one
+    found[..., ::2] = np.where(x == level, y, np.nan)
     first, second = x[..., :-1], x[..., 1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         share = (level - first) / (second - first)
         between = y[..., :-1] + share * (y[..., 1:] - y[..., :-1])
     passes = (np.minimum(first, second) < level) & (level < np.maximum(first, second))
-    return _highest(np.concatenate([points, np.where(passes, between, np.nan)], axis=-1))
-
-
-def _highest(values: np.ndarray) -> np.ndarray:
-    found = np.where(np.isnan(values), -np.inf, values).max(-1)
-    return np.where(np.isinf(found), np.nan, found)
+    found[..., 1::2] = np.where(passes, between, np.nan)
+    known = ~np.isnan(found)
+    values = np.take_along_axis(found, known.argmax(-1)[..., None], axis=-1)[..., 0]
+    return np.where(known.any(-1), values, np.nan)
 
 
 class Draws(NamedTuple):

@@ -29,6 +29,7 @@ class Family(NamedTuple):
         low, high: the range of the number; None, None: the family has only one member, without a number.
         meaning: a phrase for readers; ``{}`` is the number.
         needs_diffusion: whether it needs the suite's diffusion model.
+        step: between two possible numbers.
     """
 
     make: str
@@ -36,6 +37,12 @@ class Family(NamedTuple):
     high: int | None
     meaning: str
     needs_diffusion: bool = False
+    step: int = 1
+
+    @property
+    def numbers(self) -> range:
+        """All possible numbers; none if its only member has no number."""
+        return range(0) if self.low is None else range(self.low, self.high + 1, self.step)
 
 
 VERSION = 1  # raised whenever a countermeasure changes pictures differently: older judgements are then made again
@@ -43,13 +50,13 @@ FAMILIES = {
     "jpeg": Family("codecs:jpeg", 1, 95, "saved as JPEG of quality {}"),
     "webp": Family("codecs:webp", 1, 100, "saved as WebP of quality {}"),
     "half": Family("geometry:half", None, None, "resized to half the side and back"),
-    "phone": Family("geometry:phone", 16, 8192, "resized to {} pixels and saved as JPEG 80, as messengers do"),
+    "phone": Family("geometry:phone", 16, 8192, "resized to at most {} pixels and saved as JPEG 80, as messengers do"),
     "blur": Family("filters:blur", 1, 50, "Gaussian blur of σ {}"),
-    "median": Family("filters:median", 3, 51, "median of {}×{} pixels"),
+    "median": Family("filters:median", 3, 51, "median of {}×{} pixels", step=2),
     "noise": Family("filters:noise", 1, 255, "Gaussian noise of σ {}"),
     "bits": Family("codecs:bits", 1, 8, "colours of {} bits per channel"),
-    "crop": Family("geometry:crop", 1, 50, "{} % of width and height cut off"),
-    "rotate": Family("geometry:rotate", 1, 45, "turned by {} degrees"),
+    "crop": Family("geometry:crop", 1, 50, "{} % of width and height cut off, the rest enlarged"),
+    "rotate": Family("geometry:rotate", 1, 45, "turned by {} degrees, the corners cut off, the rest enlarged"),
     "screenshot": Family("geometry:screenshot", None, None, "resized, sharpened and saved as JPEG 85"),
     "purify": Family("purification:purify", 0, 999, "purified by the diffusion model, from timestep {}", True),
     "learned": Family(
@@ -113,9 +120,10 @@ def _find(name: str) -> Countermeasure:
         if number:
             raise FacecloakError(f"The countermeasure {parts[1]} has no number; got {name}.")
         return Countermeasure(name, family, ())
-    if not number or number != str(int(number)) or not family.low <= int(number) <= family.high:
+    if not number or number != str(int(number)) or int(number) not in family.numbers:
+        odd = ", odd" if family.step == 2 else ""
         raise FacecloakError(
-            f"The countermeasure {parts[1]} needs a number from {family.low} to {family.high}, such as "
+            f"The countermeasure {parts[1]} needs a number from {family.low} to {family.high}{odd}, such as "
             f"{parts[1]}{family.low}; got {name}."
         )
     return Countermeasure(name, family, (int(number),))

@@ -20,7 +20,7 @@ from facecloak.config import parse_settings
 from facecloak.data import FindFace, Photo
 from facecloak.errors import FacecloakError
 
-KEPT = 256 * 2**20  # bytes of altered pictures: several judges need the same ones
+KEPT = 2**30  # bytes of altered pictures: several judges need the same ones
 MODEL_OF = "facecloak"  # the method whose diffusion model purifies
 
 

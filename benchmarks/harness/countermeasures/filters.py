@@ -25,8 +25,8 @@ def blur(sigma: int) -> Alter:
 
 
 def median(side: int) -> Alter:
-    """The median of each channel in a square of ``side``×``side`` pixels (an even side: one more)."""
-    kernel = ImageFilter.MedianFilter(side + 1 - side % 2)
+    """The median of each channel in a square of ``side``×``side`` pixels, an odd number."""
+    kernel = ImageFilter.MedianFilter(side)
     return lambda image, _: np.asarray(Image.fromarray(image).filter(kernel))
 
 

@@ -24,11 +24,11 @@ def half() -> Alter:
 
 
 def phone(side: int) -> Alter:
-    """What a messenger does: the longer side becomes ``side`` pixels, then JPEG 80."""
+    """What a messenger does: the longer side becomes ``side`` pixels, if it is longer, then JPEG 80."""
 
     def alter(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         height, width = image.shape[:2]
-        scale = side / max(height, width)
+        scale = min(1.0, side / max(height, width))
         return jpeg(80)(_resized(image, round(width * scale), round(height * scale)), random)
 
     return alter

@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.leaderboard.averages import COUNTS, INTERVAL, MEANS, tasks
 from benchmarks.leaderboard.curves import Curve, equal_quality
-from benchmarks.leaderboard.survival import PUBLISHED, matrix, meaning_of, still_known
+from benchmarks.leaderboard.survival import PUBLISHED, matrix, meaning_of, still_known, summaries
 from benchmarks.results.records import Records
 from benchmarks.results.schema import BY_FAR, COLUMNS
 from benchmarks.results.store import NO_COUNTERMEASURE, Judgement
@@ -178,25 +178,27 @@ def describe_survival(lines: pd.DataFrame) -> list[dict[str, Any]]:
 
     Returns:
         for each board ``suite``, ``objective``, ``white``, ``far``, ``countermeasures`` (pairs of name and meaning; the
-        first is none), ``methods``: ``name``, ``cells`` (name → rate, low, high, clean), ``worst`` and ``mean``; and
-        ``known`` (name → share of unprotected photos that are still matched to their own person).
+        first is none), ``over`` (heads of `summaries`), ``methods`` (``name``, ``cells``: name → rate, low, high, clean,
+        and ``over``: head → rate), and ``known`` (name → share of unprotected photos that are still matched to their
+        own person).
     """
     found = []
     for (suite, objective, white), board in lines.groupby(BOARD, sort=True):
         cells = matrix(board)
-        names = [name for name in cells if name not in ("worst", "mean")]
+        over = summaries(cells)
+        names = [name for name in cells if name not in over]
         columns = ["psr", "psr_low", "psr_high", "psr_clean"]
         rates = {(line["name"], line["countermeasure"]): [number(line[each]) for each in columns]
                  for line in board.to_dict("records")}  # fmt: skip
         methods = [
             {"name": name, "cells": {each: rates[name, each] for each in names if (name, each) in rates},
-             "worst": number(row["worst"] / 100), "mean": number(row["mean"] / 100)}
+             "over": {head: number(row[head] / 100) for head in over}}
             for name, row in cells.iterrows()
         ]  # fmt: skip
         meanings = [[name, PUBLISHED if name == NO_COUNTERMEASURE else meaning_of(name)] for name in names]
         known = {name: number(share / 100) for name, share in still_known(board).items()}
         found.append({"suite": suite, "objective": objective, "white": bool(white), "far": float(board["far"].iloc[0]),
-                      "countermeasures": meanings, "methods": methods, "known": known})  # fmt: skip
+                      "countermeasures": meanings, "methods": methods, "known": known, "over": [*over]})  # fmt: skip
     return found
 
 

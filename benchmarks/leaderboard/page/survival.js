@@ -20,24 +20,26 @@ function showSurvival(section, data, board) {
       value: (method) => cell(method, name)[0],
       show: (method) => {
         const [rate, low, high, clean] = cell(method, name);
-        return heatView(rate, `${method.name}, ${meaning}: PSR ${percent(rate)} %, 95 % interval ${percent(low)} to ${percent(high)}; `
-          + `unprotected ${percent(clean)} %`);
+        return heatView(rate, `${method.name}, ${meaning}: PSR ${percent(rate)} %`
+          + (isMissing(low) ? "" : `, 95 % interval ${percent(low)} to ${percent(high)}`)
+          + (isMissing(clean) ? "" : `; unprotected ${percent(clean)} %`));
       },
     }));
-    const known = Object.entries(each.known).map(([name, share]) =>
+    const shares = Object.entries(each.known).filter(([, share]) => !isMissing(share));
+    const known = shares.map(([name, share]) =>
       `${name === "none" ? "as published" : name} ${percent(share)} %`).join(", ");
     const over = (key) => ({
-      key, label: key, number: true, hint: `${key} over the countermeasures`, value: (method) => method[key],
-      show: (method) => heatView(method[key], `${method.name}: ${key} over the countermeasures`),
+      key, label: key, number: true, hint: `${key}: over these countermeasures`, value: (method) => method.over[key],
+      show: (method) => heatView(method.over[key], `${method.name}: ${key}`),
     });
     showTable(holder, {
       caption: `${each.white ? "White box: " : ""}PSR in % after each countermeasure, at FAR ${each.far}`,
       columns: [{ key: "name", label: "method", value: (method) => method.name, show: (method) => [method.name] },
-        over("worst"), over("mean"), ...columns],
-      rows: each.methods, sort: { key: "mean", direction: -1 },
+        ...each.over.map(over), ...columns],
+      rows: each.methods, sort: { key: each.over[1] ?? "none", direction: -1 },
       rowClass: (method) => (method.name.startsWith("none:") ? "none" : ""),
     });
-    holder.append(make("p", { className: "hint" }, `Unprotected photos still matched to their own person: ${known}. `
+    if (shares.length) holder.append(make("p", { className: "hint" }, `Unprotected photos still matched to their own person: ${known}. `
       + "Where that is low, recognizers know nobody any more."));
     return holder;
   });

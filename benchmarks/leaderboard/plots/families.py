@@ -103,7 +103,7 @@ def draw_plot(results: Results, family: str, suite: str | None = None, objective
         there = "; ".join(", ".join(each) for each in tasks(results.table))
         raise FacecloakError(f"Give the suite and objective of one of these results: {there}.")
     if _black_box(results.named, *found[0]).empty:
-        raise FacecloakError("All of these results are from white boxes; the plots show only black boxes.")
+        raise FacecloakError("None of these results are a board's: plots show black boxes and pictures as published.")
     if family not in {plot.family for plot in list_plots(results, Path()) if (plot.suite, plot.objective) == found[0]}:
         command = "facecloak curves" if family == "curves" else "facecloak judge RUN --countermeasures"
         raise FacecloakError(f"These results have nothing for the plot {family}: run `{command}` first.")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from benchmarks.leaderboard.plots.style import add_note, is_none, method_looks, shorten
-from benchmarks.leaderboard.survival import PUBLISHED, matrix
+from benchmarks.leaderboard.survival import PUBLISHED, matrix, summaries
 from benchmarks.results.store import NO_COUNTERMEASURE
 
 PURIFY = r"purify(\d+)"
@@ -35,8 +35,8 @@ def draw_survival(lines: pd.DataFrame, title: str) -> Figure:
     axes.tick_params(length=0, labelsize=8)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.axvline(len(cells.columns) - 2.5, color="white", linewidth=4)
-    axes.axvline(0.5, color="white", linewidth=4)
+    for place in (0.5, len(cells.columns) - len(summaries(cells)) - 0.5):
+        axes.axvline(place, color="white", linewidth=4)
     for (row, column), value in np.ndenumerate(values):
         if math.isnan(value):
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", hatch="////", linewidth=0))
@@ -46,7 +46,8 @@ def draw_survival(lines: pd.DataFrame, title: str) -> Figure:
     figure.colorbar(image, ax=axes, label="PSR, %", aspect=25, pad=0.01)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     add_note(
-        figure, "First column: pictures as published. Worst and mean are over the other columns. Hatched: missing."
+        figure,
+        "First column: pictures as published. Worst and mean are over a set of countermeasures. Hatched: missing.",
     )
     return figure
 

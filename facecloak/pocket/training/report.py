@@ -37,7 +37,12 @@ def measure(assets: Assets) -> None:
     """Write ``thresholds.json`` and ``report.json`` beside the models, and ``samples.png`` beside the checkpoints."""
     pixels = assets.needs("ddpm")
     corpus = render_corpus(assets.work / "corpus", TEST)
-    names = [name for name in POOL if name.startswith("pocket_") and not name.endswith(ADAPTED)]
+    pocket = [name for name in POOL if name.startswith("pocket_")]  # those that are adapted may not be there
+    names = [
+        name
+        for name in pocket
+        if not name.endswith(ADAPTED) or (assets.out / "recognizers" / POOL[name].file).is_file()
+    ]
     thresholds = {name: calibrate_on(name, assets, corpus) for name in names}
     write_json(assets.out / "thresholds.json", thresholds)
     clip, words = assets.load_clip()

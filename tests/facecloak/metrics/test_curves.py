@@ -9,13 +9,16 @@ from facecloak.metrics.curves import Draws, estimate, probability_higher, value_
 
 
 def slowly(x, y, level):
-    """Every pair of neighbours in turn."""
-    found = [b for a, b in zip(x, y, strict=True) if a == level]
-    for (x0, y0), (x1, y1) in zip(zip(x[:-1], y[:-1], strict=True), zip(x[1:], y[1:], strict=True), strict=True):
-        if x0 != x1 and min(x0, x1) < level < max(x0, x1):
-            found.append(y0 * (x1 - level) / (x1 - x0) + y1 * (level - x0) / (x1 - x0))
-    found = [value for value in found if not math.isnan(value)]
-    return max(found, default=math.nan)
+    """Along the curve, until the level is reached."""
+    for place, (x0, y0) in enumerate(zip(x, y, strict=True)):
+        if x0 == level and not math.isnan(y0):
+            return y0
+        if place + 1 < len(x):
+            x1, y1 = x[place + 1], y[place + 1]
+            value = y0 * (x1 - level) / (x1 - x0) + y1 * (level - x0) / (x1 - x0) if x0 != x1 else math.nan
+            if min(x0, x1) < level < max(x0, x1) and not math.isnan(value):
+                return value
+    return math.nan
 
 
 def test_a_curve_is_read_as_by_hand():
@@ -31,7 +34,7 @@ def test_a_curve_is_read_as_by_hand():
     "x, y, level, wanted",
     [
         ([40, 30, 20], [0.0, 0.5, 0.8], 30, 0.5), ([40, 30, 20], [0.0, 0.5, 0.8], 19, math.nan),
-        ([30], [0.4], 30, 0.4), ([31], [0.4], 30, math.nan), ([30, 20, 30], [0.1, 0.5, 0.3], 25, 0.4),
+        ([30], [0.4], 30, 0.4), ([31], [0.4], 30, math.nan), ([30, 20, 30], [0.1, 0.5, 0.7], 25, 0.3),
         ([math.nan, 30, 20], [0.1, 0.5, 0.7], 25, 0.6), ([40, 20], [math.nan, 0.7], 30, math.nan),
     ],
 )  # fmt: skip
