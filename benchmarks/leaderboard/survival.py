@@ -26,8 +26,8 @@ BY_ADAPTED = "adapted"  # a column of the matrix: nothing was done to pictures, 
 CELL = ["target", "black_box"]
 PUBLISHED, KNOWN = "as published", "unprotected photos still matched to their own person"
 NOTE = (
-    "Worst and mean are over a set of countermeasures (`facecloak list` shows the sets). In parentheses: the same rate "
-    "of the unprotected photos, which the same is done to. Last line: where it is low, recognizers know nobody any more."
+    "Worst and mean are over a set of countermeasures, see `facecloak list`. In parentheses: the same rate of the "
+    "unprotected photos, which the same is done to. Last line: where it is low, recognizers know nobody any more."
 )
 
 

@@ -178,8 +178,8 @@ def describe_survival(lines: pd.DataFrame) -> list[dict[str, Any]]:
 
     Returns:
         for each board ``suite``, ``objective``, ``white``, ``far``, ``countermeasures`` (pairs of name and meaning; the
-        first is none), ``over`` (heads of `summaries`), ``methods`` (``name``, ``cells``: name → rate, low, high, clean,
-        and ``over``: head → rate), and ``known`` (name → share of unprotected photos that are still matched to their
+        first is none), ``over`` (heads of `summaries`), ``methods`` (``name``, ``cells``: name → rate, low, high and
+        clean, ``over``: head → rate), and ``known`` (name → share of unprotected photos that are still matched to their
         own person).
     """
     found = []

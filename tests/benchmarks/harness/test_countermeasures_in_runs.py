@@ -95,6 +95,15 @@ def published_only(results):
     return Results(tabulate(kept.values()), results.published, kept, runs=results.runs)
 
 
+def test_a_column_of_which_a_judge_is_missing_has_no_rate(later):
+    """Otherwise it would be the mean over fewer judges, beside means over all."""
+    folder = next(each.folder for name, each in later.judgements.items() if "/jpeg30/bob" in name and "blur" in name)
+    (folder / "judgement.json").unlink()
+    lines = load_results(later.runs[0]).survival.set_index(["countermeasure", "name"])["psr"]
+    assert np.isnan(lines["jpeg30", "blur:default"]) and not np.isnan(lines["jpeg30", "none:default"])
+    assert not np.isnan(lines["noise8", "blur:default"])
+
+
 def test_a_run_that_is_killed_while_it_judges_goes_on(toys, tmp_path, later):
     def patch():
         write, calls = store.write_json, []
