@@ -58,9 +58,9 @@ def test_an_asset_that_was_changed_added_or_lost_is_named(tmp_path):
         check_manifest(tmp_path)
 
 
-def test_the_models_are_float16_safetensors_of_25_megabytes_at_most():
+def test_the_models_are_float16_safetensors_of_28_megabytes_at_most():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files if path.parent.name != SHIPPED) < 25e6  # the rest: test_makeup
+    assert sum(path.stat().st_size for path in files if path.parent.name != SHIPPED) < 28e6  # the rest: test_makeup
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".png", ".csv"}
     for path in FOLDER.rglob("*.safetensors"):
         with safe_open(path, "pt") as weights:
