@@ -26,8 +26,8 @@ class Judge:
         photos: source name → the unprotected photo; a photo with an error is unusable and does not count in any rate.
         second: source name → another photo of the person, with a face. Together they are the gallery.
         tests: target name → its test photo, with a face.
-        alter: applies a countermeasure, by its name, to photos.
         device: device of the recognizers.
+        alter: applies a countermeasure, by its name, to photos; without it there is none.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class Judge:
         photos: dict[str, Photo],
         second: dict[str, Photo],
         tests: dict[str, Photo],
-        alter: Callable[[str, dict[str, Photo]], dict[str, Photo]],
         device: torch.device | str = "cpu",
+        alter: Callable[[str, dict[str, Photo]], dict[str, Photo]] = lambda countermeasure, photos: photos,
     ) -> None:
         self.photos, self.device, self._alter = photos, device, alter
         self._load, self._second_photos, self._test_photos = load, second, tests

@@ -98,7 +98,7 @@ class Judging:
     def judge(self) -> Judge:
         """The judge that compares pictures with the suite's references."""
         second = self.suite.read_second(self.find_face)
-        return Judge(self._black_box, self.photos, second, self.tests, self.altering, self.device)
+        return Judge(self._black_box, self.photos, second, self.tests, self.device, self.altering)
 
     @cached_property
     def altering(self) -> Altering:

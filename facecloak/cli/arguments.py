@@ -22,7 +22,7 @@ EXAMPLES = {
     ],
     "curves": [
         "facecloak curves pocket --methods ti_dim,tip_im,facecloak:fast --out runs/curves",
-        "facecloak curves lfw --methods pgd,facecloak:fast --limit 16 --pgd.iterations=20",
+        "facecloak curves lfw --methods pgd,facecloak:fast --limit 16",
     ],
     "protect": [
         "facecloak protect portrait.jpg --out protected",
