@@ -29,7 +29,7 @@ def assert_same_picture(image, expected):
     assert (difference > 0).mean() < 1e-4
 
 
-@pytest.mark.parametrize("goal", ["impersonation", "obfuscation"])
+@pytest.mark.parametrize("goal", ["impersonation", pytest.param("obfuscation", marks=pytest.mark.slow)])
 def test_the_method_computes_what_the_released_code_does(golden, goal):
     models, expected = load_models(golden), load_arrays(golden, goal)
     image, target = expected["image"], expected["target"]
