@@ -88,7 +88,8 @@ class MiddleFeatures(FastCloak):
             return super().decode(self.noisy)
 
 
-OWN = {cls.__name__: f"{__name__}:{cls.__name__}" for cls in
+# the module by its name: as a program it is __main__, where nobody looks for methods
+OWN = {cls.__name__: f"benchmarks.studies.fast:{cls.__name__}" for cls in
        (SlowMomentum, SignSteps, WholePicture, NoDenoising, MiddleFeatures)}  # fmt: skip
 # what is changed → method and settings
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

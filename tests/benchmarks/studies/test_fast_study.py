@@ -1,13 +1,14 @@
 """The study of facecloak:fast: differences of pairs, no ratio for a method that loses too much, and its variants."""
 
 import argparse
+import runpy
 
 import pandas as pd
 import pytest
 import torch
 
 import facecloak
-from benchmarks.harness.methods import load_method
+from benchmarks.harness.methods import load_method, method_name
 from benchmarks.studies import fast
 from benchmarks.studies.ablation import CELL
 from facecloak.cloak.fast import FastCloak
@@ -72,3 +73,11 @@ def test_photos_that_fail_are_an_error(tmp_path, monkeypatch):
     options = argparse.Namespace(suite="pocket", out=tmp_path, limit=1, accelerator="cpu", batch_size=8)
     with pytest.raises(FacecloakError, match="photos failed"):
         fast.run_variant(options, fast.FAST, {"iterations": 1}, ["pocket_ir"])
+
+
+def test_variants_are_found_by_name_when_the_study_is_a_program():
+    """As a program the study is the module __main__, in which nobody looks for methods."""
+    program = runpy.run_module("benchmarks.studies.fast", run_name="program")
+    for spec in program["OWN"].values():
+        assert spec.startswith("benchmarks.studies.fast:")
+        assert method_name(spec) == spec.partition(":")[2]
