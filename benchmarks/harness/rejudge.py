@@ -101,6 +101,8 @@ def judge_run(
         weights = {name: sha256(weights_file(name)) for name in used}
         fetch_needed(suite, (), [purifying_settings(suite, altered)], judging=True)
         before = {} if recognizers else _thresholds_before(judges)
+        # of other weights, they would say nothing: the suite's are asked for then, and refused if they are old too
+        before = {name: each for name, each in before.items() if each.get("weights_sha256") in (None, weights[name])}
         asked = [name for name in used if name not in before]
         ensure_thresholds(suite, asked)
         entries = {name: suite.load_thresholds(name, weights[name]) for name in asked} | before

@@ -150,7 +150,7 @@ def make(assets: Assets) -> list[list[str]]:
         embedded = embeddings(before, clean).view(len(PEOPLE), SHOTS, -1)
         centres = F.normalize(embedded.mean(1), dim=1)
         trained = adapt(name, images, labels, centres, assets).state_dict()
-        for share in SHARES:  # a list is no part of the training's recipe
+        for share in SHARES:  # a list: it does not change the training's recipe
             network = load_recognizer(before).network
             network.load_state_dict(_between(network.state_dict(), trained, share))
             assets.save_weights(network, f"recognizers/{after}.safetensors")

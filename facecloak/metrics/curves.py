@@ -65,7 +65,7 @@ class Draws(NamedTuple):
 def estimate(values: np.ndarray, photos: int) -> Estimate:
     """The first of 1 + R values, with a percentile interval from the others.
 
-    There is no interval if more than one in twenty resamples has no value.
+    The interval is NaN if more than one in twenty resamples has no value.
     """
     drawn = values[1:]
     known = drawn[~np.isnan(drawn)]

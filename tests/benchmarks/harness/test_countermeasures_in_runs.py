@@ -20,6 +20,7 @@ from facecloak.errors import FacecloakError
 from facecloak.faces import crop
 from facecloak.io import read_image
 from tests.forked import run
+from tests.toys import write_recognizer
 
 DONE = ["jpeg30", "crop5", "noise8"]
 COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
@@ -147,6 +148,14 @@ def test_what_cannot_be_done_is_said_before_anything_is_protected(toys, tmp_path
     benchmark(str(toys), methods=["none"], out=tmp_path / "out")
     with pytest.raises(FacecloakError, match="nothing to judge again"):
         judge(tmp_path / "out")
+
+
+def test_thresholds_of_a_recognizer_whose_weights_have_changed_are_not_used(toys, tmp_path):
+    benchmark(str(toys), methods=["none"], out=tmp_path / "out")
+    write_recognizer(toys.parent / "weights", "ada", seed=1)
+    with pytest.raises(FacecloakError, match="ada"):
+        judge(tmp_path / "out", countermeasures=["jpeg30"])
+    assert not list((tmp_path / "out").glob("protections/*/judgements/jpeg30"))
 
 
 def test_they_are_listed_with_what_they_do():
