@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -37,6 +38,18 @@ class Photo:
     error: str | None = None
 
 
+class Album(NamedTuple):
+    """Further photos of one person, from which a method may learn; nobody is judged by them.
+
+    Attributes:
+        images: N×3×H×W RGB in [-1, 1].
+        boxes: N×4 face boxes or N×5 turned squares.
+    """
+
+    images: Tensor
+    boxes: Tensor
+
+
 @dataclass
 class Batch:
     """Sources on their way into a method.
@@ -45,6 +58,7 @@ class Batch:
         ids: B names, unique in the suite.
         images: B×3×H×W RGB in [-1, 1].
         boxes: B×4 face boxes (x0, y0, x1, y1) in pixels, or B×5 turned squares (see `facecloak.alignment`).
+        albums: per image the album of the person that it shows; only for methods that ask for it (`uses_albums`).
 
     Example:
         >>> batch = Batch(["anna"], torch.zeros(1, 3, 128, 128), torch.tensor([[32.0, 24.0, 96.0, 112.0]]))
@@ -55,6 +69,12 @@ class Batch:
     ids: list[str]
     images: Tensor
     boxes: Tensor
+    albums: list[Album] | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        albums = None if self.albums is None else [Album(*(each.to(device) for each in album)) for album in self.albums]
+        return Batch(self.ids, self.images.to(device), self.boxes.to(device), albums)
 
 
 def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = None) -> Photo:

@@ -102,6 +102,7 @@ class ProtectionMethod(pl.LightningModule):
     Settings: ClassVar[type[Any]] = NoSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     uses_surrogates: ClassVar[bool] = False
+    uses_albums: ClassVar[bool] = False  # whether `Batch.albums` is to hold further photos of each person
     strength: ClassVar[Strength | None] = None  # None: a single point is all that a curve has
     side: int | None = None  # pixels, if the method can only protect square pictures of this side; None for any
 
@@ -156,10 +157,9 @@ class ProtectionMethod(pl.LightningModule):
         """
         start = time.perf_counter()
         with torch.inference_mode(False), torch.enable_grad():
-            images, boxes = batch.images.to(self.device), batch.boxes.to(self.device)
-            if images.is_inference():  # such a tensor can take no part in a gradient
-                images, boxes = images.clone(), boxes.clone()
-            batch = Batch(batch.ids, images, boxes)
+            batch = batch.to(self.device)
+            if batch.images.is_inference():  # such a tensor can take no part in a gradient
+                batch = Batch(batch.ids, batch.images.clone(), batch.boxes.clone(), batch.albums)
             protected = self.protect(batch)
         if batch.images.is_cuda:
             torch.accelerator.synchronize(batch.images.device)

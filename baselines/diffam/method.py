@@ -15,7 +15,7 @@ from baselines.diffam.clip import Clip
 from baselines.diffam.diffusion import PixelDiffusion
 from baselines.diffam.finetuning import FineTuning, Layers
 from baselines.diffam.material import Faces, load_faces, load_reference, source_sha256
-from baselines.diffam.perceptual import Perceptual, load_perceptual
+from baselines.perceptual import Perceptual, load_perceptual
 from baselines.diffam.removal import MakeupRemoval, RemovalSettings
 from baselines.diffam.transfer import PRESETS, MakeupTransfer, Reference, TransferSettings
 from facecloak.assets.paths import folder_sha256, model_source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,9 +133,3 @@ def accumulate(momentum: Tensor, gradient: Tensor, decay: float) -> Tensor:
 def signs(direction: Tensor) -> Tensor:
     """−1, 0 or 1. NaN stays NaN: `Tensor.sign` gives 0 for it, which would silently leave the source unprotected."""
     return torch.where(direction.isnan(), direction, direction.sign())
-
-
-def generators(seed: int, ids: list[str]) -> list[torch.Generator]:
-    """A random generator per image that depends only on the seed and on the image's name, not on other images."""
-    digests = [hashlib.sha256(f"{seed} {name}".encode()).digest() for name in ids]
-    return [torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1) for digest in digests]

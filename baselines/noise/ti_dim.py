@@ -16,10 +16,10 @@ from baselines.noise.projected_gradient import (
     NoiseMethod,
     Step,
     accumulate,
-    generators,
     gradient_of,
     signs,
 )
+from baselines.randomness import generators
 from facecloak.data import Batch
 
 SIGMA = 3.0  # of the smoothing kernel, in pixels

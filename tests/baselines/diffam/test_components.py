@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from baselines.diffam.clip import Clip
-from baselines.diffam.perceptual import load_perceptual
+from baselines.perceptual import load_perceptual
 from baselines.diffam.regions import (
     REGIONS,
     regions_of_labels,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.noise.mmd import BANDWIDTHS, mmd
-from baselines.noise.projected_gradient import generators
+from baselines.randomness import generators
 from baselines.noise.tip_im import draw_maps, gain_of, warp
 from tests.baselines.noise.small import batch_of, make_method, photos
 
