@@ -11,11 +11,11 @@ import pytorch_lightning as pl
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from baselines.common.perceptual import Perceptual, load_perceptual
 from baselines.diffam.clip import Clip
 from baselines.diffam.diffusion import PixelDiffusion
 from baselines.diffam.finetuning import FineTuning, Layers
 from baselines.diffam.material import Faces, load_faces, load_reference, source_sha256
-from baselines.perceptual import Perceptual, load_perceptual
 from baselines.diffam.removal import MakeupRemoval, RemovalSettings
 from baselines.diffam.transfer import PRESETS, MakeupTransfer, Reference, TransferSettings
 from facecloak.assets.paths import folder_sha256, model_source

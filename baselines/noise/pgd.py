@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from baselines.common.randomness import generators
 from baselines.noise.projected_gradient import NoiseMethod, NoiseSettings, Step, gradient_of, signs
-from baselines.randomness import generators
 from facecloak.data import Batch
 
 

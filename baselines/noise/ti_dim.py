@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.common.randomness import generators
 from baselines.noise.projected_gradient import (
     MomentumSettings,
     NoiseMethod,
@@ -19,7 +20,6 @@ from baselines.noise.projected_gradient import (
     gradient_of,
     signs,
 )
-from baselines.randomness import generators
 from facecloak.data import Batch
 
 SIGMA = 3.0  # of the smoothing kernel, in pixels

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
+from baselines.common.perceptual import load_perceptual
 from baselines.diffam.clip import Clip
-from baselines.perceptual import load_perceptual
 from baselines.diffam.regions import (
     REGIONS,
     regions_of_labels,

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from baselines.common.randomness import generators
 from baselines.noise.mmd import BANDWIDTHS, mmd
-from baselines.randomness import generators
 from baselines.noise.tip_im import draw_maps, gain_of, warp
 from tests.baselines.noise.small import batch_of, make_method, photos
 

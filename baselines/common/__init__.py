@@ -1,0 +1,1 @@
+"""What several baselines use: how different two pictures look, random numbers of a photo."""
