@@ -87,6 +87,7 @@ def curves(
     *,
     out: str | Path,
     methods: Sequence[str] | None = None,
+    objective: Goal | None = None,
     targets: Sequence[str] | None = None,
     black_boxes: Sequence[str] | None = None,
     limit: int | None = None,
@@ -99,7 +100,7 @@ def curves(
     Args:
         suite: name, path of a YAML file, or the result of `load_suite`.
         out: folder of the run; what is there already is kept.
-        methods, targets, black_boxes, limit, batch_size, accelerator, progress: as in `benchmark`.
+        methods, objective, targets, black_boxes, limit, batch_size, accelerator, progress: as in `benchmark`.
 
     Raises:
         FacecloakError: something in the arguments cannot work; raised before any photo is protected.
@@ -110,8 +111,8 @@ def curves(
     """
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     run_curves(loaded, Request(
-        out=Path(out), methods=methods, targets=targets, black_boxes=black_boxes, limit=limit, batch_size=batch_size,
-        accelerator=accelerator,
+        out=Path(out), methods=methods, objective=objective, targets=targets, black_boxes=black_boxes, limit=limit,
+        batch_size=batch_size, accelerator=accelerator,
     ), RunProgress(shown=progress))  # fmt: skip
     return load_results(out)
 

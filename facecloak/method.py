@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.objectives import Objective
+from facecloak.objectives import Goal, Objective
 
 
 @dataclass
@@ -81,6 +81,28 @@ class Strength(NamedTuple):
     factors: tuple[float, ...]
 
 
+GRADIENTS = "gradients through the surrogates"
+
+
+class Origin(NamedTuple):
+    """Where a method comes from, and what it takes, for `facecloak list` and the documents.
+
+    Attributes:
+        family: how it changes a photo: the latent of a diffusion model, noise within a box, a cloak of pixels that are
+            held to how the photo looks, or makeup.
+        paper: authors and venue, or "this project".
+        year: of the paper.
+        goals: the objectives that the paper has; the harness measures both success rates for every method.
+        cost: what each photo takes, in a phrase.
+    """
+
+    family: Literal["latent", "noise", "cloak", "makeup"]
+    paper: str
+    year: int
+    goals: tuple[Goal, ...]
+    cost: str
+
+
 class ProtectionMethod(pl.LightningModule):
     """Makes protected images; it does not judge them.
 
@@ -103,6 +125,7 @@ class ProtectionMethod(pl.LightningModule):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     uses_surrogates: ClassVar[bool] = False
     uses_albums: ClassVar[bool] = False  # whether `Batch.albums` is to hold further photos of each person
+    origin: ClassVar[Origin | None] = None  # None: a reference point, or somebody's own
     strength: ClassVar[Strength | None] = None  # None: a single point is all that a curve has
     side: int | None = None  # pixels, if the method can only protect square pictures of this side; None for any
 

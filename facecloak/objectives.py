@@ -12,6 +12,7 @@ from facecloak.faces import crop
 from facecloak.recognizers.base import Recognizer
 
 Goal = Literal["impersonation", "obfuscation"]
+BOTH: tuple[Goal, ...] = ("impersonation", "obfuscation")
 View = Callable[[Tensor], Tensor]  # B×3×S×S face crops in [-1, 1] → the same shape
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir
-from facecloak.metrics.quality import LPIPS_BACKBONE, lpips_metric
+from facecloak.metrics.perceptual import LPIPS_FILE, lpips_network
 from facecloak.pocket.features import FILE, network
 from facecloak.recognizers.checkpoints import load_weights
 
@@ -35,13 +34,12 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        metric = lpips_metric()
-        if metric is None:
+        self.net = lpips_network()
+        if self.net is None:
             raise FacecloakError(
-                f"The weights of LPIPS are missing: put https://download.pytorch.org/models/{LPIPS_BACKBONE} into "
-                f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or set 'perceptual' to 'pocket' for drawn portraits."
+                f"The weights of LPIPS ({LPIPS_FILE}) are missing: run `facecloak fetch lpips`, or set 'perceptual' to "
+                "'pocket' for drawn portraits."
             )
-        self.net = metric.net
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """B distances of B×3×H×W images in [-1, 1]."""

@@ -22,7 +22,7 @@ from facecloak.assets.paths import folder_sha256, model_source
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.io import pocket_dir, sha256, sha256_json
-from facecloak.method import Protected, ProtectionMethod, Stage, Strength
+from facecloak.method import Origin, Protected, ProtectionMethod, Stage, Strength
 from facecloak.objectives import Objective
 from facecloak.pocket.features import FILE
 
@@ -93,6 +93,7 @@ class DiffAM(ProtectionMethod):
         **{name: {**PUBLISHED, **values} for name, values in PRESETS.items()},
     }
     uses_surrogates = True
+    origin = Origin("makeup", "Sun et al., CVPR", 2024, ("impersonation",), "a fine-tuned diffusion model, once")
     strength = Strength("lambda_adv", (0.25, 0.5, 1, 2))  # each is trained
 
     def __init__(self, settings: DiffAMSettings, objective: Objective | None = None) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, accumulate, gradient_of, signs
 from facecloak.data import Batch
+from facecloak.method import GRADIENTS, Origin
+from facecloak.objectives import BOTH
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class MIFGSM(NoiseMethod):
     """
 
     Settings: ClassVar[type[Any]] = MIFGSMSettings
+    origin = Origin("noise", "Dong et al., CVPR", 2018, BOTH, GRADIENTS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **NoiseMethod.presets,
         "robfr": {"epsilon": 16, "iterations": 20, "momentum": 1.0, "surrogates": "single"},

@@ -11,6 +11,8 @@ from torch import Tensor
 from baselines.common.randomness import generators
 from baselines.noise.projected_gradient import NoiseMethod, NoiseSettings, Step, gradient_of, signs
 from facecloak.data import Batch
+from facecloak.method import GRADIENTS, Origin
+from facecloak.objectives import BOTH
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class PGD(NoiseMethod):
     """
 
     Settings: ClassVar[type[Any]] = PGDSettings
+    origin = Origin("noise", "Madry et al., ICLR", 2018, BOTH, GRADIENTS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **NoiseMethod.presets,
         "random_start": {"random_start": True},

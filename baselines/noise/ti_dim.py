@@ -21,6 +21,8 @@ from baselines.noise.projected_gradient import (
     signs,
 )
 from facecloak.data import Batch
+from facecloak.method import GRADIENTS, Origin
+from facecloak.objectives import BOTH
 
 SIGMA = 3.0  # of the smoothing kernel, in pixels
 SMALLEST = 0.9  # the smallest side of a resized face, in units of the original side
@@ -52,6 +54,7 @@ class TIDIM(NoiseMethod):
     """
 
     Settings: ClassVar[type[Any]] = TIDIMSettings
+    origin = Origin("noise", "Dong et al., CVPR; Xie et al., CVPR", 2019, BOTH, GRADIENTS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **NoiseMethod.presets,
         "robfr": {**ROBFR, "kernel_size": 7},

@@ -13,6 +13,7 @@ from baselines.common.randomness import generators
 from baselines.noise.mmd import mmd
 from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, accumulate, signs
 from facecloak.data import Batch
+from facecloak.method import GRADIENTS, Origin
 
 SMALLEST = 0.01  # the smallest s of the input diversity
 
@@ -70,6 +71,7 @@ class TIPIM(NoiseMethod):
     """
 
     Settings: ClassVar[type[Any]] = TIPIMSettings
+    origin = Origin("noise", "Yang et al., ICCV", 2021, ("impersonation",), GRADIENTS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **NoiseMethod.presets,
         "paper": {**PUBLISHED, "iterations": 50},

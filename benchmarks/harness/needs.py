@@ -65,7 +65,7 @@ def used(
     """
     assets = [*suite.assets(), *_models(settings)]
     if judging:
-        assets += [*_calibrating(suite), *(["inception"] if suite.features == "inception" else [])]
+        assets += [*_calibrating(suite), *(["inception"] if suite.features == "inception" else []), "lpips"]
     return [
         *({**provenance(name), "fetched": True} for name in dict.fromkeys(assets) if is_here(name)),
         *map(_recognizer, recognizers),

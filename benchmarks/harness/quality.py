@@ -14,7 +14,7 @@ from benchmarks.results.schema import none_if_nan
 from facecloak.data import Photo
 from facecloak.errors import FacecloakError
 from facecloak.metrics import FEATURES, psnr, ssim
-from facecloak.metrics.quality import lpips, lpips_metric
+from facecloak.metrics.perceptual import lpips, lpips_network
 
 
 class Quality:
@@ -27,7 +27,7 @@ class Quality:
 
     def __init__(self, features: str, device: torch.device | str = "cpu") -> None:
         self._name, self._device = features, device
-        self._lpips = lpips_metric()
+        self._lpips = lpips_network()
 
     @cached_property
     def _network(self) -> nn.Module | FacecloakError:

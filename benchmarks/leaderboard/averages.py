@@ -90,7 +90,7 @@ def average_methods(
 
 
 def _lines(board: pd.DataFrame, fars: list[float], records: dict[str, Records] | None) -> Iterator[dict[str, Any]]:
-    board = board.assign(distance=_distances(board))
+    board = board.assign(distance=distances_of(board))
     boxes, targets = sorted(board["black_box"].unique()), board["target"].nunique()
     sizes = {"n_targets": targets, "n_boxes": len(boxes), "expected": targets * len(boxes)}
     objective = board["objective"].iloc[0]
@@ -172,7 +172,8 @@ def distance_name(board: pd.DataFrame) -> str:
     return f"fd_{networks.pop()}" if len(networks) == 1 else "fd"
 
 
-def _distances(board: pd.DataFrame) -> pd.Series:
+def distances_of(board: pd.DataFrame) -> pd.Series:
+    """The distances of `distance_name`, row by row; NaN where a row has another one or none."""
     name = distance_name(board)
     return board["fid"] if name == "FID" else board["fd"].where("fd_" + board["fd_network"].astype(str) == name)
 

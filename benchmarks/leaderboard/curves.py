@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.console import markdown_table
+from benchmarks.leaderboard.averages import distance_name, distances_of
 from benchmarks.results.records import Records
 from benchmarks.results.table import BOARD, headline_far
 from facecloak.io import to_csv, write_bytes
-from facecloak.metrics.curves import Draws, estimate, probability_higher, value_at
-from facecloak.metrics.statistics import Estimate
+from facecloak.metrics.curves import Draws, bound_at, estimate, probability_higher, value_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +38,21 @@ QUALITIES = ("psnr", "ssim", "lpips")
 FILE, COMPARED = "curves.csv", "equal_quality.csv"
 NOTE = (
     "Read from curves over each method's strength, linearly between its points, where the weakest strength reaches the "
-    "level; nothing is extrapolated (–). All are means over photos, of strengths that every black box has judged. In "
+    "level; nothing is extrapolated (–). ≥ (for LPIPS ≤): the method is better than the level at all its strengths, so "
+    "this is the value at the nearest one. All are means over photos, of strengths that every black box has judged. In "
     "parentheses: 95 % bootstrap intervals over photos, the same draws for all methods; none where one in twenty draws "
     "does not reach the level."
 )
+
+
+class Reading(NamedTuple):
+    """An `Estimate` of a curve at a level; a ``bound`` if the method is better than the level at all its strengths."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    bound: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,9 @@ class Curve:
         photos: N names.
         won: P×N share of an image's judgements that succeeded, NaN for photos in no rate.
         quality: ``psnr``, ``ssim`` and ``lpips`` → P×N.
+        distances: P Fréchet distances between all protected and all unprotected photos, means over the protections that
+            were judged; NaN where one lacks it. They have no value per photo, so that no level is read from them.
+        distance_name: ``fid``, or ``fd_NETWORK``.
     """
 
     name: str
@@ -63,6 +77,8 @@ class Curve:
     photos: list[str]
     won: np.ndarray
     quality: dict[str, np.ndarray]
+    distances: np.ndarray
+    distance_name: str
 
 
 def find_curves(results: Results) -> dict[tuple[str, str], list[Curve]]:
@@ -71,7 +87,10 @@ def find_curves(results: Results) -> dict[tuple[str, str], list[Curve]]:
     rows = results.plain[~results.plain["white_box"].astype(bool)]
     for (suite, objective, _), board in rows.groupby(BOARD, sort=True):
         at_far = board[board["far"] == headline_far(board["far"])]
-        at_far = at_far.assign(name=[_name(*pair) for pair in zip(at_far["method"], at_far["preset"], strict=True)])
+        at_far = at_far.assign(
+            name=[_name(*pair) for pair in zip(at_far["method"], at_far["preset"], strict=True)],
+            distance=distances_of(at_far), distance_name=distance_name(at_far),
+        )  # fmt: skip
         complete = _with_all_cells(at_far)
         curves = [curve for _, own in complete.groupby("name", sort=True) for curve in _curves(own, results)]
         curves = [curve for curve in curves if curve.photos]
@@ -128,7 +147,9 @@ def _curve(name: str, setting: str | None, values: list[Any], points: list[pd.Da
         column: np.array([[each[column].get(photo, math.nan) for photo in photos] for each in read])
         for column in ("won", *QUALITIES)
     }
-    return Curve(name, setting, values, photos, arrays.pop("won"), arrays)
+    distances = [rows.drop_duplicates("protection")["distance"].mean(skipna=False) for rows in points]
+    return Curve(name, setting, values, photos, arrays.pop("won"), arrays,
+                 np.array(distances, dtype=np.float64), points[0]["distance_name"].iloc[0])  # fmt: skip
 
 
 def _point(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dict[str, float]]:
@@ -151,11 +172,11 @@ def _on(curve: Curve, photos: list[str]) -> Curve:
         name: np.where(np.array(places) >= 0, array[:, places], np.nan)
         for name, array in {"won": curve.won, **curve.quality}.items()
     }
-    return Curve(curve.name, curve.setting, curve.values, photos, wide.pop("won"), wide)
+    return replace(curve, photos=photos, won=wide.pop("won"), quality=wide)
 
 
 def points_table(curves: list[Curve]) -> pd.DataFrame:
-    """A line for each point: ``method``, ``setting``, ``value``, ``psr`` (fraction) and qualities, over photos."""
+    """A line for each point: ``method``, ``setting``, ``value``, ``psr`` (fraction), qualities, Fréchet distance."""
     lines = []
     for curve in curves:
         draws = Draws.of(len(curve.photos), resamples=1)
@@ -163,6 +184,7 @@ def points_table(curves: list[Curve]) -> pd.DataFrame:
         lines += [
             {"method": curve.name, "setting": curve.setting, "value": value}
             | {name: float(each[place]) for name, each in means.items()}
+            | {"distance": float(curve.distances[place]), "distance_name": curve.distance_name}
             for place, value in enumerate(curve.values)
         ]
     return pd.DataFrame(lines)
@@ -172,7 +194,7 @@ def equal_quality(curves: list[Curve]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Each curve read at the levels of `AT_QUALITY` and `AT_PSR`, and how likely each method beats each other there.
 
     Returns:
-        a line per method with a column of `Estimate` per level (PSR in per cent); and a line per pair of methods:
+        a line per method with a column of `Reading` per level (PSR in per cent); and a line per pair of methods:
         ``first``, ``second``, and per column of `AT_QUALITY` the probability that the first one's PSR is higher.
     """
     draws, lines, drawn = Draws.of(len(curves[0].photos)), [], {}
@@ -180,17 +202,25 @@ def equal_quality(curves: list[Curve]) -> tuple[pd.DataFrame, pd.DataFrame]:
         psr = draws.means(curve.won)
         quality = {name: draws.means(array) for name, array in curve.quality.items()}
         read = {head: 100 * value_at(quality[name], psr, level) for head, (name, level) in AT_QUALITY.items()}
+        bounds = {head: 100 * bound_at(quality[name], psr, level, -1) for head, (name, level) in AT_QUALITY.items()}
         for head, (name, level) in AT_PSR.items():
-            sign = -1 if name == "lpips" else 1  # the best quality: the lowest LPIPS
-            read[head] = sign * value_at(psr, sign * quality[name], level)
+            read[head] = value_at(psr, quality[name], level)
+            bounds[head] = bound_at(psr, quality[name], level, 0)
         drawn[curve.name] = read
-        lines.append({"method": curve.name} | {head: estimate(each, len(curve.photos)) for head, each in read.items()})
+        lines.append({"method": curve.name} | {head: _reading(read[head], bounds[head], curve) for head in read})
     pairs = [
         {"first": one, "second": other}
         | {head: probability_higher(drawn[one][head], drawn[other][head]) for head in AT_QUALITY}
         for one, other in combinations(drawn, 2)
     ]
     return pd.DataFrame(lines), pd.DataFrame(pairs)
+
+
+def _reading(values: np.ndarray, bounds: np.ndarray, curve: Curve) -> Reading:
+    """The estimate at a level, or else the bound, which in some draws is a value."""
+    bound = math.isnan(values[0]) and not math.isnan(bounds[0])
+    drawn = np.where(np.isnan(values), bounds, values) if bound else values
+    return Reading(*estimate(drawn, len(curve.photos)), bound)
 
 
 def curves_markdown(found: dict[tuple[str, str], list[Curve]]) -> str:
@@ -240,15 +270,16 @@ def write_curves(found: dict[tuple[str, str], list[Curve]], out: Path) -> None:
     write_bytes(out / COMPARED, to_csv(pd.DataFrame(levels)))
 
 
-def _text(value: Estimate, head: str) -> str:
+def _text(value: Reading, head: str) -> str:
     digits = 3 if head.startswith(("SSIM", "LPIPS")) else 1
     if math.isnan(value.mean):
         return "–"
+    sign = ("≤ " if head.startswith("LPIPS") else "≥ ") if value.bound else ""
     interval = "" if math.isnan(value.low) else f" ({value.low:.{digits}f}–{value.high:.{digits}f})"
-    return f"{value.mean:.{digits}f}{interval}"
+    return f"{sign}{value.mean:.{digits}f}{interval}"
 
 
-def _order(value: Estimate) -> float:
+def _order(value: Reading) -> float:
     return math.inf if math.isnan(value.mean) else -value.mean
 
 

@@ -116,8 +116,8 @@ def make_parser() -> argparse.ArgumentParser:
     curves.add_argument("--targets", type=_names, help="names of targets, or 'all' (default: the suite's)")
     curves.add_argument("--black-box", type=_names, help="judges (default: every recognizer)")
     curves.add_argument("--batch-size", type=positive, help="photos protected at once (default: the suite's)")
-    curves.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
     _add_progress(curves)
+    _add_common(curves)
 
     judge = _add(commands, "judge", "judge a run's finished pictures by more recognizers, or after countermeasures")
     judge.add_argument("run", type=Path, metavar="RUN", help="the --out of a benchmark")

@@ -10,8 +10,10 @@ from benchmarks.harness.curves import run_curves
 from benchmarks.harness.plan import Request
 from benchmarks.harness.processes import ending_together
 from benchmarks.leaderboard.curves import curves_markdown
+from benchmarks.leaderboard.live import LiveTables
 from benchmarks.leaderboard.results import load_results
 from benchmarks.suites.suite import load_suite
+from benchmarks.tracking.tracker import Tracker
 
 
 @quietly()
@@ -21,12 +23,14 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"{suite.name}-curves"
     targets = suite.target_names() if options.targets == ["all"] else options.targets
     request = Request(
-        out=out, methods=options.methods, overrides=options.overrides, targets=targets,
+        out=out, methods=options.methods, overrides=options.overrides, objective=options.objective, targets=targets,
         black_boxes=options.black_box, limit=options.limit, batch_size=options.batch_size,
         accelerator=options.accelerator,
     )  # fmt: skip
-    with ending_together():
-        run_curves(suite, request, RunProgress(verbose=options.verbose))
+    tables = LiveTables(out)
+    with ending_together(), Tracker(out, options.wandb, options.wandb_images) as tracker:
+        run_curves(suite, request, RunProgress(verbose=options.verbose), [tracker.send, tables.refresh])
+        tables.write()
     results = load_results(out)
     results.write(out / "board")
     print(curves_markdown(results.curves).strip())

@@ -13,6 +13,8 @@ from benchmarks.harness.countermeasures import SETS, find_countermeasures
 from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.suite import Suite, list_suites, load_suite
 from facecloak.assets import find_asset, is_here, state
+from facecloak.method import ProtectionMethod
+from facecloak.objectives import BOTH
 from facecloak.recognizers import list_recognizers
 from facecloak.recognizers.pool import Entry
 
@@ -20,11 +22,10 @@ from facecloak.recognizers.pool import Entry
 def run(options: argparse.Namespace) -> int:
     """Print methods, recognizers and suites; returns the exit status."""
     console = wide_console()
-    methods = Table("method", "presets", "surrogates", "what it is", title="methods", title_justify="left")
+    methods = Table("method", "family", "paper", "made for", "trains", "a photo takes", "presets", "what it is",
+                    title="methods", title_justify="left")  # fmt: skip
     for name in METHODS:
-        cls = METHODS[name]
-        summary = (cls.__doc__ or "").strip().splitlines()[0]
-        methods.add_row(name, ", ".join(cls.presets), "yes" if cls.uses_surrogates else "no", summary)
+        methods.add_row(*_about(name, METHODS[name]))
     recognizers = Table(title="recognizers", title_justify="left")
     for head in ("recognizer", "kind", "state", "licence"):
         recognizers.add_column(head, overflow="fold")
@@ -43,6 +44,26 @@ def run(options: argparse.Namespace) -> int:
     for table in (methods, recognizers, suites, countermeasures):
         console.print(table)
     return 0
+
+
+def _about(name: str, method: type[ProtectionMethod]) -> list[str]:
+    """The row of a method; "made for" is what its paper has, since the harness measures both for every method."""
+    summary = (method.__doc__ or "").strip().splitlines()[0].removesuffix(".")
+    trains = "once a target" if method.stages(method.Settings()) else "no"
+    if method.origin is None:
+        return [name, "reference" if not method.uses_surrogates else "", "", "", trains, "", ", ".join(method.presets),
+                summary]  # fmt: skip
+    family, paper, year, goals, cost = method.origin
+    return [
+        name,
+        family,
+        f"{paper} {year}",
+        "both objectives" if goals == BOTH else ", ".join(goals),
+        trains,
+        cost,
+        ", ".join(method.presets),
+        summary,
+    ]
 
 
 def _state_of(entry: Entry) -> str:

@@ -13,8 +13,8 @@ from facecloak.cloak.inversion import denoise
 from facecloak.cloak.settings import Precision
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
-from facecloak.objectives import Objective
+from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.objectives import BOTH, Objective
 
 # a mean over five gradients needs a shorter memory than Adam's usual 0.9, which overshoots
 BETAS = (0.5, 0.999)
@@ -73,6 +73,7 @@ class FastCloak(ProtectionMethod):
 
     Settings: ClassVar[type[Any]] = FastSettings
     uses_surrogates = True
+    origin = Origin("latent", "this project", 2026, BOTH, "gradients through a diffusion model, 5 times")
     strength = Strength("lr", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: FastSettings, objective: Objective, backbone: Backbone | None = None) -> None:

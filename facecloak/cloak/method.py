@@ -17,8 +17,8 @@ from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.settings import PUBLISHED, CloakSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
-from facecloak.objectives import Objective
+from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.objectives import BOTH, Objective
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class FaceCloak(ProtectionMethod):
         "paper": {**PUBLISHED, "iterations": 35, "reduction": "mean"},
     }
     uses_surrogates = True
+    origin = Origin("latent", "Salar et al., CVPR", 2025, BOTH, "gradients through a diffusion model, 90 times")
     strength = Strength("lr", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: CloakSettings, objective: Objective, backbone: Backbone | None = None) -> None:

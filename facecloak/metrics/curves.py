@@ -40,6 +40,22 @@ def value_at(x: ArrayLike, y: ArrayLike, level: float) -> np.ndarray:
     return np.where(known.any(-1), values, np.nan)
 
 
+def bound_at(x: ArrayLike, y: ArrayLike, level: float, end: int) -> np.ndarray:
+    """y at one end of a curve that is above x = ``level`` everywhere; NaN for other curves, and for single points.
+
+    Args:
+        x, y: as in `value_at`.
+        end: the point that is nearest to the level: -1 where x falls along the curve, 0 where it rises.
+
+    Example:
+        >>> float(bound_at([40, 35], [0.1, 0.4], 30, -1))
+        0.4
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    above = (x > level).all(-1) & (x.shape[-1] > 1)
+    return np.where(above, y[..., end], np.nan)
+
+
 class Draws(NamedTuple):
     """How often each of N photos is in each of R resamples; the first row is the photos themselves, once each.
 

@@ -1,9 +1,8 @@
-"""How much the picture changed: PSNR, SSIM and LPIPS of protected images against their unprotected source."""
+"""How much the picture changed: PSNR and SSIM of protected images against their unprotected source."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,14 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.image import peak_signal_noise_ratio
-from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from facecloak.errors import FacecloakError
 
-LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
 
-
-def _checked(protected: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+def checked_pair(protected: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     for name, images in (("protected", protected), ("source", source)):
         if images.dtype != torch.uint8:
             raise FacecloakError(
@@ -54,7 +50,7 @@ def psnr(protected: Tensor, source: Tensor) -> Tensor:
     Raises:
         FacecloakError: different shapes, or images that are not uint8.
     """
-    protected, source = _checked(protected, source)
+    protected, source = checked_pair(protected, source)
     return peak_signal_noise_ratio(_unit(protected), _unit(source), data_range=1.0, dim=(1, 2, 3), reduction="none")
 
 
@@ -74,7 +70,7 @@ def ssim(protected: Tensor, source: Tensor) -> Tensor:
     Raises:
         FacecloakError: different shapes, or images that are not uint8.
     """
-    protected, source = _checked(protected, source)
+    protected, source = checked_pair(protected, source)
     height, width = source.shape[-2:]
     x, y = _unit(protected), _unit(source)
     means = _window(torch.stack([x, y, x * x, y * y, x * y]).flatten(0, 2)).view(5, *x.shape[:2], height, width)
@@ -147,31 +143,3 @@ class SSIM(Metric):
     def compute(self) -> float:
         """The mean, in [-1, 1]; nan without images."""
         return float(self.total) / int(self.n) if self.n else math.nan
-
-
-def lpips_metric() -> LearnedPerceptualImagePatchSimilarity | None:
-    """LPIPS v0.1 with AlexNet (Zhang et al., CVPR 2018), for images in [0, 1]; lower is better.
-
-    Returns:
-        None when AlexNet's weights are not in torch.hub's folder of checkpoints: nothing is ever downloaded.
-    """
-    if not (Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE).is_file():
-        return None
-    return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
-
-
-def lpips(metric: LearnedPerceptualImagePatchSimilarity, protected: Tensor, source: Tensor) -> Tensor:
-    """LPIPS per image, at the size the images have.
-
-    Args:
-        metric: from `lpips_metric`.
-        protected, source: uint8 (N, 3, H, W).
-
-    Returns:
-        (N,) float32, 0 for identical images.
-
-    Raises:
-        FacecloakError: different shapes, or images that are not uint8.
-    """
-    protected, source = _checked(protected, source)
-    return metric.net(protected.float() / 255, source.float() / 255, normalize=True).flatten()

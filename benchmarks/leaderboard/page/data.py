@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.leaderboard.averages import COUNTS, INTERVAL, MEANS, tasks
-from benchmarks.leaderboard.curves import Curve, equal_quality
+from benchmarks.leaderboard.curves import Curve, Reading, equal_quality
 from benchmarks.leaderboard.survival import PUBLISHED, matrix, meaning_of, still_known, summaries
 from benchmarks.results.records import Records
 from benchmarks.results.schema import BY_FAR, COLUMNS
@@ -207,7 +207,7 @@ def describe_levels(curves: dict[tuple[str, str], list[Curve]]) -> list[dict[str
 
     Returns:
         for each board ``suite``, ``objective``, ``heads`` (levels that somebody reaches) and ``methods``: ``name`` and
-        ``levels`` (head → mean, low, high; PSR in per cent).
+        ``levels`` (head → mean, low, high, whether a bound; PSR in per cent).
     """
     found = []
     for (suite, objective), own in curves.items():
@@ -215,9 +215,10 @@ def describe_levels(curves: dict[tuple[str, str], list[Curve]]) -> list[dict[str
         heads = [
             head for head in lines[0] if head != "method" and any(not math.isnan(each[head].mean) for each in lines)
         ]
-        methods = [
-            {"name": line["method"], "levels": {head: [number(part) for part in line[head][:3]] for head in heads}}
-            for line in lines
-        ]
+        methods = [{"name": line["method"], "levels": {head: _level(line[head]) for head in heads}} for line in lines]
         found.append({"suite": suite, "objective": objective, "heads": heads, "methods": methods})
     return found
+
+
+def _level(reading: Reading) -> list[float | bool | None]:
+    return [number(reading.mean), number(reading.low), number(reading.high), reading.bound]

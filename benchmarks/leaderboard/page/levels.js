@@ -1,9 +1,10 @@
 // Methods compared where their pictures are equally good, or where they succeed equally often.
 
-function levelView(head, [mean, low, high]) {
+function levelView(head, [mean, low, high, bound]) {
   if (isMissing(mean)) return MISSING;
   const digits = head.startsWith("PSR") || head.startsWith("PSNR") ? 1 : 3;
-  const parts = [make("span", { className: "rate" }, fixed(mean, digits))];
+  const sign = bound ? (head.startsWith("LPIPS") ? "≤ " : "≥ ") : "";
+  const parts = [make("span", { className: "rate" }, sign + fixed(mean, digits))];
   if (!isMissing(low)) parts.push(make("span", { className: "interval" }, `${fixed(low, digits)}–${fixed(high, digits)}`));
   return parts;
 }

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from benchmarks.leaderboard.curves import AT_QUALITY, Curve, points_table
 from benchmarks.leaderboard.plots.style import add_note, method_looks, shorten
 
-AXES = {"psnr": "PSNR, dB (higher is better)", "ssim": "SSIM (higher is better)", "lpips": "LPIPS (lower is better)"}
+AXES = {"psnr": "PSNR, dB (higher is better)", "ssim": "SSIM (higher is better)", "lpips": "LPIPS (lower is better)",
+        "distance": "{} (lower is better)"}  # fmt: skip
 
 
 def draw_curves(curves: list[Curve], title: str) -> Figure:
@@ -24,7 +25,7 @@ def draw_curves(curves: list[Curve], title: str) -> Figure:
         for name, own in table.groupby("method", sort=False):
             axes.plot(own[quality], 100 * own["psr"], marker=looks[name].marker, color=looks[name].color, markersize=5,
                       markeredgecolor="white", markeredgewidth=0.5, label=shorten(name))  # fmt: skip
-        axes.set(xlabel=AXES[quality], ylim=(-3, 103))
+        axes.set(xlabel=AXES[quality].format(table["distance_name"].iloc[0]), ylim=(-3, 103))
     panels[0].set_ylabel("average black-box PSR, %")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -1,12 +1,14 @@
 """`facecloak evaluate`, `calibrate` and `list`."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from skimage.data import astronaut
 
+from benchmarks import METHODS
 from benchmarks.suites.suite import list_suites, load_suite
 from facecloak.assets import find_asset
 from facecloak.assets.store import folder_of, write_record
@@ -117,9 +119,19 @@ def test_list_shows_methods_recognizers_and_suites(toys, tmp_path, capsys):
     (tmp_path / "toys" / "weights" / "bob.onnx").unlink()
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
+    assert re.search(r"tip_im *│ noise *│ Yang et al., ICCV", printed)
     words = ("facecloak", "blur", "ir152", "ada", "here: ", "by hand", "can be fetched", "pocket_dense (held out)")
     for word in (*words, *list_suites()):
         assert word in printed
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if not name.startswith(("none", "blur", "pixelate", "mask"))]
+)
+def test_every_attack_says_where_it_comes_from_and_what_it_takes(name):
+    origin = METHODS[name].origin
+    assert origin.paper and origin.cost and origin.goals and 2017 < origin.year < 2030
+    assert METHODS[name].uses_surrogates
 
 
 @pytest.mark.parametrize("name", list_suites())

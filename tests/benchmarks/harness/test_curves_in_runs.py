@@ -1,6 +1,7 @@
 """`facecloak curves` from end to end on toys: a grid is made once, read at equal quality, and written."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,24 +9,27 @@ import pytest
 
 from benchmarks import METHODS
 from benchmarks.harness.curves import plan_points
+from benchmarks.leaderboard.curves import curves_markdown, equal_quality, find_curves
+from benchmarks.leaderboard.plots.curves import draw_curves
 from benchmarks.suites.suite import load_suite
 from facecloak import benchmark, curves
 from facecloak.config import parse_settings
 from facecloak.errors import FacecloakError
 from tests.forked import run
 
-METHODS_USED = ["none", "blur", "pgd"]
+METHODS_USED = ["none", "pgd"]
 SETTINGS = ["--pgd.iterations=2"]
 
 
 def test_a_grid_is_made_read_and_written(toys, tmp_path):
     out = tmp_path / "out"
-    command = ["curves", toys, "--methods", ",".join(METHODS_USED), *SETTINGS, "--out", out]
+    command = ["curves", toys, "--methods", ",".join(METHODS_USED), *SETTINGS, "--out", out, "--objective",
+               "obfuscation", "--black-box", "ada", "--wandb", "offline"]  # fmt: skip
     first = run(*command)
     assert first.returncode == 0, first.stderr
     assert "compared at equal quality" in first.stdout and "PSR at 30 dB" in first.stdout
     points = pd.read_csv(out / "board" / "curves.csv")
-    assert points.groupby("method").size().to_dict() == {"blur": 4, "none": 1, "pgd": 5}
+    assert points.groupby("method").size().to_dict() == {"none": 1, "pgd": 5}
     assert points[points["method"] == "pgd"]["value"].tolist() == [2, 4, 8, 12, 16]
     own = points[points["method"] == "pgd"]
     assert (np.diff(own["psnr"]) < 0).all()  # stronger, and further from the photo
@@ -33,10 +37,11 @@ def test_a_grid_is_made_read_and_written(toys, tmp_path):
     rows = rows[(rows["method"] == "pgd") & (rows["far"] == 0.01)]
     for value, psr in rows.groupby("settings_hash")["psr"].mean().items():
         assert any(math.isclose(psr, each, abs_tol=1e-9) for each in own["psr"]), value
-    for name in ("index.html", "equal_quality.csv", "plots/toys_impersonation_curves.png"):
+    for name in ("index.html", "equal_quality.csv", "plots/toys_obfuscation_curves.png"):
         assert (out / "board" / name).is_file()
     made = {path: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*")}
-    assert len(made) == (5 * 3 + 4 + 1) * 4  # pgd attacks two of three recognizers, the others nobody
+    assert len(made) == (5 + 1) * 4
+    assert (out / "leaderboard.csv").is_file() and len([*(out / "wandb").glob("offline-run-*")]) == 6
     again = run(*command)
     assert again.returncode == 0 and {path: path.stat().st_mtime_ns for path in made} == made
     assert again.stdout.split("compared at")[1] == first.stdout.split("compared at")[1]
@@ -50,6 +55,29 @@ def test_every_points_settings_are_those_of_the_suite_except_for_the_strength(to
     assert board[0].setting == "sigma" and board[0].values == [1.0, 2.0, 4.0, 8.0]
     table = results.equal_quality()
     assert table["method"].tolist() == ["blur"] and table.shape == (1, 9)
+
+
+def test_distances_belong_to_points_and_no_level_is_read_from_them(toys, tmp_path):
+    results = curves(str(toys), methods=["blur"], black_boxes=["ada", "bob"], out=tmp_path / "out")
+    strengths = {key: each.protection["settings"]["sigma"] for key, each in results.judgements.items()}
+    distances = results.plain["run_id"].map(strengths) * 3
+    results.plain["fd"], results.plain["fd_network"] = distances, "toys"
+    (board,) = find_curves(results).values()
+    assert board[0].distances.tolist() == [3, 6, 12, 24] and board[0].distance_name == "fd_toys"
+    axes = draw_curves(board, "toys").axes
+    assert [each.get_xlabel() for each in axes][-1] == "fd_toys (lower is better)"
+    assert axes[-1].lines[-1].get_xdata().tolist() == [3, 6, 12, 24]
+    assert "fd_toys" not in curves_markdown({("toys", "impersonation"): board})
+
+
+def test_a_method_above_the_level_at_all_strengths_has_a_bound(toys, tmp_path):
+    results = curves(str(toys), methods=["blur"], out=tmp_path / "out")
+    (board,) = results.curves.values()
+    far = replace(board[0], quality={**board[0].quality, "psnr": board[0].quality["psnr"] + 40})
+    table, _ = equal_quality([far])
+    reading = table["PSR at 30 dB, %"][0]
+    assert reading.bound and reading.mean == pytest.approx(100 * np.nanmean(far.won[-1]))
+    assert f"≥ {reading.mean:.1f}" in curves_markdown({("toys", "impersonation"): [far]})
 
 
 def test_a_run_of_one_strength_has_no_curve(toys, tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from facecloak.metrics.curves import Draws, estimate, probability_higher, value_at
+from facecloak.metrics.curves import Draws, bound_at, estimate, probability_higher, value_at
 
 
 def slowly(x, y, level):
@@ -76,3 +76,18 @@ def test_the_probability_that_one_is_higher_is_paired_and_counts_ties_as_half():
     assert probability_higher(one, other) == pytest.approx(0.625)
     assert probability_higher(one, other) + probability_higher(other, one) == pytest.approx(1)
     assert math.isnan(probability_higher(one, np.array([9, np.nan, 2, 4, 3])))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "level", "end", "wanted"),
+    [
+        ([40, 35, 32], [0.1, 0.2, 0.4], 30, -1, 0.4),  # better than 30 dB at all strengths
+        ([40, 35, 30], [0.1, 0.2, 0.4], 30, -1, math.nan),  # reaches it, so that it has a value
+        ([0.6, 0.8], [33, 31], 0.5, 0, 33),  # succeeds more often at all strengths: at least as good as the weakest
+        ([40, math.nan], [0.1, 0.2], 30, -1, math.nan),
+        ([40], [0.1], 30, -1, math.nan),  # a single point says nothing about others
+    ],
+)
+def test_a_curve_that_is_above_the_level_everywhere_has_a_bound(x, y, level, end, wanted):
+    assert float(bound_at(x, y, level, end)) == pytest.approx(wanted, nan_ok=True)
+    assert math.isnan(wanted) or math.isnan(float(value_at(x, y, level)))

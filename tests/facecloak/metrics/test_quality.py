@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,10 +7,11 @@ import torch
 import torchvision
 from metric_cases import random_images
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from facecloak.errors import FacecloakError
-from facecloak.metrics import PSNR, SSIM, lpips, lpips_metric, psnr, ssim
-from facecloak.metrics.quality import LPIPS_BACKBONE
+from facecloak.metrics import PSNR, SSIM, lpips, lpips_network, psnr, ssim
+from facecloak.metrics.perceptual import LPIPS_FILE
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,20 @@ def test_mistakes_are_named(measure):
         measure(images[:, :1], images[:, :1])
 
 
+def test_another_networks_file_is_refused_in_one_line(hub):
+    hub.mkdir()
+    torch.save({"features.0.weight": torch.zeros(2)}, hub / LPIPS_FILE)
+    with pytest.raises(FacecloakError, match=r"not the AlexNet of LPIPS .*facecloak fetch lpips"):
+        lpips_network()
+
+
+def test_a_file_that_would_run_code_is_refused(hub):
+    hub.mkdir()
+    torch.save({"features.0.weight": Path("/")}, hub / LPIPS_FILE)
+    with pytest.raises(FacecloakError, match="not the AlexNet of LPIPS"):
+        lpips_network()
+
+
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     def no_download(*_args, **_kwargs):
@@ -115,7 +131,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_lpips_is_absent_without_its_backbone(hub):
-    assert lpips_metric() is None
+    assert lpips_network() is None
 
 
 def test_lpips_per_image(hub, pairs):
@@ -127,13 +143,14 @@ def test_lpips_per_image(hub, pairs):
         name: torch.zeros(1).expand(value.shape) if name.startswith("classifier") else value
         for name, value in weights.items()
     }
-    torch.save(weights, hub / LPIPS_BACKBONE)
+    torch.save(weights, hub / LPIPS_FILE)
     protected, source = (images.repeat(1, 1, 2, 2) for images in pairs)
-    metric = lpips_metric()
-    found = lpips(metric, protected, source)
+    network = lpips_network()
+    found = lpips(network, protected, source)
     assert found.shape == (3,) and found[0] > found[1] > found[2] == 0
+    metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)  # loads the file by torchvision
     metric.update(protected / 255, source / 255)
     assert float(metric.compute()) == pytest.approx(float(found.mean()), rel=1e-5)
-    assert lpips(metric, protected[:1], source[:1]).tolist() == pytest.approx(found[:1].tolist(), rel=1e-4)
+    assert lpips(network, protected[:1], source[:1]).tolist() == pytest.approx(found[:1].tolist(), rel=1e-4)
     with pytest.raises(FacecloakError, match=r"not torch\.uint8"):
-        lpips(metric, protected / 255, source)
+        lpips(network, protected / 255, source)
