@@ -62,7 +62,7 @@ def run_curves(
         request: its ``overrides`` hold for all points, and it has no ``config``.
     """
     specs = {resolved.name: spec for resolved, spec in zip(
-        resolve_methods(suite, request.methods, request.overrides), request.methods or suite.methods, strict=True
+        resolve_methods(suite, request.methods, request.overrides), suite.method_names(request.methods), strict=True
     )}  # fmt: skip
     listeners, progress = [*on_judged], progress or RunProgress(shown=False)
     points, plans = plan_points(suite, request.methods, request.overrides), []

@@ -219,9 +219,14 @@ class Judging:
             "cosine_rise_surrogates": surrogate_rise(measured, about["surrogates"]),
             "threshold_source": thresholds.get("pairs"),
             "source": "measured",
-            "note": measured["note"],
+            "note": "; ".join(filter(None, (self._tuned(about), measured["note"]))) or None,
             **cost(protection, pictures.outcomes.values()),
         }
+
+    def _tuned(self, about: Mapping[str, Any]) -> str | None:
+        """How the settings were found, where they are the suite's own."""
+        own = self.suite.tuned.get(about["method"]) if about["preset"] == "default" else None
+        return own and f"settings found by {own}"
 
     def _weights(self, recognizer: str) -> str:
         if recognizer not in self._weights_sha256:

@@ -98,11 +98,12 @@ def resolve_methods(
     The preset's name ends in * if the last two changed anything.
 
     Args:
-        names: ``name``, ``name:preset``, or ``package.module:Class`` for a method that is registered nowhere.
+        names: ``name``, ``name:preset``, or ``package.module:Class`` for a method that is registered nowhere; ``all``
+            means every method of the suite; None: the suite's default ones.
         config: method → settings, or a YAML file of that.
     """
     layers = read_yaml(config) if isinstance(config, Path) else dict(config or {})
-    specs = [_find(name) for name in names or suite.methods]
+    specs = [_find(name) for name in suite.method_names(names)]
     asked = {name for name, _ in specs}
     for method, values in layers.items():
         if method not in METHODS:

@@ -133,7 +133,7 @@ _COLUMNS = [
     Column("device", "Device that the method ran on.", "name", "cost"),
     Column("source", "Measured or reported.", "text", "about", required=True),
     Column("paper", "Paper of a reported row.", "text", "about"),
-    Column("note", "What could not be measured, and why.", "text", "about"),
+    Column("note", "How the settings were found; what could not be measured, and why.", "text", "about"),
 ]  # fmt: skip
 COLUMNS: dict[str, Column] = {column.name: column for column in _COLUMNS}
 

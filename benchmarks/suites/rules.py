@@ -33,8 +33,9 @@ def check_suite(suite: Suite, path: Path) -> None:
         "held_out must leave at least two recognizers, which judge each other": not suite.held_out
         or len(set(suite.recognizers) - set(suite.held_out)) > 1,
         "surrogates and held_out must not share a name": set(suite.surrogates or []).isdisjoint(suite.held_out),
-        "surrogates, held_out and default_targets must have each name only once": all(
-            len(set(each)) == len(each) for each in (suite.surrogates or [], suite.held_out, suite.default_targets)
+        "surrogates, held_out, default_targets and default_methods must have each name only once": all(
+            len(set(each)) == len(each)
+            for each in (suite.surrogates or [], suite.held_out, suite.default_targets, suite.default_methods)
         ),
         "crop must be mtcnn, arcface or [x0, y0, x1, y1] with x0 < x1 and y0 < y1, inside the image": (
             suite.crop in FOUND
@@ -54,6 +55,10 @@ def check_suite(suite: Suite, path: Path) -> None:
     for rule, holds in rules.items():
         if not holds:
             raise FacecloakError(f"{path}: {rule}.")
+    for key in ("default_methods", "tuned"):
+        for method in getattr(suite, key):
+            if method not in suite.methods:
+                raise unknown_name(f"method in {path}, {key}", method, suite.methods)
     for recognizer in suite.held_out:
         if recognizer not in suite.recognizers:
             raise unknown_name(f"recognizer in {path}, held_out", recognizer, suite.recognizers)

@@ -68,6 +68,8 @@ class Suite:
     recognizers: list[str]
     thresholds: str
     methods: dict[str, dict[str, Any]]
+    default_methods: list[str] = field(default_factory=list)
+    tuned: dict[str, str] = field(default_factory=dict)
     sources: SourcesSpec = field(default_factory=SourcesSpec)
     calibration: CalibrationSpec | None = None
     protect: ProtectSpec = field(default_factory=ProtectSpec)
@@ -81,6 +83,12 @@ class Suite:
     fars: list[float] = field(default_factory=lambda: [0.1, 0.01, 0.001])
     features: str = "mtcnn"
     batch_size: int = 1
+
+    def method_names(self, asked: Sequence[str] | None = None) -> list[str]:
+        """Which methods a run has: those that were asked for (``all``: every one of the suite), or the default ones."""
+        if asked and [*asked] != ["all"]:
+            return [*asked]
+        return [*self.methods] if asked else self.default_methods or [*self.methods]
 
     def find_face(self, device: str = "cpu") -> FindFace:
         """A function that finds what recognizers see of a photo: MTCNN's box, ArcFace's square, or a fixed crop.

@@ -75,7 +75,7 @@ def _suite_problems(path: Path) -> Iterator[str]:
         yield from _said(lambda: suite.load_target(None, "obfuscation"))
     for name in suite.recognizers if suite.thresholds != CALIBRATE else ():  # else they are measured when needed
         yield from _said(lambda name=name: suite.load_thresholds(name, sha256(weights_file(name))))
-    yield from _said(lambda: resolve_methods(suite, None))
+    yield from _said(lambda: resolve_methods(suite, ["all"]))
 
 
 def _sweep_problems(path: Path) -> Iterator[str]:

@@ -264,6 +264,15 @@ def test_rows_say_who_made_the_pictures_and_who_judged(toys, tmp_path, monkeypat
         assert row["made_by"] == "0.0.9 abc" and row["facecloak"] != "0.0.9"
 
 
+def test_rows_say_how_the_suites_own_settings_were_found(toys, tmp_path):
+    change(toys, methods={"none": {}, "blur": {}}, tuned={"blur": "two trials on other people"})
+    table = run(toys, tmp_path / "out", black_boxes=["ada"])
+    changed = run(toys, tmp_path / "other", methods=["blur"], overrides=["blur.sigma=2"], black_boxes=["ada"])
+    notes = table.groupby("method")["note"].first()
+    assert notes["blur"].startswith("settings found by two trials on other people")
+    assert all("settings found" not in str(note) for note in (notes["none"], *changed["note"]))
+
+
 def test_two_commands_work_in_one_folder_at_once(toys, tmp_path):
     """Each image is made by one of them; both succeed and write tables of everything."""
     out = tmp_path / "out"

@@ -56,6 +56,9 @@ PAIR = ("targets", "pairs", 0)
         (("sources", "folder"), "x", "sources must have one of folder, groups and people"),
         (("sources", "secnd"), "x", "Did you mean 'sources.second'?"),
         (("name",), "a/b", "the name 'a/b' is not a plain name"),
+        (("default_methods",), ["pdg"], "default_methods named 'pdg'"),
+        (("default_methods",), ["pgd", "pgd"], "default_methods must have each name only once"),
+        (("tuned",), {"fawks": "hand"}, "fawks"),
         (("fars",), [0.1, 0.10], "fars must be between 0 and 1, each only once"),
         (("fars",), [math.nan], "fars[0] must be a finite number"),
         (("crop",), [20, 16, 20, 104], "crop must be mtcnn, arcface or"),
@@ -125,3 +128,10 @@ def test_plain_names(name):
 )
 def test_names_that_are_not_plain(name):
     assert not is_plain_name(name)
+
+
+def test_a_run_has_the_default_methods_or_those_that_were_asked_for(tmp_path):
+    suite = load_suite(write(tmp_path, "default_methods", value=["pgd", "none"]))
+    assert suite.method_names() == ["pgd", "none"] and suite.method_names(["blur:x"]) == ["blur:x"]
+    assert suite.method_names(["all"]) == [*suite.methods]
+    assert load_suite("celeba_hq_pairs").method_names() == [*load_suite("celeba_hq_pairs").methods]
