@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     benchmark = _add(commands, "benchmark", "protect a suite's photos with methods, judge them, and write tables")
     benchmark.add_argument("suite", help="name of a suite (see `facecloak list`), or path of a YAML file")
     benchmark.add_argument(
-        "--methods", type=_names, help="name or name:preset, comma-separated; or all (default: the suite's)"
+        "--methods", type=_names, help="name or name:preset, comma-separated, or all (default: suite's)"
     )
     benchmark.add_argument("--out", type=Path, help="folder of the results; run again to resume (default: runs/SUITE)")
     benchmark.add_argument("--limit", type=positive, metavar="N", help="use only the first N photos of each group "
@@ -112,7 +112,7 @@ def make_parser() -> argparse.ArgumentParser:
     curves = _add(commands, "curves", "protect at several strengths of each method; compare methods at equal quality")
     curves.add_argument("suite", help="name of a suite (see `facecloak list`), or path of a YAML file")
     curves.add_argument(
-        "--methods", type=_names, help="name or name:preset, comma-separated; or all (default: the suite's)"
+        "--methods", type=_names, help="name or name:preset, comma-separated, or all (default: suite's)"
     )
     curves.add_argument("--out", type=Path, help="folder of the results; run again to resume (default: "
                         "runs/SUITE-curves)")  # fmt: skip
