@@ -84,6 +84,11 @@ def make_protector(
         FacecloakError: a name, a setting or weights are wrong or missing.
     """
     (resolved,) = resolve_methods(suite, [method_name], overrides, config)
+    if resolved.cls.uses_albums:
+        raise FacecloakError(
+            f"{resolved.name} learns from albums, further photos of each person, which single photos do not have: "
+            "choose another --method, or use it in a suite, with `facecloak benchmark`."
+        )
     goal = goal or suite.objective
     judges = [*dict.fromkeys(judges)]
     names = attackable(suite, [judge for judge in judges if judge in suite.recognizers])
