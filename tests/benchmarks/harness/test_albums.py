@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from skimage.data import astronaut
 
 import facecloak
 from benchmarks.check.findings import findings
@@ -17,7 +18,7 @@ from benchmarks.suites.suite import load_suite
 from facecloak.cli.main import main
 from facecloak.data import to_tensor
 from facecloak.errors import FacecloakError
-from facecloak.io import read_image, sha256
+from facecloak.io import read_image, sha256, write_png
 from facecloak.testing import check_method
 from tests.benchmarks.masked import PATH, SEEN, Masked
 from tests.toys import write_photo, write_suite
@@ -192,9 +193,37 @@ def test_people_have_no_albums(suite):
         load_suite(str(suite))
 
 
-def test_single_photos_have_no_album(tmp_path):
-    with pytest.raises(FacecloakError, match="Masked learns from albums, .* choose another --method"):
-        facecloak.protect("me.jpg", suite="pocket", method=PATH)
+def test_a_photo_of_any_size_is_protected_with_an_album_of_its_person(suite, tmp_path, capsys):
+    me, album = tmp_path / "me.png", tmp_path / "album"
+    write_png(me, astronaut()[:400])
+    for number, photo in enumerate([astronaut()[:390], astronaut()[:400, 20:, ::-1], np.zeros((90, 90, 3), np.uint8)]):
+        write_png(album / f"{number}.png", photo)
+    common = ["protect", str(me), "--suite", str(suite), "--out", str(tmp_path / "out"), "--faces", "largest"]
+    arguments = [*common, "--method", PATH, "--album", str(album)]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "left out, since they cannot be used: 1 photos of the album; the first: " in said and "2.png" in said
+    assert SEEN["photo"].shape == (2, 3, 64, 64)
+    SEEN.clear()
+    assert main(arguments) == 0 and not SEEN  # done before
+    write_png(album / "2.png", astronaut()[:380])
+    assert main(arguments) == 0 and len(SEEN["photo"]) == 3
+    made = facecloak.protect(me, suite=str(suite), method=PATH, album=album, faces="largest")
+    assert np.array_equal(made.image, read_image(tmp_path / "out" / "me.png"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "Masked learns from further photos of the person: name their folder, --album FOLDER"),
+        ({"album": "album"}, "Masked protects the person of --album only: add --faces largest"),
+        ({"album": "album", "faces": "largest"}, "album: no such folder"),
+        ({"album": "album", "method": "blur"}, "blur does not learn from an album: leave --album out"),
+    ],
+)
+def test_an_album_is_for_methods_that_learn_from_it(suite, given, message):
+    with pytest.raises(FacecloakError, match=message):
+        facecloak.protect("me.jpg", suite=str(suite), **{"method": PATH, **given})
 
 
 def test_the_check_names_albums_that_do_not_fit(suite, tmp_path):
