@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.check.images import Pictures
-from benchmarks.suites.albums import LEAST
+from benchmarks.suites.spec import SMALLEST_ALBUM
 from facecloak.io import sha256_json
 
 
@@ -24,5 +24,5 @@ def album_problems(about: dict[str, Any], pictures: Pictures) -> Iterator[str]:
             yield f"{name} is protected, but it is a photo of the album of {owners[outcome['source_sha256']]}"
     for name in pictures.made:
         used, has = pictures.outcomes[name].get("album_photos"), len(albums.get(name, ()))
-        if type(used) is not int or not LEAST <= used <= has:
-            yield f"outcomes/{name}.json: album_photos is {used!r:.80}, but its album has {has}, and {LEAST} are needed"
+        if type(used) is not int or not SMALLEST_ALBUM <= used <= has:
+            yield f"outcomes/{name}.json: album_photos is {used!r:.80}, but its album has {has}, of which {SMALLEST_ALBUM} or more are used"

@@ -6,26 +6,27 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.suites.spec import SMALLEST_ALBUM
 from facecloak.data import Photo, images_in
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
-
-LEAST = 2  # photos of an album; one photo does not tell a person from a picture
 
 
 def albums_in(folder: Path, names: Iterable[str]) -> dict[str, list[Path]]:
     """Source → the photos in the folder of its name, sorted.
 
     Raises:
-        FacecloakError: a source has no folder, or fewer than `LEAST` photos in it.
+        FacecloakError: a source has no folder, or fewer than `SMALLEST_ALBUM` photos in it.
     """
     found = {}
     for name in names:
         if not (folder / name).is_dir():
             raise FacecloakError(f"{folder / name}: no such folder. Each source needs an album, a folder of its name.")
         found[name] = images_in(folder / name)
-        if len(found[name]) < LEAST:
-            raise FacecloakError(f"{folder / name}: an album needs {LEAST} photos or more, it has {len(found[name])}.")
+        if len(found[name]) < SMALLEST_ALBUM:
+            raise FacecloakError(
+                f"{folder / name}: an album needs {SMALLEST_ALBUM} photos or more, it has {len(found[name])}."
+            )
     return found
 
 
@@ -58,10 +59,10 @@ def read_album(paths: Sequence[Path], read: Callable[[Path], Photo]) -> tuple[li
         read: reads a photo, with its face.
 
     Raises:
-        FacecloakError: fewer than `LEAST` are left.
+        FacecloakError: fewer than `SMALLEST_ALBUM` are left.
     """
     photos = [read(path) for path in paths]
     usable, errors = [each for each in photos if not each.error], [each.error for each in photos if each.error]
-    if len(usable) < LEAST:
+    if len(usable) < SMALLEST_ALBUM:
         raise FacecloakError(f"{len(usable)} of {len(paths)} photos of the album can be used; {errors[0]}")
     return usable, errors

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+SMALLEST_ALBUM = 2  # photos; a single one does not tell a person from a picture
 LONGEST_NAME = 100  # bytes; results are named after it, with more text, and file names are limited to 255
 
 
