@@ -25,4 +25,5 @@ def album_problems(about: dict[str, Any], pictures: Pictures) -> Iterator[str]:
     for name in pictures.made:
         used, has = pictures.outcomes[name].get("album_photos"), len(albums.get(name, ()))
         if type(used) is not int or not SMALLEST_ALBUM <= used <= has:
-            yield f"outcomes/{name}.json: album_photos is {used!r:.80}, but its album has {has}, of which {SMALLEST_ALBUM} or more are used"
+            wanted = f"{SMALLEST_ALBUM} to {has}, the size of its album"
+            yield f"outcomes/{name}.json: album_photos is {used!r:.80}, but must be {wanted}"

@@ -239,7 +239,7 @@ def test_the_check_names_albums_that_do_not_fit(suite, tmp_path):
     assert "p0 is protected, but it is a photo of the album of p3" in said(albums=leaked)
     assert "protection.json: the albums have the hash" in said(albums=leaked)
     fewer = about["albums"] | {"p3": about["albums"]["p3"][:2]}
-    assert "outcomes/p3.json: album_photos is 3, but its album has 2" in said(albums=fewer)
+    assert "outcomes/p3.json: album_photos is 3, but must be 2 to 2, the size of its album" in said(albums=fewer)
     assert "albums is [], not a list of hashes for each photo" in said(albums=[])
     assert "albums has something that is not a hash" in said(albums={"p3": [3]})
     without = {key: value for key, value in about.items() if key != "albums"}
