@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -73,8 +73,15 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        albums = None if self.albums is None else [Album(*(each.to(device) for each in album)) for album in self.albums]
-        return Batch(self.ids, self.images.to(device), self.boxes.to(device), albums)
+        return self._with(lambda tensor: tensor.to(device))
+
+    def clone(self) -> Batch:
+        """A copy that shares no memory with the batch."""
+        return self._with(Tensor.clone)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        albums = None if self.albums is None else [Album(*map(change, album)) for album in self.albums]
+        return Batch(self.ids, change(self.images), change(self.boxes), albums)
 
 
 def read_photo(path: Path, size: int, find_face: FindFace, box: Box | None = None) -> Photo:
@@ -185,6 +192,12 @@ def to_tensor(images: Iterable[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
+def to_album(photos: Sequence[Photo]) -> Album:
+    """Photos of one person, all of them usable, as an album."""
+    boxes = torch.tensor([photo.box for photo in photos], dtype=torch.float32)
+    return Album(to_tensor(photo.image for photo in photos), boxes)
+
+
 def to_uint8(images: Tensor) -> np.ndarray:
     """B×3×H×W in [-1, 1] → uint8 B×H×W×3, rounded (released codes truncate)."""
     pixels = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).byte()
@@ -211,29 +224,39 @@ class Sources(pl.LightningDataModule):
     Args:
         photos: id → photo, all of them usable.
         batches: ids of each batch.
+        albums: id → the usable photos of its person's album; None: batches have no albums.
     """
 
-    def __init__(self, photos: dict[str, Photo], batches: Sequence[list[str]]) -> None:
+    def __init__(
+        self,
+        photos: dict[str, Photo],
+        batches: Sequence[list[str]],
+        albums: Mapping[str, Sequence[Photo]] | None = None,
+    ) -> None:
         super().__init__()
         self.batches = batches
-        self._photos = photos
+        self._photos, self._albums = photos, albums
 
     def predict_dataloader(self) -> DataLoader:
         """One `Batch` per item."""
-        return DataLoader(_Batches(self._photos, self.batches), batch_size=1, collate_fn=_only)
+        return DataLoader(_Batches(self._photos, self.batches, self._albums), batch_size=1, collate_fn=_only)
 
 
 class _Batches(torch.utils.data.Dataset):
-    def __init__(self, photos: dict[str, Photo], batches: Sequence[list[str]]) -> None:
-        self.photos, self.batches = photos, batches
+    def __init__(
+        self, photos: dict[str, Photo], batches: Sequence[list[str]], albums: Mapping[str, Sequence[Photo]] | None
+    ) -> None:
+        self.photos, self.batches, self.albums = photos, batches, albums
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        photos = [self.photos[name] for name in self.batches[index]]
+        names = self.batches[index]
+        photos = [self.photos[name] for name in names]
         boxes = torch.tensor([photo.box for photo in photos], dtype=torch.float32)
-        return Batch(self.batches[index], to_tensor(photo.image for photo in photos), boxes)
+        albums = None if self.albums is None else [to_album(self.albums[name]) for name in names]
+        return Batch(names, to_tensor(photo.image for photo in photos), boxes, albums)
 
 
 def _only(items: list[Batch]) -> Batch:

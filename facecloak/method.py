@@ -176,13 +176,19 @@ class ProtectionMethod(pl.LightningModule):
         """Run `protect` on the method's device, with gradients enabled, and time it.
 
         Raises:
-            FacecloakError: `protect` returned images of another shape, or not one error (or None) per image.
+            FacecloakError: the method needs an album of each person and the batch has none, or `protect` returned
+                images of another shape, or not one error (or None) per image.
         """
         start = time.perf_counter()
+        if self.uses_albums and len(batch.albums or ()) != len(batch.ids):
+            raise FacecloakError(
+                f"{type(self).__name__} learns from an album of each person: give `Batch.albums`, one for each image, "
+                "as `suite.batch(albums=True)` does."
+            )
         with torch.inference_mode(False), torch.enable_grad():
             batch = batch.to(self.device)
             if batch.images.is_inference():  # such a tensor can take no part in a gradient
-                batch = Batch(batch.ids, batch.images.clone(), batch.boxes.clone(), batch.albums)
+                batch = batch.clone()
             protected = self.protect(batch)
         if batch.images.is_cuda:
             torch.accelerator.synchronize(batch.images.device)

@@ -28,7 +28,8 @@ def check_method(
 ) -> None:
     """Check that a method keeps its contract on four photos of a suite.
 
-    Settings are a frozen dataclass, and presets fit it; the input is not changed; the result has the input's shape, is
+    Settings are a frozen dataclass, and presets fit it; the input is not changed, nor are the albums that a method asks
+    for (`ProtectionMethod.uses_albums`), which the suite must have then; the result has the input's shape, is
     finite and in [-1, 1]; the same call gives the same result; an image gives the same result in a batch as on its own;
     a NaN image is reported as an error and changes no other image; no gradient is left in the surrogates or the result.
 
@@ -53,15 +54,17 @@ def check_method(
         parse_settings(cls.Settings, values, [], f"{name}, preset {preset}")
     loaded = load_suite(suite) if isinstance(suite, str) else suite
     parsed = parse_settings(cls.Settings, {**next(iter(cls.presets.values())), **(settings or {})}, [], name)
-    method, whole = _load(Resolved(name, "default", cls, parsed), loaded), _four(loaded)
+    if cls.uses_albums:
+        loaded.require_albums(name)
+    method, whole = _load(Resolved(name, "default", cls, parsed), loaded), _four(loaded, cls.uses_albums)
     made = _protect(method, whole)
     _require(_same(made.images, _protect(method, whole).images), f"{name}: the same call twice gives different images")
     _check_left_behind(method, made, name)
     alone = torch.cat([_protect(method, _pick(whole, [place])).images for place in range(4)])
     _require(_same(alone, made.images), f"{name}: an image gives another result in a batch of 4 than alone")
-    broken = whole.images.clone()
-    broken[1] = torch.nan
-    found = _protect(method, Batch(whole.ids, broken, whole.boxes), finite=False)
+    broken = whole.clone()
+    broken.images[1] = torch.nan
+    found = _protect(method, broken, finite=False)
     _require(found.errors[1] is not None, f"{name}: an image of NaN is not reported as an error")
     others = [0, 2, 3]
     _require(all(found.errors[place] is None for place in others), f"{name}: an image of NaN makes others errors too")
@@ -146,22 +149,24 @@ def _load(resolved: Resolved, suite: Suite) -> ProtectionMethod:
     return resolved.cls(resolved.settings, objective)
 
 
-def _four(suite: Suite) -> Batch:
-    photos = suite.batch()
+def _four(suite: Suite, albums: bool) -> Batch:
+    photos = suite.batch(albums=albums)
     _require(len(photos.ids) >= 4, f"suite {suite.name} has fewer than 4 photos")
     return _pick(photos, [0, 1, 2, 3])
 
 
 def _pick(batch: Batch, places: list[int]) -> Batch:
-    return Batch([batch.ids[place] for place in places], batch.images[places].clone(), batch.boxes[places].clone())
+    albums = None if batch.albums is None else [batch.albums[place] for place in places]
+    return Batch([batch.ids[place] for place in places], batch.images[places], batch.boxes[places], albums).clone()
 
 
 def _protect(method: ProtectionMethod, batch: Batch, finite: bool = True) -> Protected:
     """A batch's result, which must have the right form."""
-    name, images, boxes = type(method).__name__, batch.images.clone(), batch.boxes.clone()
+    name, given = type(method).__name__, batch.clone()
     made = method.predict_step(batch)
-    untouched = torch.equal(batch.images.nan_to_num(9), images.nan_to_num(9)) and torch.equal(batch.boxes, boxes)
-    _require(untouched, f"{name} changes the images or boxes that it is given")
+    pairs = zip(_tensors(batch), _tensors(given), strict=True)
+    untouched = all(torch.equal(left.nan_to_num(9), right.nan_to_num(9)) for left, right in pairs)
+    _require(untouched, f"{name} changes the images, boxes or albums that it is given")
     _require(
         len(made.errors) == len(batch.ids), f"{name} returned {len(made.errors)} errors for {len(batch.ids)} images"
     )
@@ -173,6 +178,10 @@ def _protect(method: ProtectionMethod, batch: Batch, finite: bool = True) -> Pro
         low, high = float(image.detach().min()), float(image.detach().max())
         _require(low >= -1 and high <= 1, f"{name} returned pixels from {low:.3g} to {high:.3g}, not in -1 to 1")
     return made
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [batch.images, batch.boxes, *(tensor for album in batch.albums or () for tensor in album)]
 
 
 def _same(left: Tensor, right: Tensor) -> bool:

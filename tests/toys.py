@@ -69,11 +69,17 @@ def write_recognizer(folder: Path, name: str, seed: int = 0) -> None:
     (folder / f"{name}.json").write_text(json.dumps(sidecar))
 
 
-def write_suite(root: Path, people: int = 4, **changes) -> Path:
-    """Write photos, two targets, recognizers with made-up thresholds, and the YAML that names all; returns its path."""
+def write_suite(root: Path, people: int = 4, albums: int = 0, **changes) -> Path:
+    """Write photos, two targets, recognizers with made-up thresholds, and the YAML that names all; returns its path.
+
+    Args:
+        albums: photos of each person's album; 0: the suite has none.
+    """
     for person in range(people):
         write_photo(root / "photos" / f"p{person}.png", person)
         write_photo(root / "seconds" / f"p{person}.png", person, shot=1)
+        for shot in range(2, 2 + albums):
+            write_photo(root / "albums" / f"p{person}" / f"{shot}.png", person, shot)
     for target in (100, 200):
         write_photo(root / "targets" / f"{target}.png", target)
         write_photo(root / "targets" / f"{target}_test.png", target, shot=1)
@@ -96,7 +102,11 @@ def write_suite(root: Path, people: int = 4, **changes) -> Path:
         "image_size": SIZE,
         "crop": [4, 4, 60, 60],
         "detect": False,
-        "sources": {"folder": str(root / "photos"), "second": str(root / "seconds")},
+        "sources": {
+            "folder": str(root / "photos"),
+            "second": str(root / "seconds"),
+            **({"albums": str(root / "albums")} if albums else {}),
+        },
         "targets": {
             "folder": str(root / "targets"),
             "synthetic": "synthetic.png",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.check.albums import album_problems
 from benchmarks.check.between import Photos, describe_photos, differing, doubled, far_problems, photo_problems
 from benchmarks.check.images import Pictures, picture_problems, read_pictures, unknown_files
 from benchmarks.check.provenance import description_problems, judgement_problems
@@ -113,7 +114,7 @@ def _protection_findings(protection: Path, checked: Checked) -> Iterator[Finding
         yield from (Finding(protection, None, problem) for problem in problems)
         return
     pictures, problems = read_pictures(protection, about["surrogates"])
-    problems += description_problems(protection, about)
+    problems += [*description_problems(protection, about), *album_problems(about, pictures)]
     yield from (Finding(protection, None, problem) for problem in problems)
     for problem in picture_problems(protection, pictures, about["suite"], about["image_size"]):
         yield Finding(protection, None, problem)

@@ -87,8 +87,7 @@ class Judging:
 
     def names(self, objective: str, target: str) -> list[str]:
         """The sources of a protection: those of the target's group, or all sources for obfuscation."""
-        own = (None, target)
-        return [source.name for source in self.sources if source.group in own or objective == "obfuscation"]
+        return [source.name for source in self.sources if source.is_protected(objective, target)]
 
     def usable(self, names: Iterable[str]) -> dict[str, Photo]:
         """The usable photos among these names."""

@@ -35,6 +35,7 @@ def protect_photos(
     faces: Faces = "all",
     format: Format = "png",
     accelerator: str = "auto",
+    album: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Protect photos, and all photos of folders, and write ``out/NAME.png`` and ``out/protect.json``.
@@ -52,6 +53,7 @@ def protect_photos(
         judges: recognizers that are not attacked, and say how similar a face is before and after.
         faces: every face of a photo, each towards the same target, or only the largest one.
         format: png, exact; or jpeg, and what is recorded is measured on the JPEG.
+        album: folder of further photos of the person, for a method that learns from them; it needs ``faces="largest"``.
         say: is called with each line that says what will be trained, and how long that takes.
 
     Returns:
@@ -70,7 +72,8 @@ def protect_photos(
             loaded = load_suite(suite)
             protector = make_protector(
                 loaded, method or default_method(loaded, accelerator), overrides, goal=objective, target=target,
-                judges=judges, faces=faces, format=format, accelerator=accelerator, trained_in=out, say=say,
+                judges=judges, faces=faces, format=format, accelerator=accelerator, trained_in=out, album=album,
+                say=say,
             )  # fmt: skip
             bar = progress(places, unit="photo")
             protector.method.on_progress = stage_reporter(bar)
@@ -125,6 +128,7 @@ def protect(
     format: Format = "png",
     accelerator: str = "auto",
     trained_in: str | Path | None = None,
+    album: str | Path | None = None,
     **settings: Any,
 ) -> ProtectedPhoto:
     """Protect every face of a photo of any size.
@@ -141,6 +145,7 @@ def protect(
         accelerator: auto, cpu or gpu.
         trained_in: for a method that must be trained, the --out of a benchmark or of ``facecloak protect``, or a new
             folder: its models are used, and what is missing is trained there.
+        album: folder of further photos of the person, for a method that learns from them; it needs ``faces="largest"``.
         **settings: settings of the method, which override those of suite and preset.
 
     Raises:
@@ -155,7 +160,8 @@ def protect(
     protector = make_protector(
         loaded, method, config={method_name(method): settings} if settings else None, goal=objective, target=target,
         judges=judges, faces=faces, format=format, accelerator=accelerator,
-        trained_in=None if trained_in is None else Path(trained_in), say=lambda line: None,
+        trained_in=None if trained_in is None else Path(trained_in), album=None if album is None else Path(album),
+        say=lambda line: None,
     )  # fmt: skip
     file, image, made = protect_photo(protector, Path(photo))
     return ProtectedPhoto(image, file, format, protector.about | made)

@@ -76,6 +76,7 @@ class Plan:
     Attributes:
         tasks: each distinct protection once, with its judges.
         sources: the photos of all groups.
+        albums: source → the photos of its album; empty if no method learns from them.
         thresholds: judge → its entry in the suite's thresholds.
         methods: name → class.
         countermeasures: names, the first of which is none: pictures are always judged as they are, too.
@@ -89,6 +90,7 @@ class Plan:
     methods: dict[str, type[ProtectionMethod]]
     batch_size: int
     countermeasures: list[str]
+    albums: dict[str, list[Path]]
 
     @property
     def out(self) -> Path:
@@ -120,6 +122,9 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     countermeasures = [found.name for found in find_countermeasures(request.countermeasures)]
     purifying = purifying_settings(suite, countermeasures)
     suite.require_sources()
+    learning = [method.name for method in methods if method.cls.uses_albums]
+    if learning:
+        suite.require_albums(learning[0])
     names = request.targets or suite.default_targets or suite.target_names()
     names = ["synthetic"] if objective == "obfuscation" else names
     for name in names:
@@ -127,6 +132,9 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     involved = dict.fromkeys([*(name for name, _ in judges), *suite.surrogates_for([])])
     fetch_needed(suite, involved, [*(method.settings for method in methods), purifying], judging=True)
     targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]
+    albums = suite.load_albums() if learning else {}
+    hashes = {name: [sha256(path) for path in paths] for name, paths in albums.items()}
+    sources = suite.load_sources()
     weights = {name: sha256(weights_file(name)) for name in involved}
     ensure_thresholds(suite, [name for name, _ in judges])
     thresholds = {name: suite.load_thresholds(name, weights[name]) for name, _ in judges}
@@ -135,11 +143,15 @@ def make_plan(suite: Suite, request: Request) -> Plan:
         attacked = [(judge, _attacked(suite, method, judge, white, weights)) for judge, white in judges]
         method_weights = method.cls.weights_sha256(method.settings)  # gigabytes: once, not once per protection
         for target in targets:
+            # of all its sources, so that a higher --limit makes the same protection
+            own = [source.name for source in sources if source.is_protected(objective, target.name)]
+            learnt = {name: hashes[name] for name in own} if method.cls.uses_albums else None
             others = suite.target_set(target)[1:] if method.cls.uses_target_set(method.settings) else []
             for judge, surrogates in attacked:
                 protection = Protection(
                     suite, method.name, method.preset, method.settings, objective, target, surrogates,
                     {name: weights[name] for name in surrogates}, method_weights, tuple(others),
+                    learnt,
                 )  # fmt: skip
                 task = tasks.setdefault(protection.key, Task(protection))
                 if task.protection.preset.rstrip("*") != method.preset.rstrip("*"):
@@ -152,7 +164,7 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     return Plan(
         suite, request, [*tasks.values()], suite.load_sources(request.limit or suite.default_limit), thresholds,
         {method.name: method.cls for method in methods}, request.batch_size or suite.batch_size,
-        [NO_COUNTERMEASURE, *countermeasures],
+        [NO_COUNTERMEASURE, *countermeasures], albums,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -51,6 +52,13 @@ class Predictor:
         self._writer.folder = protection.folder(self.out)
         self._trainer.callbacks = [*training, *self._callbacks]
         self._trainer.predict(method, datamodule=data, return_predictions=False)
+
+    def fail(self, protection: Protection, errors: Mapping[str, str]) -> None:
+        """Record why photos are not protected, of which the method gets nothing."""
+        for name, error in errors.items():
+            outcome = {"id": name, "source_sha256": self._writer.sources[name], "error": error, "made_by": made_by()}
+            write_outcome(protection.folder(self.out), name, None, outcome)
+            self.progress.advance(1)
 
 
 class _Stay(SingleDeviceStrategy):
@@ -114,5 +122,7 @@ class Writer(BasePredictionWriter):
                 Image.fromarray(images[index]).save(png, format="PNG")
             history = {curve: [none_if_nan(row[index]) for row in rows] for curve, rows in prediction.history.items()}
             outcome = {"id": name, "source_sha256": self.sources[name], "error": error, "history": history, **shared}
+            if batch.albums is not None:
+                outcome["album_photos"] = len(batch.albums[index].images)
             write_outcome(self.folder, name, png.getvalue() or None, outcome)
             self.progress.advance(1)

@@ -26,6 +26,7 @@ class Protection:
         weights: surrogate → SHA-256.
         method_weights: SHA-256 of other models that the method loads (its diffusion model), or None.
         other_targets: targets that the method may attack instead; its success is still judged by ``target``.
+        albums: source → SHA-256 of each photo of its album, if the method learns from them; else None.
     """
 
     suite: Suite
@@ -38,6 +39,7 @@ class Protection:
     weights: dict[str, str | None]
     method_weights: str | None = None
     other_targets: tuple[Target, ...] = ()
+    albums: dict[str, list[str]] | None = None
 
     @cached_property
     def key(self) -> str:
@@ -56,6 +58,7 @@ class Protection:
             "objective": self.objective,
             "target": [self.target.name, target, self.target.box, *others],
             "surrogates": [[name, self.weights[name]] for name in self.surrogates],
+            **({} if self.albums is None else {"albums": sha256_json(self.albums)}),
         }
 
     @property
@@ -91,6 +94,7 @@ class Protection:
             "surrogates": [*self.surrogates],
             "weights": {name: self.weights[name] for name in self.surrogates},
             "used": self._used,
+            **({} if self.albums is None else {"albums": self.albums}),
         }
 
     @cached_property

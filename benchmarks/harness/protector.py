@@ -17,8 +17,9 @@ from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.photo_judges import PhotoJudges
 from benchmarks.harness.protection import Protection
 from benchmarks.harness.training import give_trained
+from benchmarks.suites.albums import read_album
 from benchmarks.suites.suite import Suite
-from facecloak.data import Batch, Box, FindFace, to_tensor, to_uint8
+from facecloak.data import Album, Batch, Box, FindFace, Photo, list_images, to_album, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import cut_square, paste_square
@@ -38,6 +39,7 @@ class Protector:
     Attributes:
         judges: recognizers that are not attacked.
         about: what is recorded with every photo.
+        album: further photos of the person, for a method that learns from them.
         key: a hash of everything that a result depends on, except for the photo; judges change nothing in a result.
     """
 
@@ -51,6 +53,7 @@ class Protector:
     format: Format
     about: dict[str, Any]
     key: str
+    album: Album | None
 
 
 def default_method(suite: Suite, accelerator: str) -> str:
@@ -71,6 +74,7 @@ def make_protector(
     format: Format,
     accelerator: str,
     trained_in: Path | None,
+    album: Path | None,
     say: Callable[[str], None],
 ) -> Protector:
     """Load everything that protects photos, and train the method if it must be trained.
@@ -78,12 +82,20 @@ def make_protector(
     Args:
         judges: names; they are left out of the surrogates, and need not be in the suite.
         trained_in: see `give_trained`.
-        say: is called with each line about a training.
+        album: folder of further photos of the person, for a method that learns from them.
+        say: is called with each line about a training or an album.
 
     Raises:
         FacecloakError: a name, a setting or weights are wrong or missing.
     """
     (resolved,) = resolve_methods(suite, [method_name], overrides, config)
+    if resolved.cls.uses_albums:
+        _check_album(resolved.name, album, faces)
+    elif album is not None:
+        raise FacecloakError(
+            f"{resolved.name} does not learn from an album: leave --album out, or choose a method that does."
+        )
+    photos = list_images(album) if album else []
     goal = goal or suite.objective
     judges = [*dict.fromkeys(judges)]
     names = attackable(suite, [judge for judge in judges if judge in suite.recognizers])
@@ -110,12 +122,45 @@ def make_protector(
         give_trained(method, protection, trained_in, accelerator, say)
     about = {"method": f"{resolved.name}:{resolved.preset}", "settings": asdict(resolved.settings), "objective": goal,
              "target": face.name, "surrogates": surrogates}  # fmt: skip
-    hashes = [sha256(each.image) for each in targets] + [*weights.values(), method_weights]
+    hashes = [sha256(each.image) for each in targets] + [*weights.values(), method_weights, *map(sha256, photos)]
+    detector = FaceDetector(str(device))
     key = sha256_json([about, hashes, suite.image_size, suite.crop, faces, format])
     return Protector(
-        method.to(device), attacked.to(device), judging, FaceDetector(str(device)), find_face, suite.image_size, faces,
-        format, about | {"judges": judging.about}, key,
+        method.to(device), attacked.to(device), judging, detector, find_face, suite.image_size, faces, format,
+        about | {"judges": judging.about}, key,
+        _read_album(photos, detector, find_face, suite.image_size, say) if photos else None,
     )  # fmt: skip
+
+
+def _check_album(method: str, album: Path | None, faces: Faces) -> None:
+    if album is None:
+        raise FacecloakError(
+            f"{method} learns from further photos of the person: name their folder, --album FOLDER, or choose another "
+            "--method."
+        )
+    if faces != "largest":
+        raise FacecloakError(f"{method} protects the person of --album only: add --faces largest.")
+
+
+def _read_album(
+    paths: Sequence[Path], detector: FaceDetector, find_face: FindFace, size: int, say: Callable[[str], None]
+) -> Album:
+    """The squares around the largest face of each photo, as those that are protected."""
+
+    def read(path: Path) -> Photo:
+        try:
+            photo = read_image(path)
+        except FacecloakError as error:
+            return Photo(None, None, str(error))
+        found = detector.find_all(photo)
+        square = cut_square(photo, found[0], size).image if found else None
+        crop = find_face(square) if found else None
+        return Photo(square, crop, None if crop else f"{path}: no face found")
+
+    photos, errors = read_album(paths, read)
+    if errors:
+        say(f"left out, since they cannot be used: {len(errors)} photos of the album; the first: {errors[0]}")
+    return to_album(photos)
 
 
 def _refuse_twins(weights: Mapping[str, str], judges: PhotoJudges) -> None:
@@ -183,8 +228,11 @@ def _protect_face(protector: Protector, photo: np.ndarray, box: Box) -> tuple[np
         raise FacecloakError(f"no face found at the model's {protector.size} pixels")
     device = protector.method.device
     made = protector.method.predict_step(
-        Batch(["photo"], to_tensor([square.image]).to(device), torch.tensor([crop], device=device))
-    )
+        Batch(
+            ["photo"], to_tensor([square.image]).to(device), torch.tensor([crop], device=device),
+            [protector.album] if protector.album else None,
+        )
+    )  # fmt: skip
     if made.errors[0]:
         raise FacecloakError(made.errors[0])
     return paste_square(photo, square, to_uint8(made.images)[0]), crop, made.seconds

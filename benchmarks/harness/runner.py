@@ -11,6 +11,7 @@ import pandas as pd
 from filelock import FileLock
 
 from benchmarks.console import RunProgress
+from benchmarks.harness.albums import Albums
 from benchmarks.harness.devices import pick_device
 from benchmarks.harness.group import join
 from benchmarks.harness.judging import Judging
@@ -81,6 +82,9 @@ class Runner:
         names = [[*self.judging.usable(self._names(protection))] for protection in plan.protections]
         self._batches = [batches_of(each, plan.batch_size) for each in names]
         self._owners = share(self._batches, self.group.size)
+        self._albums = Albums(
+            plan.albums, lambda path: self.suite.read(path, self.judging.find_face), self.progress.line
+        )
         self._predict = Predictor(plan.out, plan.request.accelerator, self.judging.hashes, self.progress)
         self._waiting: list[int] = []  # numbers of the tasks that this process will judge when they are made
         self._silent = [*range(len(plan.tasks))] if self.main else []  # those that are not reported yet
@@ -215,9 +219,19 @@ class Runner:
             self._make_ready(protection, bool(missing))
             pending = [batch for batch in own if not missing.isdisjoint(batch)]
             if pending:
-                photos = self.judging.usable(self._names(protection))
-                self._predict(self._load_method(protection), protection, Sources(photos, pending))
+                self._make(protection, pending)
         return sum(map(len, pending))
+
+    def _make(self, protection: Protection, batches: list[list[str]]) -> None:
+        """Protect the photos of these batches, except for those whose album is needed and cannot be used."""
+        photos, albums = self.judging.usable(self._names(protection)), None
+        if protection.albums is not None:
+            names = [name for batch in batches for name in batch]
+            albums = self._albums.usable(names)
+            self._predict.fail(protection, {name: self._albums.errors[name] for name in names if name not in albums})
+            batches = [found for batch in batches if (found := [name for name in batch if name in albums])]
+        if batches:
+            self._predict(self._load_method(protection), protection, Sources(photos, batches, albums))
 
     def _make_ready(self, protection: Protection, unfinished: bool) -> None:
         """Write and remove what must be written and removed before an image is made."""

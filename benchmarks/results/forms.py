@@ -35,6 +35,11 @@ def protection_problems(about: Any) -> list[str]:
     names = about.get("surrogates")
     if isinstance(names, list) and not all(isinstance(name, str) for name in names):
         problems.append(f"surrogates is {names!r:.80}, not a list of names")
+    albums = about.get("albums", {})  # only of methods that learn from them
+    if not isinstance(albums, dict) or not all(isinstance(each, list) for each in albums.values()):
+        problems.append(f"albums is {albums!r:.80}, not a list of hashes for each photo")
+    elif not all(isinstance(one, str) for each in albums.values() for one in each):
+        problems.append("albums has something that is not a hash")
     return problems
 
 

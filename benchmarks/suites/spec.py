@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+SMALLEST_ALBUM = 2  # photos; a single one does not tell a person from a picture
 LONGEST_NAME = 100  # bytes; results are named after it, with more text, and file names are limited to 255
 
 
@@ -20,6 +21,7 @@ class SourcesSpec:
             the person. Who has only one is left out, and so are the targets and those who set the thresholds.
         number: how many of these people, the first ones by name; None: all.
         second: folder with another photo of each person, with the same file name except for the suffix.
+        albums: folder with a folder of further photos for each source, of its name: see `ProtectionMethod.uses_albums`.
     """
 
     folder: str | None = None
@@ -27,6 +29,7 @@ class SourcesSpec:
     people: str | None = None
     number: int | None = None
     second: str | None = None
+    albums: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -41,6 +44,8 @@ class SourcesSpec:
             yield f"{place}.number must be at least 1, and is for people"
         if self.people and self.second:
             yield f"{place}.second is for a folder or groups: people have their second photos beside the first"
+        if self.people and self.albums:
+            yield f"{place}.albums is for a folder or groups: of people, only two photos each are used"
         for name in self.groups or ():
             if not is_plain_name(name):
                 yield f"{place}.groups: {name!r} {NOT_PLAIN}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.suites.albums import albums_in, read_album, refuse_judged
 from benchmarks.suites.people import people_in
 from benchmarks.suites.rules import CALIBRATE, check_suite
 from benchmarks.suites.spec import (
@@ -23,7 +24,7 @@ from benchmarks.suites.spec import (
 from facecloak.assets import is_here, provenance
 from facecloak.assets.paths import asset_of, expand
 from facecloak.config import parse_settings, read_yaml, to_yaml
-from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_tensor
+from facecloak.data import Batch, Box, FindFace, Photo, list_images, read_photo, to_album, to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import AlignedCrop, FaceDetector, FivePointCrop, OncePerImage
 from facecloak.io import cache_dir, file_name, sha256, sha256_json, write_bytes
@@ -44,6 +45,10 @@ class Source:
     path: Path
     second: Path | None
     group: str | None
+
+    def is_protected(self, objective: str, target: str) -> bool:
+        """Whether it is protected towards a target: it is of its group, or the suite has none, or it is obfuscated."""
+        return self.group in (None, target) or objective == "obfuscation"
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,19 @@ class Suite:
             raise FacecloakError(f"Suite {self.name}: the source {twice!r} is in two groups.")
         return sources
 
+    def load_albums(self) -> dict[str, list[Path]]:
+        """Source → the photos of its album, for all sources.
+
+        Raises:
+            FacecloakError: the suite has no albums, one is missing or too small, or a photo in one is judged.
+        """
+        self.require_albums()
+        sources = self.load_sources()
+        albums = albums_in(self._folder(self.sources.albums), [source.name for source in sources])
+        judged = [path for source in sources for path in (source.path, source.second) if path]
+        refuse_judged([path for paths in albums.values() for path in paths], judged)
+        return albums
+
     def _people(self, limit: int | None) -> list[Source]:
         """The first two photos of each person who is neither a target nor one of those who set the thresholds."""
         people = self._without_targets(self._folder(self.sources.people))
@@ -155,7 +173,8 @@ class Suite:
             sources: False: only those of the targets.
         """
         groups = (self.sources.groups or {}).values()
-        paths = [self.sources.folder, self.sources.people, self.sources.second, *groups] if sources else []
+        own = (self.sources.folder, self.sources.people, self.sources.second, self.sources.albums, *groups)
+        paths = [*own] if sources else []
         paths += [self.targets.folder, self.targets.synthetic]
         return [*dict.fromkeys(asset_of(path) for path in paths if path and asset_of(path))]
 
@@ -171,6 +190,14 @@ class Suite:
         if self.sources.is_empty:
             raise FacecloakError(
                 f"Suite {self.name} has no photos of its own: it is for yours, with `facecloak protect` and `evaluate`."
+            )
+
+    def require_albums(self, method: str = "The method") -> None:
+        """Raise `FacecloakError` if the suite has no albums; nothing needs to be here for that."""
+        if not self.sources.albums:
+            raise FacecloakError(
+                f"{method} learns from albums, further photos of each person, and suite {self.name} has none: name "
+                "their folder in its file (sources: albums), or use a suite that has them, such as pocket."
             )
 
     def load_target(self, name: str | None, objective: str) -> Target:
@@ -202,15 +229,16 @@ class Suite:
             raise FacecloakError(f"Suite {self.name}, target: {photo.error}.")
         return photo
 
-    def batch(self, target: str | None = None, limit: int | None = None) -> Batch:
+    def batch(self, target: str | None = None, limit: int | None = None, albums: bool = False) -> Batch:
         """Photos of the suite, as the input of a method.
 
         Args:
             target: only photos of this target's group, if the suite has groups; by default all.
             limit: number of photos of each group, from the first.
+            albums: also each person's album, for methods that ask for it.
 
         Raises:
-            FacecloakError: photos are missing, or none of them can be used.
+            FacecloakError: photos are missing, none of them can be used, or an album cannot.
 
         Example:
             >>> load_suite("pocket").batch(target="1", limit=2).images.shape
@@ -223,7 +251,12 @@ class Suite:
         if not usable:
             raise FacecloakError(f"Suite {self.name}: no photo of target {target} can be used.")
         boxes = torch.tensor([photo.box for photo in usable.values()], dtype=torch.float32)
-        return Batch([*usable], to_tensor(photo.image for photo in usable.values()), boxes)
+        batch = Batch([*usable], to_tensor(photo.image for photo in usable.values()), boxes)
+        if albums:
+            paths = self.load_albums()
+            read = [read_album(paths[name], lambda path: self.read(path, find_face))[0] for name in usable]
+            batch.albums = [to_album(photos) for photos in read]
+        return batch
 
     def read_second(self, find_face: FindFace) -> dict[str, Photo]:
         """The second photos of the whole suite by source name, only those with a face: the gallery."""

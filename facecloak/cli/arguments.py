@@ -148,6 +148,8 @@ def make_parser() -> argparse.ArgumentParser:
     protect.add_argument(
         "--faces", choices=("all", "largest"), default="all", help="which faces of a photo (default: all)"
     )
+    protect.add_argument("--album", type=Path, metavar="FOLDER", help="further photos of the person, for a method that "
+                         "learns from them; with --faces largest")  # fmt: skip
     protect.add_argument("--format", choices=("png", "jpeg"), default="png", help="of the results: png is exact, jpeg "
                          "is smaller and changes the pixels a little (default: png)")  # fmt: skip
     protect.add_argument("--judge", type=_names, metavar="NAMES", help="recognizers that are not attacked and say how "

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     outcomes = protect_photos(
         options.photos, options.out, suite=options.suite, method=options.method, overrides=options.overrides,
         objective=options.objective, target=options.target, judges=options.judge or (), faces=options.faces,
-        format=options.format, accelerator=options.accelerator, say=RunProgress().line,
+        format=options.format, accelerator=options.accelerator, album=options.album, say=RunProgress().line,
     )  # fmt: skip
     page = write_photo_page(options.out)
     console = wide_console()

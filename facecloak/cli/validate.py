@@ -69,6 +69,8 @@ def _suite_problems(path: Path) -> Iterator[str]:
         yield str(error)
         return
     yield from _said(suite.load_sources)
+    if suite.sources.albums:
+        yield from _said(suite.load_albums)
     for target in suite.target_names():
         yield from _said(lambda target=target: suite.load_target(target, "impersonation"))
     if suite.targets.synthetic is not None or suite.objective == "obfuscation":

@@ -1,4 +1,4 @@
-"""The photos of the suite: sources and targets, two photos of each person, drawn once and kept as PNG."""
+"""The photos of the suite: sources and targets, two photos of each person, and an album of each source; drawn once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from facecloak.io import write_bytes, write_png
+from facecloak.io import encode_photo, write_bytes
 from facecloak.pocket.drawing.identity import identities
 from facecloak.pocket.drawing.nuisance import nuisances
 from facecloak.pocket.portraits import portraits
@@ -21,6 +21,7 @@ NEIGHBOURS = range(7, 25, 3)
 RESEMBLANCE = {"feminine": 10.0, "melanin": 3.0, "age": 0.02, "hair_cover": 3.0, "hair_length": 0.7, "grey": 1.5}
 RESEMBLANCE |= dict.fromkeys(("hair_melanin", "hair_red", "bun", "curl", "beard"), 1.0)
 RESEMBLANCE |= {"moustache": 0.5, "goatee": 0.5}
+ALBUM = 10  # photos of each source from which methods may learn, beside the two that are protected and judged
 COLUMNS = ("file", "person", "shot", "caption", "landmarks")
 
 
@@ -51,8 +52,17 @@ def frontal(person: int) -> list[int]:
     return how.yaw.square().add(how.pitch.square()).flatten().argsort()[:2].tolist()
 
 
+def album(person: int) -> list[int]:
+    """The photos of a person in its album: the first ones that are not `frontal`."""
+    judged = frontal(person)
+    return [shot for shot in range(ALBUM + len(judged)) if shot not in judged]
+
+
 def write_photos(folder: Path, people: range) -> None:
-    """Write ``sources/TARGET``, ``second``, ``targets`` and ``photos.csv``, which says who is drawn where and how.
+    """Write ``sources/TARGET``, ``second``, ``targets``, ``albums/SOURCE`` and ``photos.csv``, which says who is drawn
+    where and how.
+
+    All are PNG but the albums, which are JPEG: nobody is judged by them, and they are many.
 
     Person and shot are the numbers of `portraits`, which draws the same portrait again with its region masks;
     landmarks are eyes, nose and corners of the mouth, x and y in pixels. What was in the folder is gone.
@@ -66,6 +76,7 @@ def write_photos(folder: Path, people: range) -> None:
         for source in sources:
             first, second = frontal(source)
             files |= {f"sources/{number}/{source}.png": (source, first), f"second/{source}.png": (source, second)}
+            files |= {f"albums/{source}/{shot:02}.jpg": (source, shot) for shot in album(source)}
     taken = {person for person, _ in files.values()}
     stranger = next(person for person in people if person not in taken)  # whom obfuscation moves towards
     files["targets/synthetic.png"] = (stranger, frontal(stranger)[0])
@@ -74,7 +85,8 @@ def write_photos(folder: Path, people: range) -> None:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     for index, (file, (person, shot)) in enumerate(files.items()):
-        write_png(folder / file, drawn.images[index].numpy())
+        kind = "jpeg" if file.endswith(".jpg") else "png"
+        write_bytes(folder / file, encode_photo(drawn.images[index].numpy(), kind)[0])
         points = " ".join(f"{value:.1f}" for value in drawn.landmarks[index].flatten().tolist())
         writer.writerow([file, person, shot, drawn.captions[index], points])
     write_bytes(folder / "photos.csv", table.getvalue().encode())

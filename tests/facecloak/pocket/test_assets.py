@@ -1,6 +1,7 @@
 """The assets in the package are complete, small and hashed, and as good as reported on people never seen."""
 
 import csv
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -58,10 +59,10 @@ def test_an_asset_that_was_changed_added_or_lost_is_named(tmp_path):
         check_manifest(tmp_path)
 
 
-def test_the_models_are_float16_safetensors_of_28_megabytes_at_most():
+def test_the_models_are_float16_safetensors_and_all_assets_have_30_megabytes_at_most():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files if path.parent.name != SHIPPED) < 28e6  # the rest: test_makeup
-    assert {path.suffix for path in files} <= {".safetensors", ".json", ".png", ".csv"}
+    assert sum(path.stat().st_size for path in files if path.parent.name != SHIPPED) < 30e6  # the rest: test_makeup
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".png", ".jpg", ".csv"}
     for path in FOLDER.rglob("*.safetensors"):
         with safe_open(path, "pt") as weights:
             kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
@@ -72,7 +73,8 @@ def test_the_photos_are_the_portraits_that_their_table_names():
     with open(FOLDER / "photos" / "photos.csv") as file:
         rows = list(csv.DictReader(file))
     folder = FOLDER / "photos"
-    assert {str(path.relative_to(folder)) for path in folder.rglob("*.png")} == {row["file"] for row in rows}
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.[pj][np]g")} == {row["file"] for row in rows}
+    rows = [row for row in rows if row["file"].endswith(".png")]
     drawn = portraits([int(row["person"]) for row in rows], [int(row["shot"]) for row in rows])
     for image, landmarks, caption, row in zip(drawn.images, drawn.landmarks, drawn.captions, rows, strict=True):
         stored = read_image(folder / row["file"]).astype(int)
@@ -82,6 +84,22 @@ def test_the_photos_are_the_portraits_that_their_table_names():
         np.testing.assert_allclose(landmarks.numpy(), points, atol=0.06)
     people = {row["file"]: row["person"] for row in rows}
     assert all(people[f"second/{name.split('/')[-1]}"] == who for name, who in people.items() if "sources/" in name)
+
+
+def test_albums_are_ten_other_portraits_of_each_source():
+    with open(FOLDER / "photos" / "photos.csv") as file:
+        rows = list(csv.DictReader(file))
+    shown = Counter((row["person"], row["shot"]) for row in rows)
+    assert set(shown.values()) == {1}  # no photo is in an album and elsewhere
+    albums = [row for row in rows if row["file"].startswith("albums/")]
+    people = {row["person"] for row in rows if row["file"].startswith("sources/")}
+    assert Counter(row["person"] for row in albums) == dict.fromkeys(people, 10) and len(people) == 24
+    assert all(row["file"].split("/")[1] == row["person"] for row in albums)
+    some = albums[::40]
+    drawn = portraits([int(row["person"]) for row in some], [int(row["shot"]) for row in some]).images.numpy()
+    for image, row in zip(drawn, some, strict=True):
+        error = np.square(read_image(FOLDER / "photos" / row["file"]).astype(float) - image).mean()
+        assert 10 * np.log10(255**2 / error) > 38, row["file"]  # JPEG's loss
 
 
 @pytest.mark.parametrize("name", NAMES)
