@@ -102,14 +102,15 @@ class PersonMask(ProtectionMethod):
         Raises:
             FacecloakError: the batch has no albums, or an empty one.
         """
-        people = {self.key_of(album): album for album in self.albums_of(batch)}
-        reused = sum(self._people[key].seconds for key in people if key in self._people)
-        for key, album in people.items():
+        albums = self.albums_of(batch)
+        keys = [self.key_of(album) for album in albums]
+        reused = sum(self._people[key].seconds for key in dict.fromkeys(keys) if key in self._people)
+        for key, album in zip(keys, albums, strict=True):
             if key not in self._people:
                 start = time.perf_counter()
                 mask, losses = self.learn(album)
                 self._people[key] = Learned(mask, losses, time.perf_counter() - start)
-        learned = [self._people[self.key_of(album)] for album in batch.albums]
+        learned = [self._people[key] for key in keys]
         images = put_on(batch.images, batch.boxes, torch.stack([each.mask for each in learned]).to(batch.images))
         losses = [list(row) for row in zip(*(each.losses for each in learned), strict=True)]
         return Protected(images, errors_of_losses(losses, len(images)), {"loss": losses}, seconds_reused=reused)
