@@ -75,16 +75,8 @@ def ssim(protected: Tensor, source: Tensor) -> Tensor:
         FacecloakError: different shapes, or images that are not uint8.
     """
     protected, source = _checked(protected, source)
-    return structural_similarity(_unit(protected), _unit(source))
-
-
-def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
-    """`ssim` of floating-point images, differentiable in both, (N,).
-
-    Args:
-        x, y: (N, 3, H, W) in [0, 1], H and W at least 6.
-    """
-    height, width = x.shape[-2:]
+    height, width = source.shape[-2:]
+    x, y = _unit(protected), _unit(source)
     means = _window(torch.stack([x, y, x * x, y * y, x * y]).flatten(0, 2)).view(5, *x.shape[:2], height, width)
     mean_x, mean_y, square_x, square_y, product = means
     c1, c2 = 0.01**2, 0.03**2
