@@ -18,6 +18,8 @@ PUBLISHED = {
     "fawkes:low": {"budget": 0.004, "iterations": 40, "lr": 25, "surrogates": "single"},
     "fawkes:mid": {"budget": 0.012, "iterations": 75, "lr": 20, "surrogates": "ensemble"},
     "fawkes:high": {"budget": 0.017, "iterations": 150, "lr": 15, "surrogates": "ensemble"},
+    "opom:paper": {"epsilon": 8, "step": 1, "iterations": 16, "hull": "convex", "surrogates": "single"},
+    "chameleon:paper": {"epsilon": 16, "step": 0.255, "epochs": 50, "photos": 4, "budget": 0.03, "grid": 112},
     "diffam:code": {"passes": 4, "makeup_passes": 3, "lr": 8e-6, "lambda_adv": 0.5, "rank": 0, "removal_passes": 7},
     "diffam:paper": {"passes": 6, "makeup_passes": 2, "lr": 4e-6, "lambda_adv": 1.2, "rank": 0, "images": 200},
     "tip_im:code": {"epsilon": 12, "iterations": 100, "norm": "l2", "diversity": 0.1, "gain": "gain3", "gamma": 0.0},
