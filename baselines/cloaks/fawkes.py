@@ -109,11 +109,16 @@ class Fawkes(ProtectionMethod):
             (change.grad,) = torch.autograd.grad(loss.sum(), change)  # the sum keeps the images independent
             optimizer.step()
             if iteration == 0:
-                change.data -= FIRST * signs(change.grad)
+                with torch.no_grad():
+                    change -= FIRST * signs(change.grad)
             weights.update(dssim)
             losses.append(loss.tolist())
             self.on_progress("cloak", iteration + 1, settings.iterations)
-        return Protected(kept, errors_of_losses(losses, count), {"loss": losses})
+        errors = errors_of_losses(losses, count)
+        for index, found in enumerate(lowest.isfinite().tolist()):
+            if not found:
+                errors[index] = errors[index] or f"no step kept DSSIM within {settings.budget:g}, its budget"
+        return Protected(kept, errors, {"loss": losses})
 
     @torch.no_grad()
     def aim(self, batch: Batch) -> tuple[int, list[Tensor]]:

@@ -165,6 +165,11 @@ def test_fawkes_keeps_to_its_budget_and_no_pixel_moves_by_more_than_15_levels(fo
     assert (levels > 0.5).all() and (levels < 15 + 1e-9).all()
 
 
+def test_a_budget_that_nothing_keeps_to_is_an_error():
+    made = make_method("fawkes", iterations=2, budget=1e-15).predict_step(batch_of(photos(2)))
+    assert made.errors == ["no step kept DSSIM within 1e-15, its budget"] * 2
+
+
 def test_more_budget_moves_the_features_further():
     batch = batch_of(photos(4))
     methods = [make_method("fawkes", "obfuscation", iterations=25, budget=budget) for budget in (0.002, 0.02)]
