@@ -9,5 +9,9 @@ BASELINES = {
     "mi_fgsm": "baselines.noise.mi_fgsm:MIFGSM",
     "ti_dim": "baselines.noise.ti_dim:TIDIM",
     "tip_im": "baselines.noise.tip_im:TIPIM",
+    "lowkey": "baselines.cloaks.lowkey:LowKey",
+    "fawkes": "baselines.cloaks.fawkes:Fawkes",
+    "opom": "baselines.cloaks.opom:OPOM",
+    "chameleon": "baselines.cloaks.chameleon:Chameleon",
     "diffam": "baselines.diffam.method:DiffAM",
 }

@@ -1,1 +1,1 @@
-"""What several baselines use: how different two pictures look, random numbers of a photo."""
+"""What several baselines use: how different two pictures look, random numbers of a photo, directions of steps."""

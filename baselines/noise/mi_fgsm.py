@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, accumulate, gradient_of, signs
+from baselines.common.gradients import accumulate, signs
+from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, gradient_of
 from facecloak.data import Batch
 from facecloak.method import GRADIENTS, Origin
 from facecloak.objectives import BOTH

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from baselines.common.gradients import signs
 from baselines.common.randomness import generators
-from baselines.noise.projected_gradient import NoiseMethod, NoiseSettings, Step, gradient_of, signs
+from baselines.noise.projected_gradient import NoiseMethod, NoiseSettings, Step, gradient_of
 from facecloak.data import Batch
 from facecloak.method import GRADIENTS, Origin
 from facecloak.objectives import BOTH

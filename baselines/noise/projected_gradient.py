@@ -1,4 +1,4 @@
-"""The parts that the noise baselines share: settings, the projected-gradient loop, momentum, and seeded randomness."""
+"""The parts that the noise baselines share: settings and the projected-gradient loop."""
 
 from __future__ import annotations
 
@@ -117,19 +117,3 @@ def gradient_of(loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tenso
     losses = loss(images)
     (gradient,) = torch.autograd.grad(losses.sum(), images)  # the sum keeps the images independent
     return gradient, losses.detach()
-
-
-def accumulate(momentum: Tensor, gradient: Tensor, decay: float) -> Tensor:
-    """μ·m + g/mean|g| (Dong et al. 2018, eq. 6, which divides g by its sum instead: the same up to a factor).
-
-    Args:
-        momentum, gradient: …×3×H×W; the mean is over one image. A gradient of zeros adds nothing.
-        decay: μ.
-    """
-    mean = gradient.abs().mean(dim=(-3, -2, -1), keepdim=True)
-    return decay * momentum + gradient / mean.clamp(min=torch.finfo(mean.dtype).tiny)
-
-
-def signs(direction: Tensor) -> Tensor:
-    """−1, 0 or 1. NaN stays NaN: `Tensor.sign` gives 0 for it, which would silently leave the source unprotected."""
-    return torch.where(direction.isnan(), direction, direction.sign())

@@ -11,15 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.common.gradients import accumulate, signs
 from baselines.common.randomness import generators
-from baselines.noise.projected_gradient import (
-    MomentumSettings,
-    NoiseMethod,
-    Step,
-    accumulate,
-    gradient_of,
-    signs,
-)
+from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, gradient_of
 from facecloak.data import Batch
 from facecloak.method import GRADIENTS, Origin
 from facecloak.objectives import BOTH

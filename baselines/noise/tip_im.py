@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.common.gradients import accumulate, signs
 from baselines.common.randomness import generators
 from baselines.noise.mmd import mmd
-from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step, accumulate, signs
+from baselines.noise.projected_gradient import MomentumSettings, NoiseMethod, Step
 from facecloak.data import Batch
 from facecloak.method import GRADIENTS, Origin
 

@@ -18,6 +18,8 @@ FEW = {
                   "start_step": 2},
     "facecloak:fast": {"backbone": "$FACECLOAK_POCKET/diffusion", "iterations": 1},
     "pgd": {"iterations": 2}, "mi_fgsm": {"iterations": 2}, "ti_dim": {"iterations": 2}, "tip_im": {"iterations": 2},
+    "lowkey": {"iterations": 1, "perceptual": "pocket"}, "fawkes": {"iterations": 2},
+    "opom": {"iterations": 1}, "chameleon": {"epochs": 1},
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from baselines.noise.projected_gradient import accumulate, signs
+from baselines.common.gradients import accumulate, signs
 from facecloak.config import parse_settings
 from facecloak.data import Batch, to_uint8
 from facecloak.errors import FacecloakError
