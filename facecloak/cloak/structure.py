@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 
 class SelfAttentionGuidance:
-    """Watches every self-attention layer of a UNet's down, mid and up blocks.
+    """Watches the self-attention layers of a UNet: of its down, mid and up blocks, or of some.
 
     Outside of `record` and `compare` the layers run their fused attention, and no map is ever formed.
+
+    Args:
+        part: start of the names of the layers to watch, such as ``up_blocks``.
 
     Raises:
         RuntimeError: the UNet has no self-attention layer that can be found, so that L_attn would be silently off.
     """
 
-    def __init__(self, unet: nn.Module) -> None:
+    def __init__(self, unet: nn.Module, part: str = "") -> None:
         processors = dict(unet.attn_processors)
-        names = [name for name in processors if name.endswith("attn1.processor")]
+        names = [name for name in processors if name.startswith(part) and name.endswith("attn1.processor")]
         if not names:
             raise RuntimeError(f"no self-attention layer (attn1) among {sorted(processors)[:4]}")
         self._layers = [_Layer() for _ in names]
