@@ -10,4 +10,6 @@ BASELINES = {
     "ti_dim": "baselines.noise.ti_dim:TIDIM",
     "tip_im": "baselines.noise.tip_im:TIPIM",
     "diffam": "baselines.diffam.method:DiffAM",
+    "adv_diffusion": "baselines.diffusion.adv_diffusion:AdvDiffusion",
+    "hspace": "baselines.diffusion.hspace:HSpace",
 }

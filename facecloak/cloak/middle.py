@@ -53,7 +53,8 @@ def reach_middle(backbone: Backbone, z: Tensor, timestep: int, embedding: Tensor
     for block in unet.down_blocks:
         sample, outputs = block(sample, time, **_condition(block, embedding))
         skips += outputs
-    return Middle(unet.mid_block(sample, time, **_condition(unet.mid_block, embedding)), skips, time, embedding, z.dtype)
+    features = unet.mid_block(sample, time, **_condition(unet.mid_block, embedding))
+    return Middle(features, skips, time, embedding, z.dtype)
 
 
 def noise_from(backbone: Backbone, middle: Middle, change: Tensor) -> Tensor:
