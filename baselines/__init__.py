@@ -12,4 +12,6 @@ BASELINES = {
     "diffam": "baselines.diffam.method:DiffAM",
     "adv_diffusion": "baselines.diffusion.adv_diffusion:AdvDiffusion",
     "hspace": "baselines.diffusion.hspace:HSpace",
+    "diffprivate": "baselines.diffusion.diffprivate:DiffPrivate",
+    "diffaim": "baselines.diffusion.diffaim:DiffAIM",
 }
