@@ -14,4 +14,8 @@ BASELINES = {
     "opom": "baselines.cloaks.opom:OPOM",
     "chameleon": "baselines.cloaks.chameleon:Chameleon",
     "diffam": "baselines.diffam.method:DiffAM",
+    "adv_diffusion": "baselines.diffusion.adv_diffusion:AdvDiffusion",
+    "hspace": "baselines.diffusion.hspace:HSpace",
+    "diffprivate": "baselines.diffusion.diffprivate:DiffPrivate",
+    "diffaim": "baselines.diffusion.diffaim:DiffAIM",
 }

@@ -25,7 +25,9 @@ from benchmarks.harness.runner import Runner
 from benchmarks.studies.ablation import CELL, MEASURES, measure, verdict
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
-from facecloak.cloak.fast import FastCloak
+from facecloak.cloak.fast import CLEAN, FastCloak
+from facecloak.cloak.inversion import ddim_step
+from facecloak.cloak.middle import noise_from, reach_middle
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import bootstrap_mean
@@ -78,14 +80,14 @@ class MiddleFeatures(FastCloak):
     """The change of the UNet's middle features in place of the latent's (h-space): its gradient needs no way down."""
 
     def start(self, photos: Tensor) -> Tensor:
-        self.noisy, shapes = super().start(photos), []
-        with self.backbone.unet.mid_block.register_forward_hook(lambda block, args, out: shapes.append(out.shape)):
-            super().decode(self.noisy)
-        return self.noisy.new_zeros(shapes[0])
+        self.noisy, null = super().start(photos), self.backbone.null_embedding(len(photos))
+        self.middle = reach_middle(self.backbone, self.noisy, self.settings.level, null)
+        return torch.zeros_like(self.middle.features, dtype=photos.dtype)
 
     def decode(self, z: Tensor) -> Tensor:
-        with self.backbone.unet.mid_block.register_forward_hook(lambda block, args, out: out + z):
-            return super().decode(self.noisy)
+        alphas = (self.backbone.alpha(timestep) for timestep in (self.settings.level, CLEAN))
+        clean = ddim_step(self.noisy, noise_from(self.backbone, self.middle, z), *alphas)
+        return self.backbone.decode(clean, for_gradient=True)
 
 
 # the module by its name: as a program it is __main__, where nobody looks for methods

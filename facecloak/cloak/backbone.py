@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,13 @@ from facecloak.errors import FacecloakError
 from facecloak.io import quiet_loading
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Caption(NamedTuple):
+    """A sentence for the UNet: its embedding, 1×L×d, and how many tokens its words have."""
+
+    embedding: Tensor
+    tokens: int
 
 
 class Backbone(nn.Module):
@@ -21,12 +30,15 @@ class Backbone(nn.Module):
         scheduler: DDIMScheduler.
         null_embedding: 1×L×d, the text encoder's embedding of the empty prompt.
         gradient_decoder: an AutoencoderTiny that stands in for the decoder wherever a gradient is needed.
+        caption: the embedding and the number of words' tokens of a sentence, for methods that need one.
 
     Raises:
         FacecloakError: the model does not predict noise.
     """
 
-    def __init__(self, unet, vae, scheduler, null_embedding: Tensor, gradient_decoder=None) -> None:
+    def __init__(
+        self, unet, vae, scheduler, null_embedding: Tensor, gradient_decoder=None, caption: Caption | None = None
+    ) -> None:
         super().__init__()
         if scheduler.config.prediction_type != "epsilon":
             raise FacecloakError(
@@ -36,11 +48,15 @@ class Backbone(nn.Module):
         self.unet, self.vae, self.scheduler = unet, vae, scheduler
         self.gradient_decoder = gradient_decoder
         self.register_buffer("_null_embedding", null_embedding, persistent=False)
+        self.register_buffer("_caption_embedding", None if caption is None else caption.embedding, persistent=False)
+        self.caption_tokens = 0 if caption is None else caption.tokens
         self.passes = 0
         self.requires_grad_(False).eval()
 
     @classmethod
-    def load(cls, name: str, precision: str, decoder_precision: str, tiny_decoder: str | None) -> Backbone:
+    def load(
+        cls, name: str, precision: str, decoder_precision: str, tiny_decoder: str | None, caption: str | None = None
+    ) -> Backbone:
         """Load from a folder or hub id; safetensors only.
 
         Args:
@@ -48,6 +64,7 @@ class Backbone(nn.Module):
             precision: float32, bf16 or fp16, of the UNet.
             decoder_precision: the same, of the decoder; the encoder, needed once per image, stays in float32.
             tiny_decoder: folder or hub id of an AutoencoderTiny for the gradient, or None.
+            caption: a sentence to embed beside the empty prompt, or None.
         """
         from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
         from diffusers.utils import logging as diffusers_logging
@@ -75,17 +92,17 @@ class Backbone(nn.Module):
                 "Give a diffusers StableDiffusionPipeline folder with safetensors weights, "
                 "or a hub id that this machine can reach, as the setting 'backbone'."
             ) from None
-        tokens = pipeline.tokenizer(
-            "", padding="max_length", max_length=pipeline.tokenizer.model_max_length, return_tensors="pt"
-        )
-        with torch.no_grad():
-            null_embedding = pipeline.text_encoder(tokens.input_ids)[0]
+        null, said = embed_text(pipeline, ""), None if caption is None else embed_text(pipeline, caption)
         scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False, set_alpha_to_one=False)
-        return cls(pipeline.unet, pipeline.vae, scheduler, null_embedding, tiny)
+        return cls(pipeline.unet, pipeline.vae, scheduler, null.embedding, tiny, said)
 
     def null_embedding(self, batch: int) -> Tensor:
         """The empty prompt's embedding, B×L×d."""
         return self._null_embedding.expand(batch, -1, -1)
+
+    def caption_embedding(self, batch: int) -> Tensor:
+        """The caption's embedding, B×L×d; the words' tokens are 1 … `caption_tokens`."""
+        return self._caption_embedding.expand(batch, -1, -1)
 
     def alpha(self, timestep: int) -> Tensor:
         """ᾱ at a timestep, float32 as in the scheduler; below 0 the schedule's first (set_alpha_to_one False)."""
@@ -98,16 +115,18 @@ class Backbone(nn.Module):
         return self.unet(z.to(dtype), timestep, encoder_hidden_states=embedding.to(dtype)).sample.to(z.dtype)
 
     @torch.no_grad()
-    def encode(self, images: Tensor, seed: int) -> Tensor:
-        """Scaled latents of B×3×H×W images in [-1, 1]; each image gets the same seeded posterior noise."""
+    def encode(self, images: Tensor, seed: int | None) -> Tensor:
+        """Scaled latents of B×3×H×W images in [-1, 1]; each image gets the same seeded posterior noise, or none."""
         encoded = self.vae.encode(images)
         if hasattr(encoded, "latents"):
             latents = encoded.latents
         else:
             posterior = encoded.latent_dist
-            generator = torch.Generator().manual_seed(seed)
-            noise = torch.randn(1, *posterior.mean.shape[1:], generator=generator, dtype=torch.float32)
-            latents = posterior.mean + posterior.std * noise.to(posterior.mean)
+            latents = posterior.mean
+            if seed is not None:
+                generator = torch.Generator().manual_seed(seed)
+                noise = torch.randn(1, *latents.shape[1:], generator=generator, dtype=torch.float32)
+                latents = latents + posterior.std * noise.to(latents)
         return latents.to(images.dtype) * self.vae.config.scaling_factor
 
     def decode(self, z: Tensor, for_gradient: bool = False) -> Tensor:
@@ -117,11 +136,25 @@ class Backbone(nn.Module):
         return vae.decode((z / vae.config.scaling_factor).to(dtype)).sample.to(z.dtype)
 
     def update(self, optimizer: torch.optim.Optimizer, variable: Tensor, loss: Tensor) -> None:
-        """One optimiser step on one variable. In fp16 the loss is scaled up so that gradients do not vanish."""
-        scale = 2.0**10 if self.unet.dtype == torch.float16 else 1.0
-        (gradient,) = torch.autograd.grad(loss * scale, variable)
-        variable.grad = gradient / scale
+        """One optimiser step on one variable."""
+        (variable.grad,) = self.gradients(loss, [variable])
         optimizer.step()
+
+    def gradients(self, loss: Tensor, variables: list[Tensor]) -> list[Tensor]:
+        """∂loss/∂variable of each variable. In fp16 the loss is scaled up so that gradients do not vanish."""
+        scale = 2.0**10 if self.unet.dtype == torch.float16 else 1.0
+        return [gradient / scale for gradient in torch.autograd.grad(loss * scale, variables)]
+
+
+def embed_text(pipeline, text: str) -> Caption:
+    """A sentence through the text encoder of a StableDiffusionPipeline; what is too long for it is cut off."""
+    tokenizer = pipeline.tokenizer
+    longest = tokenizer.model_max_length
+    padded = tokenizer(text, padding="max_length", max_length=longest, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        embedding = pipeline.text_encoder(padded.input_ids)[0]
+    words = tokenizer(text, max_length=longest, truncation=True).input_ids[1:-1]  # between the start and the end
+    return Caption(embedding, len(words))
 
 
 def models_sha256(backbone: str, tiny_decoder: str | None) -> str:

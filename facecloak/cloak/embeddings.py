@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from facecloak.cloak.backbone import Backbone
-from facecloak.cloak.inversion import Schedule, denoise
+from facecloak.cloak.inversion import Guide, Schedule, denoise
 
 
 def learn_embeddings(
@@ -18,6 +18,8 @@ def learn_embeddings(
     iterations: int,
     lr: float,
     on_progress: Callable[[str, int, int], None],
+    growth: int = 0,
+    guide_at: Callable[[Tensor, int], Guide] | None = None,
 ) -> list[Tensor]:
     """Fit one embedding per generation step so that the steps retrace the inversion.
 
@@ -26,6 +28,8 @@ def learn_embeddings(
 
     Args:
         trajectory: the inversion's latents z⁰ … zⁿ, each B×C×h×w.
+        iterations: AdamW steps at the first timestep; each further timestep takes ``growth`` more than the one before.
+        guide_at: makes the guidance at a latent and its timestep, see `denoise`; None for none.
 
     Returns:
         n embeddings, B×L×d each; with 0 iterations all are the empty prompt's.
@@ -35,15 +39,19 @@ def learn_embeddings(
     if iterations == 0:
         return [embedding.detach()] * len(schedule.generation)
     optimizer = torch.optim.AdamW([embedding], lr=lr)
-    learned = []
+    counts = [iterations + growth * index for index in range(len(schedule.generation))]
+    learned, done = [], 0
     z = trajectory[-1]
     for index, step in enumerate(schedule.generation):
         goal = trajectory[-2 - index]
-        for iteration in range(iterations):
-            loss = (denoise(backbone, z, step, embedding) - goal).pow(2).flatten(1).mean(1).sum()
+        with torch.no_grad():
+            guide = None if guide_at is None else guide_at(z, step[0])
+        for _ in range(counts[index]):
+            loss = (denoise(backbone, z, step, embedding, guide) - goal).pow(2).flatten(1).mean(1).sum()
             backbone.update(optimizer, embedding, loss)
-            on_progress("embeddings", index * iterations + iteration + 1, len(schedule.generation) * iterations)
+            done += 1
+            on_progress("embeddings", done, sum(counts))
         learned.append(embedding.detach().clone())
         with torch.no_grad():
-            z = denoise(backbone, z, step, learned[-1])
+            z = denoise(backbone, z, step, learned[-1], guide)
     return learned

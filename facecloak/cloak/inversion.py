@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,15 +43,22 @@ def ddim_step(z: Tensor, noise: Tensor, alpha_from: Tensor, alpha_to: Tensor) ->
     return alpha_to.sqrt() * clean + (1 - alpha_to).sqrt() * noise
 
 
-def denoise(backbone: Backbone, z: Tensor, step: tuple[int, int], embedding: Tensor) -> Tensor:
+Guide = Callable[[Tensor], Tensor]  # a predicted noise → the guided noise
+
+
+def denoise(
+    backbone: Backbone, z: Tensor, step: tuple[int, int], embedding: Tensor, guide: Guide | None = None
+) -> Tensor:
     """Predict the noise at the step's first timestep and move to its second.
 
     Args:
         z: B×C×h×w latents.
         step: (timestep from, timestep to); one below 0 stands for the image itself.
         embedding: B×L×d condition of the UNet.
+        guide: what to do with the predicted noise, such as classifier-free guidance; None for nothing.
     """
     noise = backbone.predict_noise(z, step[0], embedding)
+    noise = noise if guide is None else guide(noise)
     return ddim_step(z, noise, backbone.alpha(step[0]), backbone.alpha(step[1]))
 
 

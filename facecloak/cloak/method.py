@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -55,13 +56,14 @@ class FaceCloak(ProtectionMethod):
     uses_surrogates = True
     origin = Origin("latent", "Salar et al., CVPR", 2025, BOTH, "gradients through a diffusion model, 90 times")
     strength = Strength("lr", (0.25, 0.5, 1, 2))
+    watched: ClassVar[str] = ""  # start of the names of the UNet's parts whose self-attention L_attn keeps; all of them
 
     def __init__(self, settings: CloakSettings, objective: Objective, backbone: Backbone | None = None) -> None:
         super().__init__(settings, objective)
         self.backbone = backbone or Backbone.load(
             settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder
         )
-        self.guidance = SelfAttentionGuidance(self.backbone.unet)
+        self.guidance = SelfAttentionGuidance(self.backbone.unet, self.watched)
         self.schedule = Schedule.of(self.backbone, settings.steps, settings.start_step, settings.timesteps)
         self._starts: dict[str, Start] = {}
 
@@ -75,9 +77,7 @@ class FaceCloak(ProtectionMethod):
         start = self._starts[key] = reused or self.start(batch.images)
         passes = self.backbone.passes
         embeddings = [embedding.to(batch.images.device) for embedding in start.embeddings]
-        z, history = self.optimise_latent(batch, start.z.to(batch.images.device), embeddings)
-        with torch.no_grad():
-            images = self.backbone.decode(self.generate(z, embeddings)).clamp(-1, 1)
+        images, history = self.attack(batch, start.z.to(batch.images.device), embeddings)
         return Protected(
             images, errors_of_losses(history["loss"], len(images)), history,
             unet_passes=start.passes + self.backbone.passes - passes, seconds_reused=reused.seconds if reused else 0,
@@ -95,6 +95,12 @@ class FaceCloak(ProtectionMethod):
         z, embeddings = trajectory[-1].cpu(), [embedding.cpu() for embedding in embeddings]  # waits for a GPU
         return Start(z, embeddings, time.perf_counter() - began, self.backbone.passes - passes)
 
+    def attack(self, batch: Batch, z: Tensor, embeddings: list[Tensor]) -> tuple[Tensor, dict]:
+        """Step 3 and the picture of its result, B×3×H×W in [-1, 1]; the second value is `optimise_latent`'s."""
+        z, history = self.optimise_latent(batch, z, embeddings)
+        with torch.no_grad():
+            return self.backbone.decode(self.generate(z, embeddings)).clamp(-1, 1), history
+
     def optimise_latent(self, batch: Batch, z: Tensor, embeddings: list[Tensor]) -> tuple[Tensor, dict]:
         """Step 3: N steps of AdamW on λ_adv·L_adv + λ_attn·L_attn from the inverted latent.
 
@@ -103,38 +109,54 @@ class FaceCloak(ProtectionMethod):
         Returns:
             the latent, B×C×h×w, and the curves ``adv``, ``attn``, ``loss`` (λ included), a B-list per iteration.
         """
+        with torch.no_grad():
+            source_maps = self.record_source_maps(z, embeddings) if self.settings.lambda_attn else None
+        z = z.clone().requires_grad_()
+        optimizer = torch.optim.AdamW([z], lr=self.settings.lr)
+        history = self.descend(batch, z, optimizer, lambda: self.generate_and_compare(z, embeddings, source_maps))
+        return z.detach(), history
+
+    def descend(
+        self, batch: Batch, variable: Tensor, optimizer: torch.optim.Optimizer, run: Callable[[], tuple[Tensor, Tensor]]
+    ) -> dict[str, list[list[float]]]:
+        """N steps of an optimiser on a variable; returns the curves.
+
+        Args:
+            run: gives what the variable makes at present: latents of pictures, B×C×h×w, and L_attn, B.
+        """
         settings = self.settings
         with torch.no_grad():
-            source_maps = self.record_source_maps(z, embeddings) if settings.lambda_attn else None
             source_faces = self.objective.embed(batch.images, batch.boxes)
-        z = z.clone().requires_grad_()
-        optimizer = torch.optim.AdamW([z], lr=settings.lr)
         history: dict[str, list[list[float]]] = {"adv": [], "attn": [], "loss": []}
         for iteration in range(settings.iterations):
-            latent, l_attn = self.generate_and_compare(z, embeddings, source_maps)
+            latent, l_attn = run()
             images = self.backbone.decode(latent, for_gradient=True)
             terms = self.objective(images, batch.boxes, source_faces)
             l_adv = terms.sum(1) if settings.reduction == "sum" else terms.mean(1)
             weighted = {"adv": settings.lambda_adv * l_adv, "attn": settings.lambda_attn * l_attn}
             weighted["loss"] = weighted["adv"] + weighted["attn"]
-            self.backbone.update(optimizer, z, weighted["loss"].sum())
+            self.backbone.update(optimizer, variable, weighted["loss"].sum())
             for name, value in weighted.items():
                 history[name].append(value.tolist())
             self.on_progress("latent", iteration + 1, settings.iterations)
-        return z.detach(), history
+        return history
 
     def generate(self, z: Tensor, embeddings: list[Tensor]) -> Tensor:
         """Run the generation steps, each with its embedding."""
         for step, embedding in zip(self.schedule.generation, embeddings, strict=True):
-            z = denoise(self.backbone, z, step, embedding)
+            z = self.denoise(z, step, embedding)
         return z
+
+    def denoise(self, z: Tensor, step: tuple[int, int], embedding: Tensor) -> Tensor:
+        """A generation step, see `facecloak.cloak.inversion.denoise`."""
+        return denoise(self.backbone, z, step, embedding)
 
     def record_source_maps(self, z: Tensor, embeddings: list[Tensor]) -> list[dict]:
         """The self-attention maps of the source path: per generation step, per layer. They never change."""
         maps = []
         for step, embedding in zip(self.schedule.generation, embeddings, strict=True):
             with self.guidance.record() as recorded:
-                z = denoise(self.backbone, z, step, embedding)
+                z = self.denoise(z, step, embedding)
             maps.append(recorded)
         return maps
 
@@ -154,7 +176,7 @@ class FaceCloak(ProtectionMethod):
 
     def _step(self, z: Tensor, step: tuple[int, int], embedding: Tensor, maps: dict | None):
         if maps is None:
-            return denoise(self.backbone, z, step, embedding), z.new_zeros(len(z))
+            return self.denoise(z, step, embedding), z.new_zeros(len(z))
         with self.guidance.compare(maps) as losses:
-            z = denoise(self.backbone, z, step, embedding)
+            z = self.denoise(z, step, embedding)
         return z, torch.stack(list(losses.values())).sum(0).to(z.dtype)

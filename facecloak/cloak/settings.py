@@ -40,6 +40,7 @@ class CloakSettings:
         gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
     """
 
+    name: ClassVar[str] = "facecloak"
     models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")  # settings that name one
 
     backbone: str = "asset:stable-diffusion-2-base"
@@ -69,4 +70,4 @@ class CloakSettings:
         }
         for rule, holds in rules.items():
             if not holds:
-                raise FacecloakError(f"facecloak: {rule}.")
+                raise FacecloakError(f"{self.name}: {rule}.")

@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 
 class SelfAttentionGuidance:
-    """Watches every self-attention layer of a UNet's down, mid and up blocks.
+    """Watches the self-attention layers of a UNet: of its down, mid and up blocks, or of some.
 
     Outside of `record` and `compare` the layers run their fused attention, and no map is ever formed.
+
+    Args:
+        part: start of the names of the layers to watch, such as ``up_blocks``.
 
     Raises:
         RuntimeError: the UNet has no self-attention layer that can be found, so that L_attn would be silently off.
     """
 
-    def __init__(self, unet: nn.Module) -> None:
+    def __init__(self, unet: nn.Module, part: str = "") -> None:
         processors = dict(unet.attn_processors)
-        names = [name for name in processors if name.endswith("attn1.processor")]
+        names = [name for name in processors if name.startswith(part) and name.endswith("attn1.processor")]
         if not names:
             raise RuntimeError(f"no self-attention layer (attn1) among {sorted(processors)[:4]}")
         self._layers = [_Layer() for _ in names]
@@ -64,18 +67,28 @@ class _Layer(AttnProcessor2_0):
     def __call__(self, attn: Attention, hidden_states: Tensor, *args, **kwargs) -> Tensor:
         if self.recorded is None and self.compared is None:
             return super().__call__(attn, hidden_states, *args, **kwargs)
-        query, key, value = (
-            projection(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for projection in (attn.to_q, attn.to_k, attn.to_v)
-        )
+        query, key, value = project(attn, hidden_states, hidden_states)
         if self.recorded is not None:
             maps = attention_maps(query, key, attn.scale)
             self.recorded[self] = maps
             output = maps @ value
         else:
             output, self.compared[self] = AttentionWithMapLoss.apply(query, key, value, self.source[self], attn.scale)
-        output = attn.to_out[0](output.transpose(1, 2).flatten(2))
-        return attn.to_out[1](output)
+        return project_back(attn, output)
+
+
+def project(attn: Attention, hidden_states: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of an attention layer, each B×heads×N×d."""
+    query, key, value = (
+        projection(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        for projection, states in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
+    )
+    return query, key, value
+
+
+def project_back(attn: Attention, output: Tensor) -> Tensor:
+    """An attention layer's output, B×N×d, from its heads' outputs, B×heads×N×d."""
+    return attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2)))
 
 
 def attention_maps(query: Tensor, key: Tensor, scale: float) -> Tensor:

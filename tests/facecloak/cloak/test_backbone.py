@@ -41,6 +41,17 @@ def test_a_saved_pipeline_is_loaded_and_protects(tmp_path):
     assert protected.errors == [None]
 
 
+def test_a_caption_is_embedded_and_its_words_are_counted(tmp_path):
+    _, text_encoder = save_pipeline(tmp_path / "model")
+    backbone = Backbone.load(str(tmp_path / "model"), "float32", "float32", None, caption="a a")
+    with torch.no_grad():
+        expected = text_encoder(torch.tensor([[2, 1, 1] + [3] * (TOKENS - 3)])).last_hidden_state
+    torch.testing.assert_close(backbone.caption_embedding(2), expected.expand(2, -1, -1))
+    assert backbone.caption_tokens == 2
+    long = Backbone.load(str(tmp_path / "model"), "float32", "float32", None, caption="a " * 20)
+    assert long.caption_tokens == TOKENS - 2
+
+
 def test_aligned_timesteps_go_back_as_they_came(tmp_path):
     save_pipeline(tmp_path / "model")
     method, _ = protect(tmp_path / "model", timesteps="aligned")
