@@ -18,7 +18,7 @@ from facecloak.io import write_bytes
 
 PAGE = "sweep.html"
 SCRIPTS = ("values.js", "table.js", "theme.js", "charts.js", "sweep.js")
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "ended early", TrialState.RUNNING: "running"}
+STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "ended early", TrialState.RUNNING: "running"}
 
 
 def write_page(study: optuna.Study, sweep: Sweep, out: Path) -> None:

@@ -2,12 +2,12 @@
 
 const data = JSON.parse(byId("data").textContent);
 const scored = data.trials.filter((trial) => !isMissing(trial.objective));
-const complete = scored.filter((trial) => trial.state === "complete");
+const complete = scored.filter((trial) => trial.state === "finished");
 const label = (trial) => `trial ${trial.name ?? trial.number}`;
 const named = (trial) => data.parameters.map((parameter, place) => [parameter.name, short(trial.values[place])]);
 const words = (trial) => `${label(trial)}, ${trial.state}: score ${fixed(trial.objective, 1)}, PSR ${fixed(trial.psr, 1)} %, `
   + `${isMissing(trial.psnr) ? "no PSNR" : `${trial.psnr.toFixed(1)} dB`}; ${named(trial).map((pair) => pair.join(" ")).join(", ")}`;
-const kind = (trial) => (trial.number === data.best ? "best" : trial.state === "complete" ? "" : "early");
+const kind = (trial) => (trial.number === data.best ? "best" : trial.state === "finished" ? "" : "early");
 
 /** Mark a trial in all charts and say what it is. */
 function point(trial) {
@@ -76,7 +76,7 @@ function showHistory() {
   }
   if (path) svg.append(draw("path", { class: "best-so-far", d: `${path}H${x(x.high)}` }));
   svg.append(...scored.map((trial) => mark(trial, x(trial.number), y(trial.objective))));
-  return [svg, legend(["", "complete"], ["early", "ended early or running"], ["best", "best"], ["step", "best so far"])];
+  return [svg, legend(["", "finished"], ["early", "ended early or running"], ["best", "best"], ["step", "best so far"])];
 }
 
 /** The trials that no other complete one beats in both PSR and PSNR. */
@@ -92,10 +92,19 @@ function showPareto() {
   const x = scale(known.map((trial) => trial.psnr), [48, 620], { margin: 0.05 });
   const y = scale(known.map((trial) => trial.psr), [280, 34], { margin: 0.06 });
   const svg = plane({ ...SIZE, x, y, names: ["PSNR, dB (better pictures to the right)", "PSR, %"], title: "Success and quality" });
-  const best = front(known.filter((trial) => trial.state === "complete"));
+  const best = front(known.filter((trial) => trial.state === "finished"));
   svg.append(draw("path", { class: "front", d: best.map((trial, place) => `${place ? "L" : "M"}${x(trial.psnr)},${y(trial.psr)}`).join("") }));
   svg.append(...known.map((trial) => mark(trial, x(trial.psnr), y(trial.psr), best.includes(trial) ? "on-front" : "")));
-  return [svg, legend(["", "complete"], ["early", "ended early or running"], ["on-front", "no other is better in both"], ["best", "best score"])];
+  return [svg, legend(["", "finished"], ["early", "ended early or running"], ["on-front", "no other is better in both"], ["best", "best score"])];
+}
+
+/** The name of an axis in two lines, the method and its setting; the first and last axis have room on one side only. */
+function heads(axis, width) {
+  const dot = axis.name.indexOf(".");
+  const anchor = axis.x < 100 ? "start" : axis.x > width - 100 ? "end" : "middle";
+  const x = anchor === "start" ? 8 : anchor === "end" ? width - 8 : axis.x;
+  const lines = dot < 0 ? ["", axis.name] : [axis.name.slice(0, dot + 1), axis.name.slice(dot + 1)];
+  return lines.map((text, place) => draw("text", { class: place ? "name" : "", x, y: 22 + 17 * place, "text-anchor": anchor }, text));
 }
 
 /** An axis for each parameter, and the score; a line is a trial. */
@@ -103,10 +112,10 @@ function showParallel() {
   if (!scored.length) return empty("No trial has a score yet.");
   const axes = [...data.parameters.map((parameter, place) => ({ ...parameter, value: (trial) => trial.values[place] })),
     { name: "score", log: false, choices: null, value: (trial) => trial.objective }];
-  const width = Math.max(900, 150 * axes.length);
-  const [left, right, top, bottom] = [90, width - 60, 44, 300];
-  const svg = draw("svg", { viewBox: `0 0 ${width} 326`, role: "group", "aria-label": "Settings and scores" });
-  svg.style.minWidth = `${Math.min(width, 110 * axes.length)}px`;
+  const width = Math.max(1240, 150 * axes.length);
+  const [left, right, top, bottom] = [70, width - 60, 64, 330];
+  const svg = draw("svg", { viewBox: `0 0 ${width} 350`, role: "group", "aria-label": "Settings and scores" });
+  svg.style.minWidth = `${Math.max(700, 110 * axes.length)}px`;
   axes.forEach((axis, place) => {
     axis.x = left + (place / (axes.length - 1)) * (right - left);
     if (axis.choices) {
@@ -130,7 +139,7 @@ function showParallel() {
   svg.append(lines, ...ordered.map((trial) => stand(draw("path", { class: "reach", d: path(trial) }), trial, false)));
   for (const axis of axes) {
     svg.append(draw("line", { class: "grid", x1: axis.x, x2: axis.x, y1: top, y2: bottom }),
-      draw("text", { class: "name", x: axis.x, y: 22, "text-anchor": "middle" }, axis.name),
+      ...heads(axis, width),
       ...axis.labels.map(([text, y]) => draw("text", { x: axis.x - 7, y: y + 4, "text-anchor": "end" }, text)));
   }
   return [svg, legend(["best", "best"], ["", "the stronger the colour, the higher the score"])];
@@ -153,7 +162,7 @@ function showTrials() {
   const measure = (key, text, digits) => ({ key, label: text, number: true, value: (trial) => trial[key],
     show: (trial) => (key === "psnr" && isMissing(trial.psnr) ? MISSING : fixed(trial[key], digits)) });
   const columns = [
-    { key: "number", label: "trial", number: true, value: (trial) => trial.number, show: (trial) => String(trial.name ?? trial.number) },
+    { key: "number", label: "trial", value: (trial) => trial.number, show: (trial) => String(trial.name ?? trial.number) },
     { key: "state", label: "state", value: (trial) => trial.state, show: (trial) => trial.state },
     measure("objective", "score", 1), measure("psr", "PSR %", 1), measure("psnr", "PSNR dB", 1), measure("seconds_per_image", "s per image", 2),
     ...data.parameters.map((parameter, place) => ({ key: `=${parameter.name}`, label: parameter.name,
@@ -179,7 +188,7 @@ function summarise() {
   byId("description").textContent = data.description;
   document.title = `${data.title}, a sweep of facecloak`;
   byId("summary").textContent = `${data.method} search of ${plural(data.parameters.length, "parameter")} (${data.file}): `
-    + `${plural(count("complete"), "complete trial")}, ${count("ended early")} ended early${count("running") ? `, ${count("running")} running` : ""}.`;
+    + `${plural(count("finished"), "finished trial")}, ${count("ended early")} ended early${count("running") ? `, ${count("running")} running` : ""}.`;
 }
 
 byId("close").addEventListener("click", () => { byId("chosen").hidden = true; byId("trials").querySelector(".scroll").focus(); });

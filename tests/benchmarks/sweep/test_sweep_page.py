@@ -52,7 +52,7 @@ def data(made):
 def test_every_trial_is_a_line_and_the_best_says_how_to_go_on(visit, data, made):
     page = visit()
     assert page.title().endswith("a sweep of facecloak") and "hacked" not in page.title().split(",")[-1]
-    assert "10 complete trials, 1 ended early, 1 running." in page.inner_text("#summary")
+    assert "10 finished trials, 1 ended early, 1 running." in page.inner_text("#summary")
     assert page.inner_text("#best-title") == "Best: trial 10, score 50.0"
     assert page.inner_text("#again") == data["again"]
     assert data["again"].startswith("facecloak benchmark pocket --methods facecloak --config ")
@@ -69,21 +69,21 @@ def test_a_trial_that_is_chosen_shows_its_command_and_is_marked_everywhere(visit
     page = visit()
     page.locator('#history .mark[data-trial="4"]').click()
     assert page.inner_text("#command") == next(each["command"] for each in data["trials"] if each["number"] == 4)
-    assert page.inner_text("#chosen-title") == "trial 4, complete" and "30.0" not in page.inner_text("#chosen dl")
+    assert page.inner_text("#chosen-title") == "trial 4, finished" and "30.0" not in page.inner_text("#chosen dl")
     marked = page.locator(".hot").evaluate_all("all => all.map(e => e.dataset.trial)")
     assert marked == ["4", "4", "4"]  # in the history, the front and the lines
     page.click("#close")
     assert page.is_hidden("#chosen")
     page.locator("#trials .open").first.click()
-    assert page.inner_text("#chosen-title") == "trial 10, complete"
+    assert page.inner_text("#chosen-title") == "trial 10, finished"
 
 
 def test_marks_can_be_reached_by_keyboard(visit):
     page = visit()
     page.locator('#pareto .mark[data-trial="0"]').focus()
-    assert page.inner_text("#status").startswith("trial 0, complete: score 0.0, PSR 0.0 %, 30.0 dB; ")
+    assert page.inner_text("#status").startswith("trial 0, finished: score 0.0, PSR 0.0 %, 30.0 dB; ")
     page.keyboard.press("Enter")
-    assert page.inner_text("#chosen-title") == "trial 0, complete"
+    assert page.inner_text("#chosen-title") == "trial 0, finished"
 
 
 def test_the_charts_show_the_trials_that_they_can(visit):
