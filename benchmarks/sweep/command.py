@@ -101,12 +101,10 @@ def _plain(arguments: list[str]) -> Iterator[str]:
     while left:
         word = left.pop(0)
         if word.startswith("--") and "=" not in word:
-            is_last = not left or left[0].startswith("--")
-            if "." not in word and not (left and left[0].startswith("{")):
-                # an option of the trial itself, whose value may look like anything
-                yield from [word] if is_last else [word, left.pop(0)]
-            else:
-                yield f"{word}={True if is_last else left.pop(0)}"
+            if left and not left[0].startswith("--"):
+                yield f"{word}={left.pop(0)}"
+            else:  # a flag of W&B's is a setting, whose name has a dot
+                yield f"{word}=True" if "." in word else word
         elif word.startswith("{"):
             yield from _of_json(word, _parsed(word))
         elif word.endswith(".json"):

@@ -128,11 +128,15 @@ def describe(status: Status) -> Iterator[str]:
     yield f"{status.name}: {status.done} of {status.count} trials done, {status.summary()}"
     if status.best:
         name, score, values = status.best
-        yield f"  best: trial {name}, objective {score:.1f}: {typed_values(values)}"
+        yield f"  best: trial {name}, objective {score:.1f}{_behind(values)}"
     for each in status.running:
         cells = f"cell {each.cell} of {each.cells}" if each.cells else "no cell yet"
         state = "interrupted; the sweep's command runs it again" if each.interrupted else "running"
-        yield f"  trial {each.name}: {state}, {cells}, {duration(each.seconds)}: {typed_values(each.values)}"
+        yield f"  trial {each.name}: {state}, {cells}, {duration(each.seconds)}{_behind(each.values)}"
+
+
+def _behind(values: dict[str, Any]) -> str:
+    return f": {typed_values(values)}" if values else ""
 
 
 def write_about(out: Path, name: str, count: int, shared: bool) -> None:

@@ -30,7 +30,7 @@ def told(found, objectives):
 
 
 def test_the_best_settings_are_those_of_the_trial_when_a_benchmark_takes_them(sweep, toys, tmp_path):
-    path = Path(sweep({"pgd.epsilon": {"min": 1, "max": 64}, "pgd.step_size": {"value": "1.0e-1"}}))
+    path = Path(sweep({"pgd.epsilon": {"min": 1, "max": 64}, "pgd.random_start": {"value": False}}))
     path.write_text(path.read_text().replace("- ${args}", "- --pgd.iterations=3\n- ${args}"))
     found = load_sweep(path)
     command = write_best(told(found, [1.0, 5.0, 5.0]), found, tmp_path)
@@ -38,11 +38,11 @@ def test_the_best_settings_are_those_of_the_trial_when_a_benchmark_takes_them(sw
     first, second, *_ = (tmp_path / "best.yaml").read_text().splitlines()
     assert first == "# The best of toy_sweep.yaml: trial 1, objective 5, psr 5, psnr 5." and second == f"# {command}"
     assert yaml.safe_load((tmp_path / "best.yaml").read_text()) == {
-        "pgd": {"iterations": 3, "epsilon": 2, "step_size": 0.1}
+        "pgd": {"iterations": 3, "epsilon": 2, "random_start": False}
     }
-    trial, _ = parse([*found.command({"pgd.epsilon": 2, "pgd.step_size": 0.1}), f"--out={tmp_path}"])
+    trial, _ = parse([*found.command({"pgd.epsilon": 2, "pgd.random_start": False}), f"--out={tmp_path}"])
     whole = make_plan(load_suite(str(toys)), Request(out=tmp_path, methods=["pgd"], config=tmp_path / "best.yaml"))
-    assert {each.settings_hash for each in whole.protections} == {each.settings_hash for each in trial.protections}
+    assert {each.settings for each in whole.protections} == {each.settings for each in trial.protections}
 
 
 def test_a_sweep_of_methods_leaves_the_best_of_them(sweep, tmp_path):

@@ -28,8 +28,8 @@ def study_and_runs(seed):
     draw = random.Random(seed)
     study, runs = optuna.create_study(direction="maximize"), []
     for number in range(draw.randint(1, 12)):
-        trial = study.ask()
-        scores = [float(draw.randint(0, 20)) for _ in range(draw.randint(0, 10))]
+        trial, base = study.ask(), draw.randint(0, 20)
+        scores = [float(base + draw.randint(0, 5)) for _ in range(draw.randint(0, 10))]
         for cell, score in enumerate(scores, 1):
             trial.report(score, cell)
         is_running = draw.random() < 0.5
@@ -52,10 +52,10 @@ def test_the_same_trials_are_ended_as_by_wandbs_engine(spec):
         running = study.get_trials(states=[TrialState.RUNNING])
         assert {trial.number for trial in running if pruner.prune(study, trial)} == theirs, seed
         ended += len(theirs)
-    assert ended > 10
+    assert ended > 5
 
 
-def test_strict_looks_at_the_score_at_the_band_and_not_at_the_best(spec=None):
+def test_strict_looks_at_the_score_at_the_band_and_not_at_the_best():
     study = optuna.create_study(direction="maximize")
     for scores in ([9, 1], [2, 3], [0, 2]):
         trial = study.ask()

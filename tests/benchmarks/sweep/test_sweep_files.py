@@ -202,8 +202,14 @@ NESTED.append(NESTED)
         ({"parameters": {"a": {"min": 0, "max": 9, "q": 0, "distribution": "q_uniform"}}}, "a: q must be above 0"),
         ({"parameters": {"a": {"values": [1, 2], "probabilities": [0.5, 0.6]}}}, "a: probabilities must be at least"),
         ({"parameters": {"a": {"values": [1, 2], "probabilities": [-1, 2]}}}, "a: probabilities must be at least 0"),
-        ({"parameters": {"a": {"values": [1, 2], "probabilities": [1]}}}, "a: probabilities must be a list of 2"),
-        ({"parameters": {"a": {"values": [1, 2], "probabilities": 1}}}, "a: probabilities must be a list of 2"),
+        (
+            {"parameters": {"a": {"values": [1, 2], "probabilities": [1]}}},
+            "a: probabilities must be a list with a number",
+        ),
+        (
+            {"parameters": {"a": {"values": [1, 2], "probabilities": 1}}},
+            "a: probabilities must be a list with a number",
+        ),
         ({"parameters": {"a": {"a": 0, "distribution": "beta"}}}, "a: a and b must be above 0"),
         ({"method": "grid", "parameters": {"a": {"values": [1], "probabilities": [1]}}}, "a grid needs values"),
         ({"parameters": {"a": {"value": 1, "min": 0}}}, "key of a in"),
