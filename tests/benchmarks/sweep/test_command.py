@@ -144,3 +144,10 @@ def test_a_dry_run_of_a_grid_ends_with_the_grid(sweep, capsys):
     assert main(["sweep", path, "--dry-run", "--count", "3"]) == 0
     found = re.findall(r"--pgd\.epsilon=(\d) --pgd\.iterations=(\d)", capsys.readouterr().out)
     assert found == [("1", "3"), ("1", "4"), ("2", "3")]
+
+
+def test_validate_looks_at_the_values_that_a_trial_gets(sweep, capsys):
+    """Not at what Optuna draws, and without the file that the macro stands for."""
+    path = Path(sweep({"pgd.epsilon": {"values": [4, 8], "probabilities": [0.5, 0.5]}}))
+    path.write_text(path.read_text().replace("${args}", "${args_json_file}"))
+    assert main(["validate", str(path)]) == 0, capsys.readouterr()
