@@ -20,7 +20,13 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # the rooms (folders) of benchmarks by floor: a room may use the floors below it, but no other room of its own floor
-FLOORS = (("console", "results", "suites"), ("check", "harness", "tracking"), ("leaderboard", "sweep"), ("studies",))
+FLOORS = (
+    ("console", "results", "suites"),
+    ("check", "harness", "tracking"),
+    ("leaderboard",),
+    ("sweep",),
+    ("studies",),
+)
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # separate programs, whose purpose is to print
 PROGRAMS = ("facecloak.pocket.train", "facecloak.pocket.training.report", "facecloak.pocket.portraits",

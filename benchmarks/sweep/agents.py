@@ -14,17 +14,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.harness.processes import handle_sigterm
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.local import environments
-from benchmarks.sweep.report import MEASURES, VALUES, write_report
+from benchmarks.sweep.outcome import write_outcome
+from benchmarks.sweep.report import MEASURES, VALUES
+from benchmarks.sweep.status import Running, Status
+from benchmarks.sweep.study import has_reached
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, writable, write_json
 
 STATE = "wandb_sweep.json"  # says to which sweep of W&B a folder belongs
+LEFT_OUT = "left out"  # attribute of a study: names of runs that cannot be trials of the file
 
 
 def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Callable[[str], None]) -> bool:
@@ -52,19 +56,54 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     known = read_json(out / STATE) if (out / STATE).is_file() else None
     if known is None:
         known = {"sweep": register_sweep(read_yaml(path)), "file": sweep.sha256}
-        write_json(out / STATE, known)
     if known["file"] != sweep.sha256:
         raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; use another --out.")
+    write_json(out / STATE, {**known, "count": count})
     say(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}")
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
     if left > 0:
         _agents(known["sweep"], out, left, environments(jobs)[:left])
-    table = write_report(study_of(sweep, sweep_runs(known["sweep"])), out)
+    study = study_of(sweep, sweep_runs(known["sweep"]))
+    for name in study.user_attrs[LEFT_OUT]:
+        say(f"the run {name} is left out: its config is not one that {path} gives")
+    table = write_outcome(study, sweep, out, say)
     if table.empty:
         raise FacecloakError(f"No trial of {known['sweep']} has ended with a score; see above, or its runs at W&B.")
+    if has_reached(sweep, study.trials):
+        say(f"the target {sweep.target:g} has been reached after {len(table)} of {count} trials")
+        return True
     if len(table) < count:
         say(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
     return len(table) >= count
+
+
+def is_of_wandb(out: Path) -> bool:
+    """Whether the sweep in a folder is one of Weights & Biases."""
+    return (out / STATE).is_file()
+
+
+def wandb_status(out: Path) -> Status:
+    """The status of the sweep in a folder, with the trials of all machines.
+
+    Raises:
+        FacecloakError: nobody is logged in, or the server does not answer.
+    """
+    from benchmarks.tracking.sender import sweep_runs
+
+    known = read_json(out / STATE)
+    runs = sweep_runs(known["sweep"])
+    ended = [run for run in runs if _ended(run)]
+    complete = [run for run in ended if run["summary"].get("cells") == run["summary"].get("of")]
+    running = [
+        Running(run["name"], {}, run["summary"].get("cells", 0), run["summary"].get("of"),
+                run["summary"].get("_runtime", 0.0), interrupted=False)
+        for run in runs if run["state"] == "running"
+    ]  # fmt: skip
+    best = max(complete, key=lambda run: run["summary"]["objective"], default=None)
+    return Status(
+        known["sweep"], known["count"], len(ended), len(ended) - len(complete), running,
+        best and (best["name"], best["summary"]["objective"], {}), None,
+    )  # fmt: skip
 
 
 def _ended(run: dict[str, Any]) -> bool:
@@ -75,25 +114,33 @@ def _ended(run: dict[str, Any]) -> bool:
 def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
     """The runs of a W&B sweep that have ended with a score, as an Optuna study in memory.
 
-    A run that has not judged all of its cells was ended early.
+    A run that has not judged all of its cells was ended early. Runs whose config is not one that the file gives, such
+    as runs that somebody has changed, are left out; their names are in the study's attribute `LEFT_OUT`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
+    left_out = []
     for run in filter(_ended, runs):
-        summary = run["summary"]
-        complete = summary.get("cells") == summary.get("of")
-        values = {name: _of_config(run["config"], name) for name in sweep.parameters}
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
-                params={name: each.drawn(values[name]) for name, each in sweep.parameters.items()},
-                distributions=sweep.space,
-                value=summary["objective"] if complete else None,
-                user_attrs={name: summary[name] for name in MEASURES if name in summary}
-                | {"run": run["name"], VALUES: values},
-            )
-        )
+        try:
+            study.add_trial(_trial_of(sweep, run))
+        except (KeyError, TypeError, ValueError):
+            left_out.append(run["name"])
+    study.set_user_attr(LEFT_OUT, left_out)
     return study
+
+
+def _trial_of(sweep: Sweep, run: dict[str, Any]) -> FrozenTrial:
+    """Raises KeyError, TypeError or ValueError if the run's config is not one that the file gives."""
+    summary = run["summary"]
+    complete = summary.get("cells") == summary.get("of")
+    values = {name: _of_config(run["config"], name) for name in sweep.parameters}
+    return optuna.trial.create_trial(
+        state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+        params={name: each.drawn(values[name]) for name, each in sweep.parameters.items()},
+        distributions=sweep.space,
+        value=summary["objective"] if complete else None,
+        user_attrs={name: summary[name] for name in MEASURES if name in summary} | {"run": run["name"], VALUES: values},
+    )
 
 
 def _of_config(config: Any, name: str) -> Any:

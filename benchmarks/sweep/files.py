@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from benchmarks.sweep.command import ARGS, JSON_FILE, MACROS, MODULE, read_command, words
+from benchmarks.sweep.hyperband import Hyperband, read_hyperband
 from benchmarks.sweep.parameters import PLACES, Parameter, number, read_parameters
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
-from facecloak.io import sha256_json
+from facecloak.io import sha256_json, write_json
 from facecloak.registry import unknown_name
 
-PROGRAM = ["${env}", "${interpreter}", "-m", "benchmarks.sweep.trial"]  # how every trial's command begins
-ARGS = "${args}"  # W&B's placeholder for --name=value of each parameter
 METHODS = ("grid", "random", "bayes")
 KEYS = ("program", "method", "metric", "parameters", "command", "early_terminate", "run_cap")
-TEXTS = ("name", "description", "project", "entity", "apiVersion", "kind")  # these must be text, and are ignored
-IGNORED = (*TEXTS, "controller", "job", "scheduler")  # they have a meaning only at Weights & Biases
-METRIC, METRIC_IGNORED = {"name": "objective", "goal": "maximize"}, ("target", "impute", "impute_while_running")
-HYPERBAND = ("type", "min_iter", "max_iter", "s", "eta", "strict")
+SHOWN = ("name", "description")  # on the sweep's page
+TEXTS = ("project", "entity", "apiVersion", "kind", "job", "image_uri")
+IGNORED = (*TEXTS, "controller", "scheduler")  # they have a meaning only at Weights & Biases
+METRIC, METRIC_IGNORED = {"name": "objective", "goal": "maximize"}, ("impute", "impute_while_running")
 DEEPEST = 20  # most levels of nested mappings and lists
 
 
@@ -33,11 +33,14 @@ class Sweep:
     Attributes:
         path: path of its file.
         name: name of the file, without ending.
+        title: the name in the file, or that of the file.
+        description: as in the file; empty if it has none.
         method: grid, random or bayes.
         parameters: by their (dotted) names.
-        arguments: of a trial, including `ARGS`.
-        min_iter: number of cells before a trial may be ended early; None if it is never ended early.
-        eta: of hyperband.
+        nested: names of the parameters that are nested in the file.
+        arguments: of a trial, with one of `MACROS`.
+        hyperband: when trials are ended early; None if never.
+        target: no trial begins after one has reached this score; None if the file does not say.
         run_cap: largest number of trials; None if the file does not say.
         sha256: hash of the file's content.
         notes: lines about what the local engine ignores or does differently from Weights & Biases.
@@ -45,11 +48,14 @@ class Sweep:
 
     path: Path
     name: str
+    title: str
+    description: str
     method: str
     parameters: dict[str, Parameter]
+    nested: frozenset[str]
     arguments: list[str]
-    min_iter: int | None
-    eta: int
+    hyperband: Hyperband | None
+    target: float | None
     run_cap: int | None
     sha256: str
     notes: tuple[str, ...]
@@ -63,15 +69,51 @@ class Sweep:
         """The values of a trial's parameters, for what was drawn from `space`."""
         return {name: self.parameters[name].value(each) for name, each in drawn.items()}
 
-    def command(self, values: dict[str, Any]) -> list[str]:
-        """The arguments of a trial with these values of the parameters."""
-        place = self.arguments.index(ARGS)
-        typed = [f"--{name}={values[name]}" for name in self.parameters]
+    def command(self, values: dict[str, Any], out: Path = Path()) -> list[str]:
+        """The arguments of a trial with these values of the parameters, as W&B's agents type them.
+
+        Args:
+            out: folder of the JSON file that ``${args_json_file}`` stands for; see `write_json_file`.
+        """
+        return self._filled(self.arguments[self._macro()], values, out)
+
+    def plain_command(self, values: dict[str, Any]) -> list[str]:
+        """The same with every parameter typed as ``--name=value``."""
+        return self._filled(ARGS, values, Path())
+
+    def write_json_file(self, values: dict[str, Any], out: Path) -> None:
+        """Write the JSON file that a trial's command names, if it names one."""
+        if self.arguments[self._macro()] == JSON_FILE:
+            in_order = {name: values[name] for name in self.parameters}
+            _json_file(out, in_order).parent.mkdir(parents=True, exist_ok=True)
+            write_json(_json_file(out, in_order), in_order)
+
+    def typed(self, values: dict[str, Any], out: Path) -> str:
+        """The line to type for a trial with these values in the sweep's folder."""
+        return shlex.join(["python", "-m", MODULE, *with_out(self.command(values, out), out)])
+
+    def _filled(self, macro: str, values: dict[str, Any], out: Path) -> list[str]:
+        place = self._macro()
+        in_order = {name: values[name] for name in self.parameters}
+        typed = words(macro, in_order, self.nested, _json_file(out, in_order))
         return [*self.arguments[:place], *typed, *self.arguments[place + 1 :]]
+
+    def _macro(self) -> int:
+        return next(place for place, part in enumerate(self.arguments) if part in MACROS)
 
     def capped(self, count: int) -> int:
         """The number of trials to run if ``count`` are requested."""
         return count if self.run_cap is None else min(count, self.run_cap)
+
+
+def _json_file(out: Path, values: dict[str, Any]) -> Path:
+    return out / "arguments" / f"{sha256_json(values)[:12]}.json"
+
+
+def with_out(command: list[str], out: Path) -> list[str]:
+    """A trial's arguments with the folder of its results below the sweep's folder, unless they name one."""
+    named = any(part.split("=")[0] == "--out" for part in command)
+    return command if named else [*command, f"--out={out / 'trials'}"]
 
 
 def load_sweep(path: Path) -> Sweep:
@@ -83,23 +125,29 @@ def load_sweep(path: Path) -> Sweep:
     content = read_yaml(path)
     _check_plain(path, content, [])
     for key in content:
-        if key not in (*KEYS, *IGNORED):
-            raise unknown_name(f"key in {path}", key, (*KEYS, *IGNORED))
-    for key in ("program", *TEXTS):
+        if key not in (*KEYS, *SHOWN, *IGNORED):
+            raise unknown_name(f"key in {path}", key, (*KEYS, *SHOWN, *IGNORED))
+    for key in ("program", *SHOWN, *TEXTS):
         if not isinstance(content.get(key, ""), str):
             raise FacecloakError(f"{path}: {key} must be text, got {content[key]!r}.")
     method = content.get("method")
+    if method == "custom":
+        raise FacecloakError(f"{path}: method custom runs only with a scheduler of Weights & Biases; use {METHODS}.")
     if method not in METHODS:
         raise unknown_name(f"method in {path}", method, METHODS)
-    least, eta, notes = _early_end(path, content.get("early_terminate"))
+    hyperband, unused = read_hyperband(path, content.get("early_terminate"))
     ignored = [key for key in content if key in IGNORED] + _ignored_of_metric(path, content.get("metric"))
-    ignored += [f"early_terminate.{key}" for key in notes]
+    ignored += [f"early_terminate.{key}" for key in unused]
     parameters = read_parameters(path, content.get("parameters"))
     if method == "grid":
         _check_grid(path, parameters)
+    target = content["metric"].get("target")
     return Sweep(
-        path, path.stem, method, parameters, _arguments(path, content.get("command")), least, eta,
-        _run_cap(path, content), sha256_json(content),
+        path, path.stem, content.get("name") or path.stem, content.get("description", ""), method, parameters,
+        frozenset(parameters) - frozenset(content["parameters"]),
+        read_command(path, content.get("command"), content.get("program", "")), hyperband,
+        None if target is None else number(f"{path}: metric.target", target), _run_cap(path, content),
+        sha256_json(content),
         (f"{path}: ignored by the local engine: {', '.join(ignored)}",) if ignored else (),
     )  # fmt: skip
 
@@ -128,26 +176,9 @@ def _ignored_of_metric(path: Path, metric: Any) -> list[str]:
     if not isinstance(metric, dict) or {key: metric.get(key) for key in METRIC} != METRIC:
         raise FacecloakError(f"{path}: metric must be {{name: objective, goal: maximize}}, which is a trial's score.")
     for key in metric:
-        if key not in (*METRIC, *METRIC_IGNORED):
-            raise unknown_name(f"key of metric in {path}", key, (*METRIC, *METRIC_IGNORED))
+        if key not in (*METRIC, "target", *METRIC_IGNORED):
+            raise unknown_name(f"key of metric in {path}", key, (*METRIC, "target", *METRIC_IGNORED))
     return [f"metric.{key}" for key in metric if key in METRIC_IGNORED]
-
-
-def _arguments(path: Path, command: Any) -> list[str]:
-    """The arguments of a trial, with `ARGS` in the place of the parameters."""
-    rule = f"{path}: command must begin with {PROGRAM} and have one {ARGS}."
-    if not isinstance(command, list):
-        raise FacecloakError(rule)
-    for place, part in enumerate(command):
-        if isinstance(part, bool) or not isinstance(part, (str, int, float)):
-            raise FacecloakError(f"{path}: command[{place}] must be text, got {part!r}.")
-    typed = [str(part) for part in command]
-    if typed[: len(PROGRAM)] != PROGRAM or typed.count(ARGS) != 1:
-        raise FacecloakError(rule)
-    for part in typed[len(PROGRAM) :]:
-        if "${" in part and part != ARGS:
-            raise FacecloakError(f"{path}: command: {part} is not supported; the only one after {PROGRAM} is {ARGS}.")
-    return typed[len(PROGRAM) :]
 
 
 def _run_cap(path: Path, content: dict[str, Any]) -> int | None:
@@ -166,37 +197,3 @@ def _check_grid(path: Path, parameters: dict[str, Parameter]) -> None:
             raise FacecloakError(f"{path}: a grid needs values for every parameter, also for {name}.")
         if len(places) > PLACES:
             raise FacecloakError(f"{path}: {name} has more than {PLACES} values, too many for a grid.")
-
-
-def _early_end(path: Path, spec: Any) -> tuple[int | None, int, list[str]]:
-    """``min_iter`` (None if no trial is to be ended early) and ``eta`` of hyperband, and the keys that are ignored.
-
-    Optuna's successive halving has no last band, compares at each band, and needs a whole ``eta`` of at least 2.
-    """
-    if spec is None:
-        return None, 3, []
-    place = f"{path}: early_terminate"
-    if not isinstance(spec, dict) or spec.get("type") != "hyperband":
-        raise FacecloakError(f"{place} must have type hyperband.")
-    for key in spec:
-        if key not in HYPERBAND:
-            raise unknown_name(f"key of early_terminate in {path}", key, HYPERBAND)
-    values = {key: number(f"{place}.{key}", spec[key], whole=key != "eta") for key in HYPERBAND[1:-1] if key in spec}
-    for key, value in values.items():
-        if value < 1 or (key == "eta" and value == 1):
-            raise FacecloakError(f"{place}.{key} must be {'above 1' if key == 'eta' else 'at least 1'}, got {value}.")
-    eta, ignored = values.get("eta", 3), ["strict"] if "strict" in spec else []
-    whole = max(2, round(eta))
-    if whole != eta:
-        ignored.append(f"eta ({whole} instead of {eta})")
-    if {"max_iter", "s"} <= set(values):
-        return _first_band(values["max_iter"], values["s"], eta), whole, ignored + ["min_iter"] * ("min_iter" in values)
-    if "min_iter" not in values:
-        raise FacecloakError(f"{place} must have min_iter, or max_iter and s.")
-    return values["min_iter"], whole, ignored + [key for key in ("max_iter", "s") if key in values]
-
-
-def _first_band(last: int, count: int, eta: float) -> int | None:
-    """The first of ``count`` bands before the ``last`` cell, computed as at Weights & Biases; None if there is none."""
-    steps = min(count, math.floor(math.log(last, eta) + 1e-9))
-    return int(last / eta**steps + 1e-9) if steps else None

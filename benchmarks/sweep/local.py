@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,11 +19,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.harness.devices import gpu_count
 from benchmarks.harness.processes import handle_sigterm
-from benchmarks.sweep.files import Sweep, load_sweep
-from benchmarks.sweep.report import VALUES, write_report
+from benchmarks.sweep.files import Sweep, load_sweep, with_out
+from benchmarks.sweep.outcome import write_outcome
+from benchmarks.sweep.page import write_page
+from benchmarks.sweep.report import VALUES
+from benchmarks.sweep.status import CELLS, Watch, status_of, typed_values, write_about
 from benchmarks.sweep.study import (
     ask,
     counted,
+    has_reached,
     is_over,
     is_queued,
     is_surplus,
@@ -36,6 +40,7 @@ from benchmarks.sweep.study import (
 from facecloak.errors import FacecloakError
 
 TRIAL = [sys.executable, "-m", "benchmarks.sweep.trial"]
+SHOWN = 10  # trials of a dry run
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_RANK", "TORCHELASTIC_", "SLURM_")  # variables that they set
 
 
@@ -72,16 +77,42 @@ def run_sweep(
             take_up(study, out, shared=storage is not None)
             if sweep.method == "grid":
                 count = queue_grid(study, sweep, count)
+        write_about(out, sweep.name, count, shared=storage is not None)
+        watch = Watch(lambda: status_of(study, count, out, datetime.now()), lambda: write_page(study, sweep, out))
         handle_sigterm()
         try:
-            _Workers(sweep, out, url, count, process, environments(jobs), say).run()
+            with watch.running(count):
+                _Workers(sweep, out, url, count, process, environments(jobs), watch, say).run()
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
             reason = str(error).splitlines()[0]
             raise FacecloakError(f"The database does not answer ({reason}); run the same command again.") from None
-    table = write_report(study, out)
+    table = write_outcome(study, sweep, out, say)
+    if has_reached(sweep, counted(study)):
+        say(f"the target {sweep.target:g} has been reached after {len(table)} of {count} trials")
+        return True
     if len(table) < count:
         say(f"{len(table)} of {count} trials have ended; others run in another process, or were killed elsewhere.")
     return len(table) >= count
+
+
+def first_commands(path: Path, out: Path, count: int) -> Iterator[str]:
+    """What `run_sweep` would run: the notes about the file, and the command lines of its first trials.
+
+    Trials of a bayes sweep after those depend on what is found.
+
+    Raises:
+        FacecloakError: the file is wrong.
+    """
+    sweep = load_sweep(path)
+    yield from sweep.notes
+    count = sweep.capped(count)
+    study = open_study(sweep, "sqlite://")
+    if sweep.method == "grid":
+        count = queue_grid(study, sweep, count)
+    for _ in range(min(count, SHOWN)):
+        yield sweep.typed(sweep.values(ask(study, sweep, "sqlite://", "").params), out)
+    if count > SHOWN:
+        yield f"… and {count - SHOWN} more"
 
 
 def environments(jobs: int | None) -> list[dict[str, str]]:
@@ -114,14 +145,15 @@ class _Workers:
     Args:
         process: name of this process.
         places: the environment of each thread's processes.
+        watch: told of every change.
     """
 
     def __init__(
         self, sweep: Sweep, out: Path, url: str, count: int, process: str, places: list[dict],
-        say: Callable[[str], None],
+        watch: Watch, say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.sweep, self.out, self.url, self.count, self.process = sweep, out, url, count, process
-        self.places, self.say = places, say
+        self.places, self.watch, self.say = places, watch, say
         self.stop, self.running = Event(), set()
 
     def run(self) -> None:
@@ -144,21 +176,26 @@ class _Workers:
 
     def _work(self, environment: dict[str, str]) -> None:
         study = open_study(self.sweep, self.url)
-        while not (self.stop.is_set() or is_over(study, self.count)):
+        while not (self.stop.is_set() or is_over(study, self.sweep, self.count)):
             trial = ask(study, self.sweep, self.url, self.process)
             if not is_surplus(study, self.sweep, trial, self.count):
                 self._run(study, trial, environment)
                 continue
             study.tell(trial, state=TrialState.FAIL)
-            if not is_queued(trial):  # the queue is empty, and other processes run the remaining trials
-                return
+            if not is_queued(trial) and not self._take_up(study):
+                return  # the queue is empty, and other processes run the remaining trials
+
+    def _take_up(self, study: optuna.Study) -> int:
+        """Queue the trials of processes that have been killed since this one began."""
+        with locked(self.url):
+            return take_up(study, self.out, shared=True)
 
     def _run(self, study: optuna.Study, trial: optuna.Trial, environment: dict[str, str]) -> None:
         values = self.sweep.values(trial.params)
         trial.set_user_attr(VALUES, values)
-        command = self.sweep.command(values)
-        if not any(part.startswith("--out") for part in command):
-            command.append(f"--out={self.out / 'trials'}")
+        self.sweep.write_json_file(values, self.out)
+        command = with_out(self.sweep.command(values, self.out), self.out)
+        self.watch.changed()
         with subprocess.Popen(
             [*TRIAL, *command],
             stdout=subprocess.PIPE,
@@ -176,11 +213,12 @@ class _Workers:
             study.tell(trial, state=TrialState.PRUNED)
         elif process.returncode:
             study.tell(trial, state=TrialState.FAIL)
-            typed = f"python -m benchmarks.sweep.trial {shlex.join(command)}"
+            typed = self.sweep.typed(values, self.out)
             raise FacecloakError(f"A trial failed, see above: {typed}; fix it and run the sweep again to continue.")
         else:
             study.tell(trial, trial.user_attrs["objective"])
         self._say(study, trial, "ended early at" if ended_early else "objective")
+        self.watch.changed()
 
     def _heed(self, trial: optuna.Trial, process: subprocess.Popen[str]) -> bool:
         """Pass on the lines that a trial prints and store its scores; returns whether it was ended early."""
@@ -191,9 +229,10 @@ class _Workers:
                 self.say(line.removesuffix("\n"))
                 continue
             step, steps = values.pop("cell"), values.pop("cells")
-            for name, value in values.items():
+            for name, value in {CELLS: steps, **values}.items():
                 trial.set_user_attr(name, value)
             trial.report(values["objective"], step)
+            self.watch.changed()
             if step < steps and not ended and trial.should_prune():
                 ended = True
                 process.terminate()
@@ -201,11 +240,9 @@ class _Workers:
 
     def _say(self, study: optuna.Study, trial: optuna.Trial, end: str) -> None:
         values, done = trial.user_attrs, sum(other.state.is_finished() for other in counted(study))
-        typed = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                          for name, value in values[VALUES].items())  # fmt: skip
         quality = f", {values['psnr']:.1f} dB" if "psnr" in values else ""
         psr = f"PSR {values['psr']:.1f} %{quality}"
-        self.say(f"[{done}/{self.count}] {typed}: {end} {values['objective']:.1f} ({psr})")
+        self.say(f"[{done}/{self.count}] {typed_values(values[VALUES])}: {end} {values['objective']:.1f} ({psr})")
 
 
 def read_report(line: str) -> dict[str, Any] | None:

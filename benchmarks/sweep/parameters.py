@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.special import betainc, betaincinv
 
 from facecloak.errors import FacecloakError
 from facecloak.registry import unknown_name
 
-RANGE, BELL = ("min", "max"), ("mu", "sigma")
+RANGE, BELL, BETA = ("min", "max"), ("mu", "sigma"), ("a", "b")
 KINDS = {  # distribution → the keys that go with it
     "constant": ("value",),
     "categorical": ("values",),
+    "categorical_w_probabilities": ("values", "probabilities"),
     "int_uniform": RANGE,
     "uniform": RANGE,
     "q_uniform": (*RANGE, "q"),
@@ -32,13 +37,59 @@ KINDS = {  # distribution → the keys that go with it
     "q_normal": (*BELL, "q"),
     "log_normal": BELL,
     "q_log_normal": (*BELL, "q"),
+    "beta": BETA,
+    "q_beta": (*BETA, "q"),
 }
-REFUSED = ("beta", "q_beta", "categorical_w_probabilities")  # distributions of W&B that the local engine cannot draw
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # W&B's rule
 EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # a number, but YAML 1.1 requires a point and a sign in it
 LARGEST = 2**53  # largest whole number; floats are exact up to there
 TAIL = 1e-4  # share of a normal distribution that is never drawn at each end
 PLACES = 100_000  # most values of one parameter in a grid
+
+
+class Law(Protocol):
+    """A distribution that Optuna does not have: it draws a percentile of it."""
+
+    def inv_cdf(self, share: float) -> Any:
+        """The value below which this share of the values lies."""
+
+    def cdf(self, value: Any) -> float:
+        """A share whose value this is."""
+
+
+@dataclass(frozen=True)
+class Beta:
+    """The beta distribution on [0, 1] with both parameters above 0."""
+
+    a: float
+    b: float
+
+    def inv_cdf(self, share: float) -> float:
+        """See `Law`."""
+        return float(betaincinv(self.a, self.b, share))
+
+    def cdf(self, value: float) -> float:
+        """See `Law`."""
+        return float(betainc(self.a, self.b, min(max(value, 0.0), 1.0)))
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Values with a probability each."""
+
+    values: list[Any]
+    probabilities: list[float]
+
+    def inv_cdf(self, share: float) -> Any:
+        """See `Law`; a value that has no probability is never the answer."""
+        ends = [*itertools.accumulate(self.probabilities)]
+        possible = [place for place, each in enumerate(self.probabilities) if each > 0]
+        return self.values[min(bisect_right(ends, share * ends[-1]), possible[-1])]
+
+    def cdf(self, value: Any) -> float:
+        """See `Law`: the middle of the value's shares."""
+        place = self.values.index(value)
+        return (sum(self.probabilities[:place]) + self.probabilities[place] / 2) / sum(self.probabilities)
 
 
 @dataclass(frozen=True)
@@ -47,28 +98,34 @@ class Parameter:
 
     Attributes:
         distribution: the distribution from which Optuna draws.
-        bell: Optuna draws a percentile of this distribution; None if it draws the value itself.
-        exponent: Optuna draws the value's natural logarithm.
+        law: Optuna draws a percentile of this distribution; None if it draws the value itself.
+        exponent: what ``law`` gives is the value's natural logarithm.
         q: the value is rounded to a multiple of it; None if it is not rounded.
+        as_json: Optuna draws the value's JSON, because it has no lists and mappings.
     """
 
     distribution: BaseDistribution
-    bell: NormalDist | None = None
+    law: Law | None = None
     exponent: bool = False
     q: float | None = None
+    as_json: bool = False
 
     def value(self, drawn: Any) -> Any:
         """The value that a trial gets for what was drawn."""
-        value = self.bell.inv_cdf(drawn) if self.bell else drawn
+        value = json.loads(drawn) if self.as_json else self.law.inv_cdf(drawn) if self.law else drawn
         value = math.exp(value) if self.exponent else value
         return value if self.q is None else _multiple(value, self.q)
 
     def drawn(self, value: Any) -> Any:
-        """A draw that gives this value; W&B's engine rounds a little beyond ``min`` and ``max``."""
+        """A draw that gives this value; W&B's engine rounds a little beyond ``min`` and ``max``.
+
+        Raises:
+            ValueError, TypeError: no draw gives such a value.
+        """
         if isinstance(self.distribution, CategoricalDistribution):
-            return value
+            return json.dumps(value) if self.as_json else value
         drawn = math.log(max(value, math.ulp(0.0))) if self.exponent else value
-        drawn = self.bell.cdf(drawn) if self.bell else drawn
+        drawn = self.law.cdf(drawn) if self.law else drawn
         return min(max(drawn, self.distribution.low), self.distribution.high)
 
     def places(self) -> list[Any] | None:
@@ -123,8 +180,10 @@ def _parameter(path: Path, name: str, spec: Any) -> Parameter:
     place = f"{path}: {name}"
     try:
         if kind in ("constant", "categorical"):
-            return Parameter(CategoricalDistribution(_choices(place, spec, kind)))
-        found = _bell(place, kind, spec) if BELL[0] in KINDS[kind] else _range(place, kind, spec)
+            return _categorical(_choices(place, spec, kind))
+        if kind == "categorical_w_probabilities":
+            return Parameter(FloatDistribution(0.0, 1.0), _weighted(place, spec, kind))
+        found = _range(place, kind, spec) if RANGE[0] in KINDS[kind] else _curve(place, kind, spec)
         for end in (found.distribution.low, found.distribution.high):
             found.value(end)
         return found
@@ -148,8 +207,6 @@ def _kind(path: Path, name: str, spec: Any) -> str:
         kind = "int_uniform" if whole else "uniform"
     else:
         raise FacecloakError(f"{path}: {name} needs value, values, or min and max.")
-    if kind in REFUSED:
-        raise FacecloakError(f"{path}: {name}: the local engine cannot draw {kind}; only Weights & Biases can.")
     if not isinstance(kind, str) or kind not in KINDS:
         raise unknown_name(f"distribution of {name} in {path}", kind, KINDS)
     return kind
@@ -164,6 +221,24 @@ def _choices(place: str, spec: dict[str, Any], kind: str) -> list[Any]:
         if value in values[:place_of]:
             raise FacecloakError(f"{place}: {value!r} is in values twice.")
     return values
+
+
+def _categorical(values: list[Any]) -> Parameter:
+    as_json = any(isinstance(value, (list, dict)) for value in values)
+    return Parameter(CategoricalDistribution([json.dumps(value) for value in values] if as_json else values),
+                     as_json=as_json)  # fmt: skip
+
+
+def _weighted(place: str, spec: dict[str, Any], kind: str) -> Weighted:
+    values, probabilities = _choices(place, spec, kind), spec["probabilities"]
+    if not isinstance(probabilities, list) or len(probabilities) != len(values):
+        raise FacecloakError(
+            f"{place}: probabilities must be a list with a number for each of the {len(values)} values."
+        )
+    shares = [number(f"{place}: probabilities", each) for each in probabilities]
+    if min(shares) < 0 or not math.isclose(sum(shares), 1.0):
+        raise FacecloakError(f"{place}: probabilities must be at least 0 and add up to 1, got {probabilities}.")
+    return Weighted(values, shares)
 
 
 def _range(place: str, kind: str, spec: dict[str, Any]) -> Parameter:
@@ -185,8 +260,13 @@ def _range(place: str, kind: str, spec: dict[str, Any]) -> Parameter:
     return Parameter(FloatDistribution(low, high, log=True), q=q)
 
 
-def _bell(place: str, kind: str, spec: dict[str, Any]) -> Parameter:
-    """Normal distributions, of values or of their logarithms."""
+def _curve(place: str, kind: str, spec: dict[str, Any]) -> Parameter:
+    """Beta distributions; normal distributions, of values or of their logarithms."""
+    if "beta" in kind:
+        a, b = (number(f"{place}: {key}", spec.get(key, 1)) for key in BETA)
+        if min(a, b) <= 0:
+            raise ValueError(f"a and b must be above 0, got {a!r} and {b!r}")
+        return Parameter(FloatDistribution(0.0, 1.0), Beta(a, b), q=_q(place, spec) if "q" in KINDS[kind] else None)
     mu = number(f"{place}: mu", spec.get("mu", 0.0))
     sigma = number(f"{place}: sigma", spec.get("sigma", 1.0))
     if sigma <= 0:

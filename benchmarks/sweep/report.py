@@ -37,14 +37,22 @@ def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
     write_bytes(out / "trials.csv", to_csv(table))
     _history(complete, out / "history.png")
     _pareto(table, out / "pareto.png")
-    if complete["objective"].nunique() > 1:
-        _importance(study, out / "importance.png")
+    if shares := importances(study):
+        _importance(shares, out / "importance.png")
     return table
 
 
 def pareto(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials for which no other trial has more ``psr`` and more ``psnr``; a missing PSNR counts as infinite."""
     return trials[pareto_front(trials["psr"], trials["psnr"].astype(float).fillna(float("inf")))]
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Each parameter's share of what decides a trial's score, the largest first; empty if the scores do not differ."""
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    if len({trial.value for trial in complete}) < 2:
+        return {}
+    return optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
 
 
 def _history(trials: pd.DataFrame, path: Path) -> None:
@@ -69,9 +77,7 @@ def _pareto(trials: pd.DataFrame, path: Path) -> None:
     _save(figure, path)
 
 
-def _importance(study: optuna.Study, path: Path) -> None:
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+def _importance(shares: dict[str, float], path: Path) -> None:
     figure = Figure((6, 1 + 0.5 * len(shares)), layout="constrained")
     axes = figure.subplots()
     axes.barh([*reversed(shares)], [*reversed(shares.values())])

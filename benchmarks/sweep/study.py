@@ -47,10 +47,7 @@ def open_study(sweep: Sweep, url: str) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    pruner = optuna.pruners.NopPruner()
-    if sweep.min_iter:
-        # W&B's hyperband is one bracket; Optuna's has several, each with too few trials for TPE
-        pruner = optuna.pruners.SuccessiveHalvingPruner(sweep.min_iter, sweep.eta)
+    pruner = sweep.hyperband or optuna.pruners.NopPruner()
     try:
         with locked(url):
             study = optuna.create_study(
@@ -59,13 +56,33 @@ def open_study(sweep: Sweep, url: str) -> optuna.Study:
             of_file = study.user_attrs.get(FILE, sweep.sha256)
             study.set_user_attr(FILE, of_file)
     except (ImportError, OSError, ArgumentError, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        raise FacecloakError(f"The trial database cannot be opened ({reason}). --storage must be a URL.") from None
+        raise _cannot_open(error) from None
     if of_file != sweep.sha256:
         raise FacecloakError(
             f"{sweep.path} has changed since its trials were run; use another --out, --storage or file name."
         )
     return study
+
+
+def find_study(name: str, url: str) -> optuna.Study:
+    """A study that exists, to look at.
+
+    Raises:
+        FacecloakError: the database cannot be opened, or has no such study.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with locked(url):
+            return optuna.load_study(study_name=name, storage=url)
+    except KeyError:
+        raise FacecloakError(f"The trial database has no sweep {name!r}.") from None
+    except (ImportError, OSError, ArgumentError, SQLAlchemyError) as error:
+        raise _cannot_open(error) from None
+
+
+def _cannot_open(error: Exception) -> FacecloakError:
+    reason = str(error).splitlines()[0]
+    return FacecloakError(f"The trial database cannot be opened ({reason}). --storage must be a URL.")
 
 
 def ask(study: optuna.Study, sweep: Sweep, url: str, process: str) -> optuna.Trial:
@@ -103,9 +120,16 @@ def is_queued(trial: optuna.Trial) -> bool:
     return PLACE in trial.user_attrs
 
 
-def is_over(study: optuna.Study, count: int) -> bool:
-    """Whether ``count`` trials have ended."""
-    return sum(trial.state.is_finished() for trial in counted(study)) >= count
+def is_over(study: optuna.Study, sweep: Sweep, count: int) -> bool:
+    """Whether ``count`` trials have ended, or one has reached the target."""
+    trials = counted(study)
+    return sum(trial.state.is_finished() for trial in trials) >= count or has_reached(sweep, trials)
+
+
+def has_reached(sweep: Sweep, trials: list[FrozenTrial]) -> bool:
+    """Whether a complete trial has reached the target of the file's metric."""
+    complete = (trial.value for trial in trials if trial.state == TrialState.COMPLETE)
+    return sweep.target is not None and any(value >= sweep.target for value in complete)
 
 
 def queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
@@ -139,22 +163,29 @@ def sign_on(out: Path) -> tuple[str, FileLock]:
     return name, FileLock(out / PROCESSES / f"{name}.lock")
 
 
-def take_up(study: optuna.Study, out: Path, shared: bool) -> None:
+def take_up(study: optuna.Study, out: Path, shared: bool) -> int:
     """Queue again, with the same values, the trials of processes that used this folder and no longer exist.
 
     Args:
         shared: other machines use the database too, so a trial without a process name may belong to one of them.
+
+    Returns:
+        the number of trials that were queued.
     """
+    found = 0
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         name = trial.user_attrs.get(PROCESS)
-        if not shared if name is None else _is_dead(out, name):
+        if not shared if name is None else is_dead(out, name):
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 _queue(study, trial.params)
+                found += 1
+    return found
 
 
-def _is_dead(out: Path, name: str) -> bool:
-    if not (out / PROCESSES / name).exists():  # it belongs to another machine
+def is_dead(out: Path, name: str) -> bool:
+    """Whether a process that used this folder no longer exists."""
+    if not name or not (out / PROCESSES / name).exists():  # it belongs to another machine
         return False
     try:
         with FileLock(out / PROCESSES / f"{name}.lock", timeout=0):

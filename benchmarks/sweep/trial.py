@@ -6,15 +6,12 @@ below a floor: success with pictures that nobody would publish does not count.
 
 from __future__ import annotations
 
-import argparse
-import ast
 import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -26,14 +23,13 @@ from benchmarks.harness.runner import Runner
 from benchmarks.results.store import read_judgement
 from benchmarks.results.table import headline_far, long_table
 from benchmarks.suites.suite import load_suite
+from benchmarks.sweep.command import read_arguments
 from facecloak import __version__
-from facecloak.cli.arguments import positive
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256_json
 
 PENALTY = 10.0  # points per dB
-FLOOR = 24.0  # dB
 LOCK = "trial.lock"
 ENDED = "ended early, with the score so far"
 Report = Callable[[int, int, dict[str, float]], None]
@@ -56,14 +52,6 @@ def score(table: pd.DataFrame, floor: float) -> dict[str, float]:
     return {"objective": float(psr - PENALTY * max(0.0, floor - found.get("psnr", floor))), **found}
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports errors as the rest of facecloak does; a sweep must not mistake them for the end of a trial."""
-
-    def error(self, message: str) -> None:
-        """Called for arguments that cannot be parsed."""
-        raise FacecloakError(message)
-
-
 def parse(arguments: list[str]) -> tuple[Plan, float]:
     """The plan and the floor of a trial, from its command line.
 
@@ -73,17 +61,8 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     Raises:
         FacecloakError: an argument is unknown, or the errors of `make_plan`.
     """
-    parser = _Parser(prog="python -m benchmarks.sweep.trial", description=__doc__.splitlines()[0])
-    parser.add_argument("suite", help="name or path of a YAML file")
-    for name in ("methods", "targets", "black-box"):
-        parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
-    parser.add_argument("--limit", type=positive, help="photos of each group")
-    parser.add_argument("--floor", type=float, default=FLOOR, help=f"lowest PSNR in dB without penalty ({FLOOR})")
-    parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")
-    parser.add_argument("--devices", type=positive, default=1, help="processes or GPUs (default: 1)")
-    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
-    options, rest = parser.parse_known_args(arguments)
-    suite, settings = load_suite(options.suite), _settings(rest)
+    options, settings = read_arguments(arguments)
+    suite = load_suite(options.suite)
     lists = (options.methods, options.targets, options.black_box)
     decisive = {"suite": asdict(suite), "lists": [each and sorted(each) for each in lists], "limit": options.limit,
                 "settings": settings}  # fmt: skip
@@ -93,42 +72,6 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
         black_boxes=options.black_box, limit=options.limit, devices=options.devices, accelerator=options.accelerator,
     ))  # fmt: skip
     return plan, options.floor
-
-
-def _settings(typed: list[str]) -> dict[str, str]:
-    """``method.field`` → value, from arguments typed as ``--method.field=value``; the last one wins.
-
-    W&B's agents type nested parameters as ``--method={'field': value}``.
-
-    Raises:
-        FacecloakError: an argument has neither form.
-    """
-    found: dict[str, str] = {}
-    for text in typed:
-        name, sign, value = text.removeprefix("--").partition("=")
-        nested = _flat(name, _literal(value))
-        if not text.startswith("--") or not sign or not all("." in each for each in nested or {name}):
-            raise FacecloakError(f"unknown argument {text!r}; settings are given as --method.field=value")
-        found |= nested or {name: value}
-    return found
-
-
-def _literal(text: str) -> Any:
-    """The mapping that a Python text describes; None if it is not a mapping."""
-    try:
-        return ast.literal_eval(text) if text.startswith("{") else None
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
-
-
-def _flat(name: str, value: Any) -> dict[str, str]:
-    """Dotted names → values as typed; empty if the value is not a mapping."""
-    if not isinstance(value, dict):
-        return {}
-    found: dict[str, str] = {}
-    for key, inner in value.items():
-        found |= _flat(f"{name}.{key}", inner) or {f"{name}.{key}": str(inner)}
-    return found
 
 
 def run_trial(arguments: list[str], report: Report) -> dict[str, float]:

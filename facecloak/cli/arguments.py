@@ -39,6 +39,7 @@ EXAMPLES = {
     "sweep": [
         "facecloak sweep sweeps/lambda_adv.yaml --count 12 --jobs 2",
         "facecloak sweep sweeps/tip_im.yaml --backend wandb --count 20",
+        "facecloak sweep --status runs/sweeps/lambda_adv",
     ],
     "leaderboard": [
         "facecloak leaderboard runs/pocket runs/others --out board",
@@ -189,7 +190,7 @@ def make_parser() -> argparse.ArgumentParser:
                            "recognizers are kept")  # fmt: skip
 
     sweep = _add(commands, "sweep", "search settings as a W&B sweep file describes")
-    sweep.add_argument("path", type=Path, metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
+    sweep.add_argument("path", type=Path, nargs="?", metavar="FILE", help="YAML, such as sweeps/lambda_adv.yaml")
     sweep.add_argument(
         "--count",
         type=positive,
@@ -203,6 +204,8 @@ def make_parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--storage", help="local: URL of a database that several machines share (default: a file in --out)"
     )
+    sweep.add_argument("--dry-run", action="store_true", help="run nothing; print the first ten trials' command lines")
+    sweep.add_argument("--status", type=Path, metavar="OUT", help="run nothing; say how far the sweep in a folder is")
 
     leaderboard = _add(commands, "leaderboard", "write tables of runs from any number of machines, or check results")
     leaderboard.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the --out of a benchmark, or a folder "

@@ -89,6 +89,6 @@ def _sweep_problems(path: Path) -> Iterator[str]:
         return
     from benchmarks.sweep.study import open_study
 
-    typed = sweep.command(open_study(sweep, "sqlite://").ask(sweep.space).params)
+    typed = sweep.plain_command(sweep.values(open_study(sweep, "sqlite://").ask(sweep.space).params))
     with TemporaryDirectory() as out:
         yield from _said(lambda: parse([*typed, f"--out={out}"]))

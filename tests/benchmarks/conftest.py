@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from benchmarks.sweep import local
+from benchmarks.sweep import local, report
 from tests.benchmarks.handmade import write_run
 
 
@@ -66,5 +66,6 @@ def sweep(toys, tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
-    """Trials of sweeps that do no real work; see tests/benchmarks/sweep/quick_trial.py."""
+    """Trials of sweeps that do no real work, see tests/benchmarks/sweep/quick_trial.py, and a report without plots."""
+    monkeypatch.setattr(report, "_save", lambda *_: None)
     monkeypatch.setattr(local, "TRIAL", [sys.executable, str(Path(__file__).parent / "sweep" / "quick_trial.py")])

@@ -3,10 +3,45 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks.sweep.agents import path_with_python
+from benchmarks.sweep.agents import LEFT_OUT, STATE, path_with_python, study_of
+from benchmarks.sweep.files import load_sweep
+from benchmarks.tracking import sender
+from facecloak.cli.main import main
+from facecloak.io import write_json
+
+
+def run(name, state="finished", epsilon=4, **summary):
+    return {"name": name, "state": state, "config": {"pgd.epsilon": epsilon}, "summary": summary}
+
+
+def test_a_run_whose_config_is_not_of_the_file_is_left_out_by_name(sweep):
+    found = load_sweep(Path(sweep({"pgd.epsilon": {"values": [4, 8]}})))
+    runs = [run("good", objective=1.0, cells=2, of=2), run("other", epsilon=5, objective=1.0, cells=2, of=2),
+            {**run("none", objective=1.0), "config": {}}]  # fmt: skip
+    study = study_of(found, runs)
+    assert [trial.user_attrs["run"] for trial in study.trials] == ["good"]
+    assert study.user_attrs[LEFT_OUT] == ["other", "none"]
+
+
+def test_the_status_of_a_sweep_there_counts_the_trials_of_all_machines(tmp_path, monkeypatch, capsys):
+    write_json(tmp_path / STATE, {"sweep": "team/faces/abc", "file": "0", "count": 9})
+    runs = [
+        run("a", objective=40.0, cells=4, of=4), run("b", objective=50.0, cells=4, of=4),
+        run("c", objective=90.0, cells=1, of=4), run("d", "crashed", objective=99.0, cells=4, of=4),
+        run("e", "running", cells=1, of=4, _runtime=30.0), run("f", "running"),
+    ]  # fmt: skip
+    monkeypatch.setattr(sender, "sweep_runs", lambda path: runs if path == "team/faces/abc" else [])
+    assert main(["sweep", "--status", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "team/faces/abc: 3 of 9 trials done, 2 running, 1 ended early, best 50.0",
+        "  best: trial b, objective 50.0",
+        "  trial e: running, cell 1 of 4, 30 s",
+        "  trial f: running, no cell yet, 0 s",
+    ]
 
 
 @pytest.mark.parametrize("known", ["/usr/bin:/bin", None])

@@ -4,15 +4,17 @@ import os
 import signal
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 import yaml
+from optuna.distributions import IntDistribution
 
 from benchmarks.results.store import find_judgements
 from benchmarks.results.table import long_table
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.local import environments, read_report
-from benchmarks.sweep.report import pareto
+from benchmarks.sweep.report import pareto, write_report
 from benchmarks.sweep.study import open_study
 from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
 from facecloak.cli.main import main
@@ -73,19 +75,37 @@ def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_
     assert len(table) == 4 and not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
     best, worst = (table[table["pgd.epsilon"] == value]["psr"].max() for value in (32, 2))
     assert best >= worst
+
+
+def test_a_report_has_plots(tmp_path):
+    study = optuna.create_study(direction="maximize")
+    for place in range(4):
+        trial = study.ask({"a": IntDistribution(0, 9)})
+        for name in ("objective", "psr", "psnr"):
+            trial.set_user_attr(name, 10.0 * place)
+        study.tell(trial, 10.0 * place)
+    assert len(write_report(study, tmp_path)) == 4
     plots = ("history.png", "pareto.png", "importance.png")
-    assert all((out / name).stat().st_size > 3000 for name in plots)
+    assert all((tmp_path / name).stat().st_size > 3000 for name in plots)
 
 
-def test_a_killed_sweep_goes_on_and_ends_with_as_many_trials(sweep, quick, tmp_path):
+def test_a_killed_sweep_says_where_it_is_goes_on_and_ends_with_as_many_trials(sweep, quick, tmp_path, capsys):
     path, out = sweep(EPSILON), tmp_path / "out"
     out.mkdir()
     os.mkfifo(out / "hold")  # the second trial waits after its first judgement
     process = start("sweep", path, "--count", "3", "--out", out)
     with open(out / "hold", "w"):  # opens when the trial is there
+        assert main(["sweep", "--status", str(out)]) == 0
         process.kill()
         assert process.wait().returncode == -signal.SIGKILL
-        assert len([*out.glob(f"trials/*/{JUDGED}")]) == 3
+        assert len([*out.glob(f"trials/*/{JUDGED}")]) == 5
+        assert main(["sweep", "--status", str(out)]) == 0
+    status = capsys.readouterr().out.splitlines()
+    assert status[0].startswith("toy_sweep: 1 of 3 trials done, 1 running, 0 ended early, best ")
+    assert status[1].startswith("  best: trial 0, objective ") and "pgd.epsilon " in status[1]
+    assert status[2].startswith("  trial 1: running, cell 2 of 3, ")
+    assert status[3].startswith("toy_sweep: 1 of 3 trials done, 0 running")
+    assert status[5].startswith("  trial 1: interrupted; the sweep's command runs it again, cell 2 of 3, ")
     (out / "hold").unlink()
     study = open_study(load_sweep(Path(path)), f"sqlite:///{out / 'study.db'}")
     left = [trial for trial in study.trials if not trial.state.is_finished()]
@@ -106,15 +126,16 @@ def test_a_file_that_has_changed_is_refused_in_the_same_folder(sweep, quick, tmp
 
 
 def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, quick, tmp_path, capfd):
-    grid = {"pgd.epsilon": {"values": [1, 64]}, "pgd.iterations": {"value": 2}}  # the second falls below the floor
+    grid = {"pgd.epsilon": {"values": [1, 2, 64]}, "pgd.iterations": {"value": 2}}  # the last falls below the floor
     path = Path(sweep(grid, "grid", early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2}))
     path.write_text(path.read_text().replace("--floor=20", "--floor=40"))
-    os.mkfifo(tmp_path / "hold")  # the second trial does not continue unless it is ended
     assert main(["sweep", str(path), "--count", "2", "--out", str(tmp_path)]) == 0
+    os.mkfifo(tmp_path / "hold")  # the last trial does not continue unless it is ended
+    assert main(["sweep", str(path), "--count", "3", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
-    assert dict(table["state"]) == {1: "complete", 64: "pruned"}
+    assert dict(table["state"]) == {1: "complete", 2: "complete", 64: "pruned"}
     cells = {row: len([*path.glob(JUDGED)]) for row, path in enumerate((tmp_path / "trials").iterdir())}
-    assert sorted(cells.values()) == sorted(1 if state == "pruned" else 2 for state in table["state"])
+    assert sorted(cells.values()) == sorted(2 if state == "pruned" else 3 for state in table["state"])
 
 
 def test_a_trial_may_have_several_processes(sweep, tmp_path):
@@ -143,10 +164,11 @@ def test_the_front_is_what_nothing_else_beats_in_both():
     assert [*pareto(trials).index] == [0, 2, 3, 4]
 
 
-def test_a_setting_that_is_none_ends_the_sweep_with_a_reason(sweep, tmp_path, capfd):
+def test_a_trial_that_fails_ends_the_sweep_with_its_command(sweep, quick, tmp_path, capfd):
     assert main(["sweep", sweep({"pgd.epsilonn": {"values": [1, 2]}}), "--out", str(tmp_path / "out")]) == 2
     printed = capfd.readouterr().err
-    assert "epsilonn" in printed and "A trial failed" in printed
+    assert "A trial failed, see above: python -m benchmarks.sweep.trial" in printed and "--pgd.epsilonn=" in printed
+    assert "KeyError: 'pgd.epsilon'" in printed  # what the trial said
 
 
 def test_what_does_not_decide_a_trials_results_does_not_move_its_folder(toys, tmp_path, monkeypatch):
@@ -171,7 +193,7 @@ def test_a_report_is_known_by_what_it_holds_not_by_the_order_of_its_keys():
     assert not any(map(read_report, others))
 
 
-@pytest.mark.parametrize("text", ["--pgd={'epsilon'", "--pgd={}", "--pgd={1}", "pgd={'epsilon': 1}"])
+@pytest.mark.parametrize("text", ["--pgd={'epsilon'", "--pgd={}", "--pgd={1}"])
 def test_what_is_no_nested_setting_is_refused(text):
     with pytest.raises(FacecloakError, match="unknown argument"):
         parse(["pocket", text])
