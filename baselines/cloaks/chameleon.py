@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from baselines.cloaks.dssim import Weights, dissimilarity, excess
-from baselines.cloaks.person import PersonMask, PersonSettings, put_on
+from baselines.cloaks.person import MASK, PersonMask, PersonSettings, put_on
 from baselines.common.gradients import signs
 from baselines.common.randomness import generators
 from facecloak.data import Album
 from facecloak.faces import crop
+from facecloak.method import Origin
 
 PARALLEL = 1 - 1e-6  # cosine above which the slope of arccos, which has no limit there, is not followed
 
@@ -53,6 +54,7 @@ class Chameleon(PersonMask):
     """
 
     Settings: ClassVar[type[Any]] = ChameleonSettings
+    origin = Origin("cloak", "Chow et al., ECCV", 2024, ("obfuscation",), MASK)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **PersonMask.presets,
         "paper": {"epsilon": 16, "step": 0.255, "epochs": 50, "photos": 4, "budget": 0.03, "grid": 112},

@@ -15,7 +15,8 @@ from baselines.common.randomness import generators
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import GRADIENTS, Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.objectives import BOTH
 
 FACE = 112  # pixels, side of the face of which DSSIM is taken
 INSIDE = 1 - 1e-6  # keeps black and white finite in tanh space
@@ -71,6 +72,7 @@ class Fawkes(ProtectionMethod):
     """
 
     Settings: ClassVar[type[Any]] = FawkesSettings
+    origin = Origin("cloak", "Shan et al., USENIX Security", 2020, BOTH, GRADIENTS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
         "low": {"budget": 0.004, "iterations": 40, "lr": 25.0, "surrogates": "single"},

@@ -17,7 +17,7 @@ from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
 from facecloak.io import pocket_dir, sha256
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import GRADIENTS, Origin, Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 from facecloak.pocket.features import FILE
 
@@ -67,6 +67,7 @@ class LowKey(ProtectionMethod):
     """
 
     Settings: ClassVar[type[Any]] = LowKeySettings
+    origin = Origin("cloak", "Cherepanova et al., ICLR", 2021, ("obfuscation",), GRADIENTS)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
         "published": {"iterations": 50, "step": 0.0025, "start": 0.005, "lambda_perceptual": 0.05},

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from baselines.cloaks.hulls import affine_weights, convex_weights
-from baselines.cloaks.person import PersonMask, PersonSettings, put_on
+from baselines.cloaks.person import MASK, PersonMask, PersonSettings, put_on
 from baselines.common.gradients import accumulate, signs
 from facecloak.data import Album
+from facecloak.method import Origin
 
 CENTROID_STEPS = 5  # at the start, where the features still lie almost inside of any hull
 
@@ -52,6 +53,7 @@ class OPOM(PersonMask):
     """
 
     Settings: ClassVar[type[Any]] = OPOMSettings
+    origin = Origin("cloak", "Zhong and Deng, TPAMI", 2022, ("obfuscation",), MASK)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         **PersonMask.presets,
         "own": {"hull": "own"},

@@ -19,6 +19,8 @@ from facecloak.faces import whole_pixels
 from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
+MASK = "a mask learned once a person, by gradients through the surrogates"
+
 
 @dataclass(frozen=True)
 class PersonSettings:

@@ -14,7 +14,7 @@ from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp
 from facecloak.cloak.settings import Precision
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
 Noise = Callable[[], Tensor]  # B×C×h×w, each image's from its own generator
@@ -77,6 +77,13 @@ class AdvDiffusion(ProtectionMethod):
     """
 
     Settings: ClassVar[type[Any]] = AdvDiffusionSettings
+    origin = Origin(
+        "latent",
+        "Liu et al., AAAI",
+        2024,
+        ("impersonation",),
+        "46 steps of a diffusion model",
+    )
     uses_surrogates = True
     strength = Strength("scale", (0.25, 0.5, 1, 2))
 

@@ -20,7 +20,7 @@ from facecloak.cloak.inversion import Schedule
 from facecloak.cloak.settings import Precision
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
 POSITIONS = 1024  # self-attention layers with more are not compared
@@ -101,6 +101,9 @@ class DiffAIM(ProtectionMethod):
     """
 
     Settings: ClassVar[type[Any]] = DiffAIMSettings
+    origin = Origin(
+        "latent", "Wang et al., ACM MM", 2025, ("impersonation",), "a diffusion model's gradients, 200 times"
+    )
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
         "code": {**PUBLISHED, "attention": "broadcast"},

@@ -22,8 +22,8 @@ from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
-from facecloak.objectives import Objective
+from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.objectives import BOTH, Objective
 
 MAP_SIDE = 8  # of the cross-attention maps
 GAIN = 1.2  # of the mask
@@ -151,6 +151,7 @@ class DiffPrivate(ProtectionMethod):
     """
 
     Settings: ClassVar[type[Any]] = DiffPrivateSettings
+    origin = Origin("latent", "Le and Carlsson, PoPETs", 2025, BOTH, "a diffusion model's gradients, up to 250 times")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
         "code": {**PUBLISHED, "timesteps": "code", "loss_range": "code"},

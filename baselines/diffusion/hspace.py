@@ -17,6 +17,8 @@ from facecloak.cloak.method import FaceCloak
 from facecloak.cloak.middle import Middle, noise_from, reach_middle
 from facecloak.cloak.settings import CloakSettings
 from facecloak.data import Batch
+from facecloak.method import Origin
+from facecloak.objectives import BOTH
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class HSpace(FaceCloak):
     """
 
     Settings: ClassVar[type[Any]] = HSpaceSettings
+    origin = Origin("latent", "this project", 2026, BOTH, "gradients through half of a diffusion model")
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     watched = "up_blocks"
 
