@@ -144,7 +144,7 @@ def protect(models: cloak.Models, case: cloak.Case, attack: Attack) -> Made:
             (gradient,) = torch.autograd.grad(score, adv)
             adv = torch.clamp(adv.detach() + attack.size * gradient, z - attack.radius, z + attack.radius)
             for name, value in zip(made.curves, (identity, semantic, structure, perceptual, score), strict=True):
-                made.curves[name].append(float(value))
+                made.curves[name].append(value.item())
         z = ahead + (adv - z)
         made.latents.append(z)
     hook.remove()

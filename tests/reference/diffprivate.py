@@ -125,9 +125,9 @@ def protect(models: cloak.Models, case: cloak.Case, attack: Attack) -> Made:
             cross, same = attack.weights[1] * variance, attack.weights[2] * difference
             loss = adv + perceptual + cross + same
             for name, value in zip(names, (adv, perceptual, cross, same, loss), strict=True):
-                made.curves[name].append(float(value))
+                made.curves[name].append(value.item())
             made.pictures.append(image.detach())
-            made.angles.append(float(angle(embed(models.recognizers[:1], image, case.box)[0], source[0])))
+            made.angles.append(angle(embed(models.recognizers[:1], image, case.box)[0], source[0]).item())
             if made.angles[-1] > attack.stop:
                 break
             optimizer.zero_grad()
