@@ -102,12 +102,16 @@ class PersonMask(ProtectionMethod):
         """Put the masks of the people on their photos.
 
         Raises:
-            FacecloakError: the batch has no albums, or an empty one.
+            FacecloakError: an album is empty.
         """
-        albums = self.albums_of(batch)
-        keys = [self.key_of(album) for album in albums]
+        for photo, album in zip(batch.ids, batch.albums, strict=True):
+            if not len(album.images):
+                raise FacecloakError(
+                    f"{self.settings.name}: the album of {photo} is empty; give it a further photo of the person."
+                )
+        keys = [self.key_of(album) for album in batch.albums]
         reused = sum(self._people[key].seconds for key in dict.fromkeys(keys) if key in self._people)
-        for key, album in zip(keys, albums, strict=True):
+        for key, album in zip(keys, batch.albums, strict=True):
             if key not in self._people:
                 start = time.perf_counter()
                 mask, losses = self.learn(album)
@@ -116,21 +120,6 @@ class PersonMask(ProtectionMethod):
         images = put_on(batch.images, batch.boxes, torch.stack([each.mask for each in learned]).to(batch.images))
         losses = [list(row) for row in zip(*(each.losses for each in learned), strict=True)]
         return Protected(images, errors_of_losses(losses, len(images)), {"loss": losses}, seconds_reused=reused)
-
-    def albums_of(self, batch: Batch) -> list[Album]:
-        """The albums of a batch, one per photo, none of them empty."""
-        name = self.settings.name
-        if batch.albums is None:
-            raise FacecloakError(
-                f"{name} learns a mask from further photos of each person, and this batch has no albums: use a suite "
-                "that has them."
-            )
-        if len(batch.albums) != len(batch.ids):
-            raise FacecloakError(f"{name}: {len(batch.albums)} albums for {len(batch.ids)} photos.")
-        for photo, album in zip(batch.ids, batch.albums, strict=True):
-            if not len(album.images):
-                raise FacecloakError(f"{name}: the album of {photo} is empty; give it a further photo of the person.")
-        return batch.albums
 
     @staticmethod
     def key_of(album: Album) -> str:

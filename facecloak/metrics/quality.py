@@ -15,6 +15,7 @@ from facecloak.errors import FacecloakError
 
 
 def checked_pair(protected: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """The two, if they are uint8 N×3×H×W of one shape; else `FacecloakError`."""
     for name, images in (("protected", protected), ("source", source)):
         if images.dtype != torch.uint8:
             raise FacecloakError(
