@@ -69,10 +69,10 @@ def test_pictures_are_made_once_for_all_who_may_judge_them(toys, tmp_path):
     }
 
 
-def test_the_embedded_suite_makes_156_protections_for_220_judgements(tmp_path):
+def test_the_embedded_suite_makes_196_protections_for_260_judgements(tmp_path):
     tasks = plan_of("pocket", tmp_path).tasks
-    assert len(tasks) == len({task.protection.folder(tmp_path) for task in tasks}) == 156
-    assert sum(len(task.judges) for task in tasks) == 220
+    assert len(tasks) == len({task.protection.folder(tmp_path) for task in tasks}) == 196
+    assert sum(len(task.judges) for task in tasks) == 260
 
 
 def test_fixed_surrogates_cost_one_protection_however_many_judge(toys, tmp_path):
