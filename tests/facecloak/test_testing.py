@@ -13,14 +13,16 @@ from facecloak.method import NoSettings, Protected, ProtectionMethod
 from facecloak.recognizers import Recognizer
 from facecloak.testing import check_method, check_recognizer
 
-SMALL = {"backbone": "$FACECLOAK_POCKET/diffusion", "tiny_decoder": "$FACECLOAK_POCKET/tiny_decoder",
-         "perceptual": "pocket"}  # fmt: skip
+SMALL = {"backbone": "$FACECLOAK_POCKET/diffusion", "tiny_decoder": "$FACECLOAK_POCKET/tiny_decoder"}
 FEW = {
     "facecloak": {"backbone": "$FACECLOAK_POCKET/diffusion", "iterations": 1, "embedding_iterations": 1, "steps": 4,
                   "start_step": 2},
     "facecloak:fast": {"backbone": "$FACECLOAK_POCKET/diffusion", "iterations": 1},
-    "diffprivate": {**SMALL, "caption": "a portrait", "embedding_iterations": 0, "iterations": 1, "start_step": 19},
-    "diffaim": {**SMALL, "steps": 20, "start_step": 19, "iterations": 1, "copies": 2},
+    "adv_diffusion": {**SMALL, "steps": 2, "face": 0.75},
+    "hspace": {**SMALL, "embedding_iterations": 0, "iterations": 1},
+    "diffprivate": {**SMALL, "caption": "a portrait", "perceptual": "pocket", "embedding_iterations": 0,
+                    "iterations": 1, "start_step": 19},
+    "diffaim": {**SMALL, "perceptual": "pocket", "steps": 20, "start_step": 19, "iterations": 1, "copies": 2},
     "pgd": {"iterations": 2}, "mi_fgsm": {"iterations": 2}, "ti_dim": {"iterations": 2}, "tip_im": {"iterations": 2},
     "lowkey": {"iterations": 1, "perceptual": "pocket"}, "fawkes": {"iterations": 2},
     "opom": {"iterations": 1}, "chameleon": {"epochs": 1},
