@@ -66,5 +66,5 @@ def test_many_agents_stay_below_wandbs_limits_and_every_trial_is_in_the_report_o
         assert memory < MEMORY
         with capsys.disabled():
             minutes = {kind: round(60 * sent.most(kind, 60)) for kind in busiest}
-            print(f"\n{count} trials on {agents} agents, requests in the busiest minute: {minutes}; in a second, over the "
-                  f"busiest 10: {busiest}; report: {memory:.0f} MB, page {page / 1e6:.2f} MB")  # fmt: skip
+            print(f"\n{count} trials on {agents} agents: requests in the busiest minute {minutes}; in a second, over "
+                  f"the busiest 10, {busiest}; report: {memory:.0f} MB, page {page / 1e6:.2f} MB")  # fmt: skip
