@@ -94,7 +94,7 @@ def test_the_charts_show_the_trials_that_they_can(visit):
     front = page.locator("#pareto .mark.on-front").evaluate_all("all => all.map(e => Number(e.dataset.trial))")
     assert sorted(front) == [0, 1, 2, 4, 6, 7, 8, 9, 10]  # each has more PSR and less PSNR than the one before
     assert page.locator("#parallel .line").count() == TRIALS - 1
-    assert page.locator("#parallel .name").all_inner_texts()[-1:] == ["score"]
+    assert page.locator("#parallel .name").all_text_contents()[-1:] == ["score"]
     assert page.locator("#importance rect").count() == 4
     places = page.locator("#history .mark .dot").evaluate_all("all => all.map(e => Number(e.getAttribute('cy')))")
     assert places == sorted(places, reverse=True)  # a higher score is further up
