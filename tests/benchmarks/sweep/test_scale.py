@@ -15,6 +15,7 @@ from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.outcome import write_outcome
 from facecloak.io import write_json
 from tests.benchmarks.sweep.many_agents import CREATES, FILES, HEARTBEAT, Agents, register
+from tests.benchmarks.tracking.wandb_handler import Handler
 from tests.benchmarks.tracking.wandb_server import Server
 
 # the published default limits of W&B's servers, requests a second, docs.wandb.ai/platform/hosting/.../rate-limits
@@ -26,6 +27,7 @@ SPACE = {"pgd.epsilon": {"min": 1.0, "max": 64.0}, "pgd.iterations": {"values": 
 
 @pytest.fixture
 def server(monkeypatch):
+    monkeypatch.setattr(Handler, "disable_nagle_algorithm", True)  # otherwise each answer takes 40 ms
     with Server() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
