@@ -42,8 +42,7 @@ def many_trials(server, path, count, agents):
     name = register(server.url, yaml.safe_load(path.read_text()))
     sent = Agents(server.url, name, count, agents, crash=0.05).run()
     assert len(set(sent.begun)) == len(sent.begun) > len(sent.ended) == count
-    busiest = {kind: sent.most(kind, 10) for kind in (HEARTBEAT, FILES, CREATES)}
-    assert all(busiest[kind] < LIMITS[kind] / 10 for kind in LIMITS)  # far from them
+    assert all(sent.most(kind, 1) < LIMITS[kind] / 2 for kind in LIMITS)  # also when all agents begin
     assert max(sent.of_run.values()) <= OF_RUN
     assert 60 * sent.most(HEARTBEAT, 60) <= agents * 13  # once in 5 seconds
     return name, sent
@@ -90,6 +89,6 @@ def test_a_thousand_trials_on_64_agents_are_all_in_the_report_which_needs_little
     assert memory < MEMORY and page < 1000 * count
     with capsys.disabled():
         kinds = (HEARTBEAT, FILES, CREATES)
-        print(f"\nrequests in the busiest minute { {kind: round(60 * sent.most(kind, 60)) for kind in kinds} }; in a "
-              f"second, over the busiest 10, { {kind: sent.most(kind, 10) for kind in kinds} }; "
+        print(f"\nrequests in the busiest minute { {kind: round(60 * sent.most(kind, 60)) for kind in kinds} }, in the "
+              f"busiest second { {kind: sent.most(kind, 1) for kind in kinds} }; "
               f"report: {memory:.0f} MB, page {page / 1e6:.2f} MB")  # fmt: skip
