@@ -20,5 +20,5 @@ def write_outcome(study: optuna.Study, sweep: Sweep, out: Path, say: Callable[[s
     if len(table):
         write_page(study, sweep, out)
     if command := write_best(study, sweep, out):
-        say(f"the best settings on the whole suite: {command}")
+        say(f"wrote the best settings; to run them on the whole suite: {command}")
     return table

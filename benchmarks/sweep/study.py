@@ -6,7 +6,8 @@ import itertools
 import uuid
 import warnings
 import zlib
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from benchmarks.sweep.files import Sweep
 from facecloak.errors import FacecloakError
@@ -24,19 +27,30 @@ from facecloak.errors import FacecloakError
 FILE = "file"  # attribute of a study: hash of the sweep's file
 PROCESS = "process"  # attribute of a trial: name of the lock, below ``processes``, that its process holds
 PROCESSES = "processes"
+LOCK = 0x66616365  # any number that all processes use
 PLACE = "place"  # attribute of a queued trial: its values
 
 
 def locked(url: str) -> AbstractContextManager[Any]:
-    """A lock for SQLite, which makes its tables twice or gives a queued trial to two processes that ask at once.
+    """A lock: otherwise two processes that begin or ask at once would both make the tables, or queue a place twice.
 
-    Database servers do not need it.
+    It is a file beside SQLite's, and a lock of PostgreSQL, which ends with the process that holds it. On other servers
+    there is none: begin one process, and then the others.
     """
     address = make_url(url)
+    if address.get_backend_name() == "postgresql":
+        return _server_lock(address)
     on_disk = address.get_backend_name() == "sqlite" and address.database
     if on_disk and not Path(address.database).parent.is_dir():
         raise OSError(f"no folder {Path(address.database).parent}")
     return FileLock(f"{address.database}.lock") if on_disk else nullcontext()
+
+
+@contextmanager
+def _server_lock(address: URL) -> Iterator[None]:
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        connection.execute(select(func.pg_advisory_lock(LOCK)))
+        yield
 
 
 def open_study(sweep: Sweep, url: str) -> optuna.Study:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         from benchmarks.sweep.local import run_sweep
 
         complete = run_sweep(options.path, out, options.count, options.jobs, options.storage, _say)
-    print(f"wrote trials.csv, plots, sweep.html and best.yaml below {out}")
+    print(f"wrote trials.csv, plots and sweep.html below {out}")
     return 0 if complete else 1
 
 
