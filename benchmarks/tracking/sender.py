@@ -24,7 +24,7 @@ from benchmarks.tracking.tracker import Mode
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
 
-TOGETHER = 16  # runs that are sent at the same time
+TOGETHER = 50  # runs that one process of the client sends
 Judged = tuple[Method, list[Path]]  # a method with the folders of its judgements
 
 

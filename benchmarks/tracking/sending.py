@@ -23,6 +23,7 @@ from benchmarks.tracking.tracker import Mode
 from facecloak.errors import FacecloakError
 
 RATE = 1e5  # lowest expected speed of sending, bytes per second
+PARALLEL = 16  # runs that the client sends at a time
 LATE = (1, 2, 4)  # seconds between questions, if the client saw no error: the server may not know at once what it has
 GONE = "previously created and deleted"  # what W&B says about the id of a run that was deleted
 
@@ -119,20 +120,19 @@ def _plan(what: Tracked, there: dict[str, server.Found]) -> Plan:
         FacecloakError: it was deleted at the server, or too many attempts ended in the middle.
     """
     own = {folders.id_of(folder): folder for folder in folders.folders(what)}
-    known = [name for name in folders.ids(what) if name in there]
-    halves = tuple(name for name in known if there[name].lines)
-    for name in halves:
+    known = tuple(name for name in folders.ids(what) if name in there)
+    for name in known:
         media = server.media_of(own[name]) if name in own else []
         if not server.missing(there[name], folders.lines(what), folders.artifacts(what), media):
-            others = tuple(half for half in halves if half != name)
+            others = tuple(other for other in known if other != name)
             return Plan(what, name, True, others, tuple(there[name].tags))
     for name in folders.ids(what):
         if name in own and (own[name] / folders.DELETED).exists() and name not in there:
             raise _gone(name)
-    free = next((name for name in folders.ids(what) if name not in halves), None)
+    free = next((name for name in folders.ids(what) if name not in known), None)
     if free is None:
-        raise NotSent(f"{len(halves)} attempts ended in the middle; delete their runs at W&B: {', '.join(halves)}")
-    return Plan(what, free, halves=halves)
+        raise NotSent(f"{len(known)} attempts ended in the middle; delete their runs at W&B: {', '.join(known)}")
+    return Plan(what, free, halves=known)
 
 
 def _gone(name: str) -> NotSent:
@@ -179,12 +179,12 @@ def sync(first: Tracked, made: list[Path]) -> str:
     size += sum(path.stat().st_size for path in first.files)
     for folder in made:
         (folder / folders.TRIED).touch()
-    wait = longest_wait() + size / RATE
+    wait = longest_wait() * (1 + len(made) // PARALLEL) + size / RATE
     logs = out / "wandb" / "logs"
     before = {*logs.glob("debug-sync*.log")}
     names = [str(folder.resolve().relative_to(out)) for folder in made]
     process = subprocess.Popen(
-        [sys.executable, "-m", "wandb", "sync", "-n", str(len(names)), *names], cwd=out, text=True,
+        [sys.executable, "-m", "wandb", "sync", "-n", str(PARALLEL), *names], cwd=out, text=True,
         env={**os.environ, "WANDB_DIR": str(out)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip

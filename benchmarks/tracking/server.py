@@ -67,7 +67,10 @@ def missing(found: Found | None, lines: int, artifacts: int, media: Iterable[str
     if found.state != "finished":
         return f"at the server the run is {found.state}"
     with asking("Weights & Biases does not say what it has"):
-        there = sum(artifact.state == "COMMITTED" for artifact in found.run.logged_artifacts())
+        try:
+            there = sum(artifact.state == "COMMITTED" for artifact in found.run.logged_artifacts())
+        except AssertionError:  # the client cannot read the list while one of them is not complete
+            return "at the server an artifact is not complete"
         if there < artifacts:
             return f"the server has {there} of {artifacts} artifacts"
         names = {*media}
@@ -87,7 +90,7 @@ def tag_superseded(name: str) -> None:
             run = api().run(f"{entity()}/{project()}/{name}")
         except wandb.errors.RunNotFoundError:  # it was never sent
             return
-        run.tags = [*dict.fromkeys([*run.tags, SUPERSEDED])]
+        run.tags = [*dict.fromkeys([*(run.tags or []), SUPERSEDED])]
         run.update()
 
 
@@ -99,7 +102,7 @@ def untag(name: str) -> None:
     """
     with asking(f"a run that counts again could not be rid of its tag {SUPERSEDED!r}"):
         run = api().run(f"{entity()}/{project()}/{name}")
-        run.tags = [tag for tag in run.tags if tag != SUPERSEDED]
+        run.tags = [tag for tag in run.tags or [] if tag != SUPERSEDED]
         run.update()
 
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.harness.processes import ending_together
 from benchmarks.sweep import trial
 from benchmarks.sweep.ends import STATUS, end_of_process
+from benchmarks.tracking import sweeps  # noqa: F401 (here, so that the forked trials need not import it)
 from tests.benchmarks.tracking.test_faults import CLIENT
 from tests.benchmarks.tracking.wandb_server import EVERY, Fault, Server
 from tests.forked import Forked

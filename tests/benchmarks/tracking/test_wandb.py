@@ -164,6 +164,7 @@ def test_agents_run_the_trials_of_the_engine_and_the_report_has_them(server, fil
     assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 1
 
 
+@pytest.mark.slow
 def test_an_agent_of_another_machine_hands_on_signals_and_takes_up_what_was_preempted(server, file, tmp_path):
     """The line of sweeps/README.md as typed, but in a job of SLURM; the machine is taken away after the first cell."""
     server.sweeps.content["sweep1"] = {**yaml.safe_load(file.read_text()), "run_cap": 1}

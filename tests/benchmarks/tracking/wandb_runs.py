@@ -50,7 +50,7 @@ class Run:
         self.starts += begins
         if begins:
             self.begin()
-        self.about |= {key: value for key, value in given.items() if value or key == "tags"}
+        self.about |= {key: value for key, value in given.items() if value or (key == "tags" and value is not None)}
         self.config |= json.loads(given.get("config") or "{}")
         self.sweep = given.get("sweep") or self.sweep
 
