@@ -56,15 +56,21 @@ def project() -> str:
 
 
 @cache
-def api() -> wandb.Api:
-    """The client's questions to the server; making it asks who has logged in, so it is kept."""
+def _api() -> wandb.Api:
     return wandb.Api(timeout=max(1, min(LONGEST, round(longest_wait()))))
+
+
+def api() -> wandb.Api:
+    """The client's questions to the server; it is kept, because making it asks who has logged in."""
+    found = _api()
+    found.flush()  # it would give an earlier answer again
+    return found
 
 
 def teardown() -> None:
     """End W&B's background process, which writes what it still holds to the disk."""
+    _api.cache_clear()  # it uses that process
     wandb.teardown()
-    api.cache_clear()  # it used that process
 
 
 def entity() -> str:

@@ -80,4 +80,4 @@ def test_another_server_understands_what_is_sent(server, tmp_path):
     assert [(row["step"], row["value"]) for row in steps] == [(0, 3), (1, 2)]
     assert sorted(row["artifact_type"] for row in rows(data, "select * from artifacts")) == ["method", "run_table"]
     images = [row for row in rows(data, "select * from files") if row["name"].endswith(".png")]
-    assert len([row for row in images if row["name"].startswith("media/images")]) == 1
+    assert len([row for row in images if row["name"].startswith("media/images")]) == 2

@@ -147,7 +147,7 @@ def test_a_run_that_was_moved_is_written_again_because_its_files_are_named_by_th
     places = {entry.local_path for found in of_kind(each, "artifact") for entry in found.manifest.contents}
     assert not [place for place in places if str(tmp_path) in place]
     staged = [*(tmp_path / "here" / "wandb" / "artifacts" / "staging").iterdir()]
-    assert len(staged) == 1 and all((tmp_path / "here" / place).is_file() for place in places if place[0] != "/")
+    assert staged and all((tmp_path / "here" / place).is_file() for place in places if place[0] != "/")
 
 
 def test_more_judgements_supersede_what_was_written(tmp_path):

@@ -70,7 +70,7 @@ def test_lists_come_in_pages_and_with_the_fields_that_are_asked_for(server):
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert [each["name"] for each in found] == [f"run{number}" for number in range(5)]
-    assert set(found[0]) == {"id", "name", "projectId", "state"}
+    assert set(found[0]) == {"id", "name", "project", "projectId", "state"}
 
 
 def test_trials_and_stops_are_those_of_wandbs_engine(server, sweeps):
