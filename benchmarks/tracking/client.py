@@ -55,13 +55,18 @@ def project() -> str:
     return os.environ.get("WANDB_PROJECT", PROJECT)
 
 
-@cache
-def _api() -> wandb.Api:
+def new_api() -> wandb.Api:
+    """The client's questions to the server; making it asks who has logged in, and it gives no answer a second time."""
     return wandb.Api(timeout=max(1, min(LONGEST, round(longest_wait()))))
 
 
+@cache
+def _api() -> wandb.Api:
+    return new_api()
+
+
 def api() -> wandb.Api:
-    """The client's questions to the server; it is kept, because making it asks who has logged in."""
+    """As `new_api`, but one is kept, for questions about runs."""
     found = _api()
     found.flush()  # it would give an earlier answer again
     return found

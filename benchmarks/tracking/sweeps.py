@@ -39,7 +39,7 @@ def sweep_runs(path: str) -> list[dict[str, Any]]:
     """
     _logged_in()
     with client.asking(f"Weights & Biases did not return the trials of {path}"):
-        runs = client.api().sweep(path).runs
+        runs = client.new_api().sweep(path).runs
         runs.upgrade_to_full()  # otherwise each run would be one more question
         found = [(run.created_at, run.id, run) for run in runs]
         return [
@@ -56,7 +56,7 @@ def has_ended(path: str) -> bool:
     """
     _logged_in()
     with client.asking(f"Weights & Biases did not return the state of {path}"):
-        return client.api().sweep(path).state.upper() in ("FINISHED", "CANCELED", "CANCELLED", "FAILED")
+        return client.new_api().sweep(path).state.upper() in ("FINISHED", "CANCELED", "CANCELLED", "FAILED")
 
 
 def _logged_in() -> None:
