@@ -1,4 +1,13 @@
-"""Sends the methods of one run's folder: writes their runs of W&B, sends them together, and sees that they arrived."""
+"""Sends the methods of one run's folder: writes their runs of W&B, sends them together, and sees that they arrived.
+
+A run of W&B is first written to files and then sent as a whole (`wandb sync`), so that no curve is ever sent twice. Its
+id depends on its content: the same results have the same id and are sent once. W&B's client says that it has sent a run
+whatever the server answered; so the server is asked what it has, before and after. A run of which it has only a part
+would be doubled if it were sent again, and is replaced by one with another id. When a method has more results, they are
+sent as a new run of the same name; the files of the earlier run are moved to ``wandb/superseded``. Once the server has
+the new run, the earlier one gets the tag ``superseded`` there and its files are removed. All this can be killed at any
+moment; the next `send` then completes it.
+"""
 
 from __future__ import annotations
 
