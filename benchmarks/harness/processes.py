@@ -79,6 +79,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt what is done because of the first
     raise Terminated
 
 
@@ -96,9 +97,25 @@ def terminated_by_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
+        is_over = before is _stop and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         # None: the handler was not set in Python and cannot be restored
-        if before is not None and threading.current_thread() is threading.main_thread():
+        if before is not None and not is_over and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def ignoring_interruptions() -> Iterator[None]:
+    """Ignore SIGTERM and Ctrl-C, and restore the previous handlers at the end; for the last seconds of a process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    in_main = threading.current_thread() is threading.main_thread()
+    for number in before if in_main else ():
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items() if in_main else ():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def was_terminated(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import signal
@@ -16,7 +17,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.harness.processes import handle_sigterm
+from benchmarks.harness.processes import handle_sigterm, ignoring_interruptions, was_terminated
+from benchmarks.sweep.ends import END, end_of_run
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.local import environments
 from benchmarks.sweep.outcome import write_outcome
@@ -48,10 +50,12 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     Raises:
         FacecloakError: the file is wrong, nobody is logged in, an agent failed, or no trial has a score.
     """
-    from benchmarks.tracking.sender import register_sweep, sweep_runs
+    from benchmarks.tracking.sweeps import has_ended, register_sweep, sweep_runs
 
     sweep = load_sweep(path)
     count = sweep.capped(count)
+    if sweep.method == "grid":  # W&B hands out each place once
+        count = min(count, math.prod(len(parameter.places()) for parameter in sweep.parameters.values()))
     writable(out)
     known = read_json(out / STATE) if (out / STATE).is_file() else None
     if known is None:
@@ -61,8 +65,8 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     write_json(out / STATE, {**known, "count": count})
     say(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}")
     left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
-    if left > 0:
-        _agents(known["sweep"], out, left, environments(jobs)[:left])
+    over = left > 0 and has_ended(known["sweep"])  # then it takes no agents
+    failed = left > 0 and not over and _agents(known["sweep"], out, left, environments(jobs)[:left])
     study = study_of(sweep, sweep_runs(known["sweep"]))
     for name in study.user_attrs[LEFT_OUT]:
         say(f"the run {name} is left out: its config is not one that {path} gives")
@@ -72,8 +76,16 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     if has_reached(sweep, study.trials):
         say(f"the target {sweep.target:g} has been reached after {len(table)} of {count} trials")
         return True
+    if failed and len(table) < count:
+        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to continue.")
     if len(table) < count:
-        say(f"{len(table)} of {count} trials have ended; Weights & Biases does not repeat those that failed.")
+        ended = f"{len(table)} of {count} trials have ended"
+        if over:
+            ended += (
+                "; the sweep is over, and Weights & Biases hands out no place twice: to run those that failed again, "
+            )
+            ended += f"delete their runs there, type `wandb sweep --resume {known['sweep']}` and this command"
+        say(f"{ended}.")
     return len(table) >= count
 
 
@@ -88,7 +100,7 @@ def wandb_status(out: Path) -> Status:
     Raises:
         FacecloakError: nobody is logged in, or the server does not answer.
     """
-    from benchmarks.tracking.sender import sweep_runs
+    from benchmarks.tracking.sweeps import sweep_runs
 
     known = read_json(out / STATE)
     runs = sweep_runs(known["sweep"])
@@ -112,15 +124,18 @@ def _ended(run: dict[str, Any]) -> bool:
 
 
 def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
-    """The runs of a W&B sweep that have ended with a score, as an Optuna study in memory.
+    """The runs of a W&B sweep that have ended, as an Optuna study in memory.
 
-    A run that has not judged all of its cells was ended early. Runs whose config is not one that the file gives, such
-    as runs that somebody has changed, are left out; their names are in the study's attribute `LEFT_OUT`.
+    A finished run that has not judged all of its cells was ended early; those that did not finish are failed trials.
+    Runs whose config is not one that the file gives, such as runs that somebody has changed, are left out; their names
+    are in the study's attribute `LEFT_OUT`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     left_out = []
-    for run in filter(_ended, runs):
+    for run in runs:
+        if run["state"] in ("pending", "running", "preempting"):
+            continue
         try:
             study.add_trial(_trial_of(sweep, run))
         except (KeyError, TypeError, ValueError):
@@ -131,15 +146,18 @@ def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
 
 def _trial_of(sweep: Sweep, run: dict[str, Any]) -> FrozenTrial:
     """Raises KeyError, TypeError or ValueError if the run's config is not one that the file gives."""
-    summary = run["summary"]
-    complete = summary.get("cells") == summary.get("of")
+    summary, state = run["summary"], TrialState.FAIL
+    complete = _ended(run) and summary.get("cells") == summary.get("of")
+    if _ended(run):
+        state = TrialState.COMPLETE if complete else TrialState.PRUNED
     values = {name: _of_config(run["config"], name) for name in sweep.parameters}
     return optuna.trial.create_trial(
-        state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+        state=state,
         params={name: each.drawn(values[name]) for name, each in sweep.parameters.items()},
         distributions=sweep.space,
         value=summary["objective"] if complete else None,
-        user_attrs={name: summary[name] for name in MEASURES if name in summary} | {"run": run["name"], VALUES: values},
+        user_attrs={name: summary[name] for name in MEASURES if name in summary}
+        | {"run": run["name"], VALUES: values, END: end_of_run(run["state"], summary)},
     )
 
 
@@ -151,12 +169,8 @@ def _of_config(config: Any, name: str) -> Any:
     return _of_config(config[outer], inner)
 
 
-def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> None:
-    """Run agents here until they have started ``count`` trials.
-
-    Raises:
-        FacecloakError: an agent ended with an error.
-    """
+def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> bool:
+    """Run agents here until they have started ``count`` trials; returns whether one of them failed."""
     handle_sigterm()
     command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
     with path_with_python() as path:
@@ -166,15 +180,14 @@ def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> 
             for place, environment in enumerate(places)
         ]
         try:
-            failed = [agent.wait() for agent in agents]
-        except KeyboardInterrupt:
-            for agent in agents:
-                agent.send_signal(signal.SIGINT)  # the agent passes it on; SIGTERM would look like an early end
-            for agent in agents:
-                agent.wait()
+            return any([agent.wait() for agent in agents])
+        except KeyboardInterrupt as error:
+            with ignoring_interruptions():
+                for agent in agents:  # it passes the signal on to its trial, and waits for that
+                    agent.send_signal(signal.SIGTERM if was_terminated(error) else signal.SIGINT)
+                for agent in agents:
+                    agent.wait()
             raise
-    if any(failed):
-        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to continue.")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.harness.devices import gpu_count
 from benchmarks.harness.processes import handle_sigterm
+from benchmarks.sweep.ends import AGAIN, EARLY, END, SAID, end_of_process
 from benchmarks.sweep.files import Sweep, load_sweep, with_out
 from benchmarks.sweep.outcome import write_outcome
 from benchmarks.sweep.page import write_page
@@ -33,6 +34,7 @@ from benchmarks.sweep.study import (
     is_surplus,
     locked,
     open_study,
+    queue,
     queue_grid,
     sign_on,
     take_up,
@@ -212,12 +214,17 @@ class _Workers:
         if ended_early:
             study.tell(trial, state=TrialState.PRUNED)
         elif process.returncode:
+            word = end_of_process(process.returncode)
+            trial.set_user_attr(END, word)
             study.tell(trial, state=TrialState.FAIL)
+            if word in AGAIN:  # the next start goes on with it
+                queue(study, trial.params)
             typed = self.sweep.typed(values, self.out)
-            raise FacecloakError(f"A trial failed, see above: {typed}; fix it and run the sweep again to continue.")
+            fix = "run the sweep again to continue" if word in AGAIN else "fix it and run the sweep again to continue"
+            raise FacecloakError(f"A trial {SAID[word]}, see above: {typed}; {fix}.")
         else:
             study.tell(trial, trial.user_attrs["objective"])
-        self._say(study, trial, "ended early at" if ended_early else "objective")
+        self._say(study, trial, f"{EARLY} at" if ended_early else "objective")
         self.watch.changed()
 
     def _heed(self, trial: optuna.Trial, process: subprocess.Popen[str]) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 import optuna
 import pandas as pd
 from matplotlib.figure import Figure
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.sweep.ends import EARLY, END, FINISHED
 from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.statistics import pareto_front
 
@@ -20,26 +21,37 @@ MEASURES = ("objective", "psr", "psnr", "seconds_per_image")
 def write_report(study: optuna.Study, out: Path) -> pd.DataFrame:
     """Write ``trials.csv``, ``history.png``, ``pareto.png`` and, if scores of trials differ, ``importance.png``.
 
+    The file has the trials that failed or were interrupted, too; their ``state`` is a word of `ends`.
+
     Returns:
-        the table: number, state, pareto (no other trial has more PSR and PSNR), measures, parameters by their names.
+        the table of all others: number, state, pareto (no other trial has more PSR and PSNR), measures, parameters by
+        their names.
     """
     lines = [
-        {"number": trial.number, "state": trial.state.name.lower(), "pareto": False}
+        {"number": trial.number, "state": state_of(trial), "pareto": False}
         | {name: trial.user_attrs.get(name) for name in MEASURES}
         | trial.user_attrs.get(VALUES, trial.params)
-        for trial in study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+        for trial in study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+        if state_of(trial)
     ]  # fmt: skip
-    table = pd.DataFrame(lines)
+    everything = pd.DataFrame(lines, columns=None if lines else ["state"])
+    table = everything[everything["state"].isin([FINISHED, EARLY])]
     if table.empty:
         return table
-    complete = table[table["state"] == "complete"]
-    table.loc[pareto(complete).index, "pareto"] = True
-    write_bytes(out / "trials.csv", to_csv(table))
+    complete = table[table["state"] == FINISHED]
+    everything.loc[pareto(complete).index, "pareto"] = True
+    write_bytes(out / "trials.csv", to_csv(everything))
+    table, complete = everything.loc[table.index], everything.loc[complete.index]
     _history(complete, out / "history.png")
     _pareto(table, out / "pareto.png")
     if shares := importances(study):
         _importance(shares, out / "importance.png")
     return table
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """The word of `ends` for how a trial ended; empty for one that was taken up again or was surplus."""
+    return {TrialState.COMPLETE: FINISHED, TrialState.PRUNED: EARLY}.get(trial.state) or trial.user_attrs.get(END, "")
 
 
 def pareto(trials: pd.DataFrame) -> pd.DataFrame:

@@ -156,7 +156,7 @@ def queue_grid(study: optuna.Study, sweep: Sweep, count: int) -> int:
     known = [_values_of(trial) for trial in counted(study)]
     for place in (dict(zip(sweep.space, values, strict=True)) for values in places):
         if place not in known:
-            _queue(study, place)
+            queue(study, place)
     return len(places)
 
 
@@ -165,7 +165,8 @@ def _values_of(trial: FrozenTrial) -> dict[str, Any]:
     return trial.user_attrs.get(PLACE, trial.params)
 
 
-def _queue(study: optuna.Study, values: dict[str, Any]) -> None:
+def queue(study: optuna.Study, values: dict[str, Any]) -> None:
+    """Make these values those of the next trial."""
     study.enqueue_trial(values, user_attrs={PLACE: values})
 
 
@@ -192,7 +193,7 @@ def take_up(study: optuna.Study, out: Path, shared: bool) -> int:
         if not shared if name is None else is_dead(out, name):
             study.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
-                _queue(study, trial.params)
+                queue(study, trial.params)
                 found += 1
     return found
 

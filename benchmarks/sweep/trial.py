@@ -7,7 +7,6 @@ below a floor: success with pictures that nobody would publish does not count.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,20 +17,22 @@ from filelock import FileLock
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from benchmarks.harness.plan import Plan, Request, make_plan
-from benchmarks.harness.processes import ending_together, was_terminated
+from benchmarks.harness.processes import ending_together
 from benchmarks.harness.runner import Runner
 from benchmarks.results.store import read_judgement
 from benchmarks.results.table import headline_far, long_table
 from benchmarks.suites.suite import load_suite
+from benchmarks.sweep.agents_trial import is_agents_trial, leave_the_job, run_agents_trial, without_wandbs
 from benchmarks.sweep.command import read_arguments
+from benchmarks.sweep.ends import EARLY, FINISHED, INTERRUPTED, MEMORY, STATUS, end_of
 from facecloak import __version__
-from facecloak.cli.guard import guarded
+from facecloak.cli.guard import guarded, is_out_of_memory
 from facecloak.errors import FacecloakError
 from facecloak.io import sha256_json
 
 PENALTY = 10.0  # points per dB
 LOCK = "trial.lock"
-ENDED = "ended early, with the score so far"
+KEPT = "what is finished is kept, and the same trial goes on from there"
 Report = Callable[[int, int, dict[str, float]], None]
 
 
@@ -107,46 +108,52 @@ def print_report(step: int, steps: int, values: dict[str, float]) -> None:
     print(json.dumps({"cell": step, "cells": steps, **values}), flush=True)
 
 
-def _agents_trial(arguments: list[str]) -> dict[str, float]:
-    """A trial that W&B's agent started: its reports go to W&B too, which may end it early by SIGTERM."""
-    from benchmarks.tracking.sender import trial_run
-
+def _agents_trial(arguments: list[str]) -> tuple[str, dict[str, float]]:
+    """A trial that W&B's agent started: its reports go to W&B too, which may end it early."""
     plan, floor = parse(arguments)
     config = {"suite": plan.suite.name, "floor": floor, "arguments": arguments, "versions": {"facecloak": __version__}}
-    with trial_run(config) as run:
 
+    def run(send: Report) -> dict[str, float]:
         def report(step: int, steps: int, values: dict[str, float]) -> None:
             print_report(step, steps, values)
-            run.log({"cells": step, "of": steps, **values})
+            send(step, steps, values)
 
-        try:
-            return run_trial(arguments, report)
-        except (KeyboardInterrupt, SystemExit) as error:
-            if not was_terminated(error):
-                run.finish(exit_code=1)
-                raise
-            print(ENDED, flush=True)
-            return {}  # not a failure: an agent gives up after a few failures
+        return run_trial(arguments, report)
+
+    return run_agents_trial(config, run, lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the trial and print its score."""
-    typed = sys.argv[1:] if arguments is None else arguments
-    agent = "WANDB_SWEEP_ID" in os.environ and rank_zero_only.rank == 0
+    """Run the trial and print its score; the exit status says how it ended, see `STATUS`."""
+    leave_the_job()
+    typed = without_wandbs(sys.argv[1:] if arguments is None else arguments)
+    of_agent, memory = is_agents_trial(), False
 
     def work() -> int:
+        nonlocal memory
+        word, values = FINISHED, {}
         try:
-            values = _agents_trial(typed) if agent else run_trial(typed, print_report)
+            if of_agent:
+                word, values = _agents_trial(typed)
+            else:
+                values = run_trial(typed, print_report)
         except (KeyboardInterrupt, SystemExit) as error:
             if getattr(error, "code", None) == 0:  # --help
                 return 0
-            print(ENDED, flush=True)
-            return 130
-        if values:
+            word = end_of(error)
+        except (RuntimeError, MemoryError) as error:
+            memory = is_out_of_memory(error)
+            raise
+        if word == EARLY:
+            print(f"{word}, with the score so far", flush=True)
+        elif word != FINISHED:  # without an agent, whoever sent SIGTERM knows why
+            print(f"{word if of_agent or word == INTERRUPTED else 'stopped'}; {KEPT}", flush=True)
+        elif values:
             print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
-        return 0
+        return STATUS[word]
 
-    return guarded(work)
+    status = guarded(work)
+    return STATUS[MEMORY] if memory else status
 
 
 if __name__ == "__main__":

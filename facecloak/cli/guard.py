@@ -31,10 +31,16 @@ def guarded(run: Callable[[], int], kept: str = "", smaller: str = "model") -> i
             raise
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror}.", kept)
-    except RuntimeError as error:
-        if not any(text in str(error) for text in ("out of memory", "can't allocate memory")):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         return _fail(f"out of memory: use a smaller {smaller}.", kept)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, or of PyTorch, says that there is no memory left."""
+    texts = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(t in str(error) for t in texts))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_
     path, out = sweep(grid, "grid"), tmp_path / "out"
     assert main(["sweep", path, "--count", "3", "--jobs", "2", "--out", str(out)]) == 0
     table = pd.read_csv(out / "trials.csv")
-    assert len(table) == 3 and (table["state"] == "complete").all()
+    assert len(table) == 3 and (table["state"] == "finished").all()
     assert not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
     lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("[") and "objective" in line]
     assert len(lines) == 3
@@ -133,9 +133,9 @@ def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, quick, 
     os.mkfifo(tmp_path / "hold")  # the last trial does not continue unless it is ended
     assert main(["sweep", str(path), "--count", "3", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "trials.csv").set_index("pgd.epsilon")
-    assert dict(table["state"]) == {1: "complete", 2: "complete", 64: "pruned"}
+    assert dict(table["state"]) == {1: "finished", 2: "finished", 64: "ended early"}
     cells = {row: len([*path.glob(JUDGED)]) for row, path in enumerate((tmp_path / "trials").iterdir())}
-    assert sorted(cells.values()) == sorted(2 if state == "pruned" else 3 for state in table["state"])
+    assert sorted(cells.values()) == sorted(2 if state == "ended early" else 3 for state in table["state"])
 
 
 def test_a_trial_may_have_several_processes(sweep, tmp_path):
@@ -146,7 +146,7 @@ def test_a_trial_may_have_several_processes(sweep, tmp_path):
     path.write_text(yaml.safe_dump(content))
     assert main(["sweep", str(path), "--count", "1", "--out", str(tmp_path / "out")]) == 0
     table = pd.read_csv(tmp_path / "out" / "trials.csv")
-    assert [*table["state"]] == ["complete"] and table["psnr"].notna().all()
+    assert [*table["state"]] == ["finished"] and table["psnr"].notna().all()
     assert len([*(tmp_path / "out" / "trials").glob(f"*/{JUDGED}")]) == 2
 
 

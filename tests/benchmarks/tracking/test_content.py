@@ -141,8 +141,8 @@ def test_a_method_is_sent_when_one_of_another_name_begins_and_with_what_was_ther
     )
     (blur,) = write_method(tmp_path, {("1", "ada", "bob"): 1.0}, method="blur")
     sent = judged_methods(f"{folder}\n" for folder in (weak[1], strong[0], weak[0], strong[1], blur))
-    assert [next(sent)[1], next(sent)[1]] == [weak, strong]
-    method, judgements = next(sent)
+    assert [judgements for _, judgements in next(sent)] == [weak, strong]
+    ((method, judgements),) = next(sent)
     assert (method.run, method.method, judgements) == (tmp_path, "blur", [blur])
     assert [*sent] == []
 

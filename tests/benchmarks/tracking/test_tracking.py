@@ -14,7 +14,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from benchmarks.results.schema import COLUMNS
 from benchmarks.results.store import find_judgements, judgements_of, read_judgement
 from benchmarks.tracking import tracker as tracker_module
-from benchmarks.tracking.sender import WRITTEN
+from benchmarks.tracking.folders import SENT, WRITTEN
 from benchmarks.tracking.tracker import LOG, Tracker
 from facecloak.cli.main import main as facecloak
 from tests.benchmarks.tracking.written import write_method
@@ -109,8 +109,7 @@ def test_pictures_and_files_come_with_the_flag_and_what_was_sent_with_them_is_no
     names = {f"{protection.name}/{path.relative_to(protection)}" for path in protection.rglob("*") if path.is_file()}
     assert artifacts(offline(tmp_path)["pgd"])["method"] == names
     assert {Image.open(path).size for path in (folder / "files").rglob("*.png")} == {(24, 8)}
-    (file,) = folder.glob("*.wandb")
-    file.with_name(f"{file.name}.synced").touch()  # as `wandb sync` marks a run that the server has
+    (folder / SENT).touch()  # as if it had been sent
     assert track(tmp_path) == 0 and folders(tmp_path) == [folder]
 
 
@@ -133,6 +132,22 @@ def test_a_run_that_was_killed_while_it_was_written_is_written_again(tmp_path):
     (whole,) = folders(tmp_path)
     assert whole != half and (whole / WRITTEN).is_file()
     assert track(tmp_path) == 0 and folders(tmp_path) == [whole]
+
+
+def test_a_run_that_was_moved_is_written_again_because_its_files_are_named_by_their_place(tmp_path):
+    write_method(tmp_path / "there", {("1", "ada", "bob"): 1.0})
+    assert track(tmp_path / "there", "--wandb-images") == 0
+    (there,) = folders(tmp_path / "there")
+    (there / "old").touch()
+    (tmp_path / "there").rename(tmp_path / "here")
+    assert track(tmp_path / "here", "--wandb-images") == 0
+    (here,) = folders(tmp_path / "here")
+    assert (here / WRITTEN).read_text() == str(tmp_path / "here") and not (here / "old").exists()
+    (each,) = offline(tmp_path / "here").values()
+    places = {entry.local_path for found in of_kind(each, "artifact") for entry in found.manifest.contents}
+    assert not [place for place in places if str(tmp_path) in place]
+    staged = [*(tmp_path / "here" / "wandb" / "artifacts" / "staging").iterdir()]
+    assert staged and all((tmp_path / "here" / place).is_file() for place in places if place[0] != "/")
 
 
 def test_more_judgements_supersede_what_was_written(tmp_path):

@@ -1,69 +1,86 @@
-"""A stand-in for W&B's server: it answers requests of runs, artifacts, sweeps and agents, and keeps all in memory."""
+"""A stand-in for the server of Weights & Biases, for the real client: runs, artifacts, sweeps.
+
+It answers as the server does, as far as that is known: lists come in pages and with the fields that are asked for, a
+run's state follows from its end, sweeps are W&B's own engine (`wandb_sweeps`), and any request can be refused.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any
 
-import yaml
-
 from tests.benchmarks.tracking.wandb_handler import Handler
+from tests.benchmarks.tracking.wandb_runs import PROJECT, Run, artifact_node, file_node
+from tests.benchmarks.tracking.wandb_sweeps import Sweeps
 
-PROJECT = {"id": "1", "name": "facecloak", "entityName": "team", "entity": {"id": "1", "name": "team"}}
 VIEWER = {"id": "1", "entity": "team", "username": "me", "email": "me@localhost", "flags": "{}", "name": "me",
           "admin": False, "teams": {"edges": []}, "apiKeys": {"edges": []}}  # fmt: skip
+MUTATIONS = ("upsertBucket", "upsertSweep", "createAgent", "agentHeartbeat", "createRunFiles",
+             "createArtifactManifest", "createArtifactFiles", "createArtifact", "commitArtifact")  # fmt: skip
+EVERY = "*"  # in the place of a run's id
+TEXTS = {403: "permission denied", 404: "not found", 409: "was previously created and deleted; try a new run name",
+         429: "too many requests", 500: "internal error"}  # fmt: skip
 
 
-class Run:
-    """The data sent for one run: fields by W&B's names, history by line, how often it was started, its artifacts."""
+@dataclass
+class Fault:
+    """How an endpoint behaves.
 
-    def __init__(self) -> None:
-        self.about, self.config, self.summary, self.history = {}, {}, {}, {}
-        self.starts, self.ended, self.artifacts, self.sweep = 0, None, [], None
+    Attributes:
+        how: an HTTP status; ``hangs up``; ``took it`` (and hangs up); ``dies`` (from then on, for this run).
+        after: requests that are answered as usual before that.
+    """
 
-    def node(self, name: str) -> dict[str, Any]:
-        tail = [json.dumps(self.history[max(self.history)])] if self.history else []
-        state = "running" if self.ended is None else "failed" if self.ended else "finished"
-        return {
-            "id": f"id-{name}", "name": name, "displayName": self.about.get("displayName") or name, "project": PROJECT,
-            "projectId": 1, "sweepName": self.sweep, "config": json.dumps(self.config),
-            "tags": self.about.get("tags", []), "notes": "",
-            "summaryMetrics": json.dumps(self.summary), "historyLineCount": len(self.history), "eventsLineCount": 0,
-            "logLineCount": 0, "eventsTail": "[]", "historyTail": json.dumps(tail), "wandbConfig": '{"t": 1}',
-            "state": state, "group": "", "jobType": "", "commit": None, "readOnly": False, "description": "",
-            "createdAt": f"2026-01-01T00:00:{len(name):02d}Z", "heartbeatAt": "2026-01-01T00:00:00Z",
-            "systemMetrics": "{}", "user": {"name": "me", "username": "me"}, "historyKeys": None, "internalId": "1",
-        }  # fmt: skip
+    how: int | str
+    after: int = 0
 
 
 class Server(ThreadingHTTPServer):
-    """Listens at ``url``. Agents get ``trials`` (parameters by name), one at a time, and are then told to end.
+    """Listens at ``url``.
 
     Attributes:
-        sweeps: id → content of the sweep's file.
-        trials: trials that agents have not been given yet.
-        beats: reports of agents about their runs.
+        runs: id → run.
+        sweeps: the sweeps and what their agents are told.
+        faults: (endpoint, id of a run or `EVERY`) → its fault.
+        dead: ids of runs (or `EVERY`) that no request is answered for.
         uploads: address → bytes.
-        stops: id of a run that is stopped after its first report.
-        dies_at: text in an address or query; from that request on, the server does not answer.
-        is_dead: whether that has happened.
+        deleted: ids of runs that somebody has deleted.
+        asked: endpoints of all requests, with the id of the run.
         unknown: queries that the server does not know.
         heard: all requests: address, headers and body of each.
     """
 
     daemon_threads = True
 
-    def __init__(self, trials: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.runs: dict[str, Run] = {}
-        self.sweeps, self.uploads, self.artifacts = {}, {}, {}
-        self.trials, self.beats, self.unknown, self.heard = list(trials or []), [], [], []
-        self.stops: str | None = None
-        self.dies_at: str | None = None
-        self.is_dead = False
         self.url = f"http://127.0.0.1:{self.server_port}"
+        self.lock = Condition()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.runs: dict[str, Run] = {}
+        self.uploads, self.artifacts = {}, {}
+        self.sweeps = Sweeps(self.runs)
+        self.faults: dict[tuple[str, str], Fault] = {}
+        self.dead, self.deleted = set(), set()
+        self.asked, self.unknown, self.heard = [], [], []
+
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        """Wait until something is so after a request; fails after two minutes."""
+        with self.lock:
+            assert self.lock.wait_for(happened, 120)
+
+    def recover(self) -> None:
+        """Answer all requests again."""
+        self.faults.clear()
+        self.dead.clear()
 
     def __enter__(self) -> Server:
         Thread(target=self.serve_forever, args=[0.05], daemon=True).start()
@@ -76,116 +93,135 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, *about: object) -> None:
         """Ignore clients that close the connection."""
 
-    def dies(self, text: str) -> bool:
-        """Whether it is dead, or dies because of this address or query."""
-        self.is_dead = self.is_dead or (self.dies_at is not None and self.dies_at in text)
-        return self.is_dead
-
-    def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any] | None:
-        """The first of the fields below that a query names, as GraphQL answers it; None if it is unknown."""
-        for name in ("upsertBucket", "upsertSweep", "createAgent", "agentHeartbeat", "createRunFiles",
-                     "createArtifactManifest", "createArtifactFiles", "createArtifact", "commitArtifact"):  # fmt: skip
-            if f"{name}(" in query:
-                return {name: getattr(self, f"_{name}")({**given, **given.get("input", {})})}
-        if "viewer" in query:
-            return {"viewer": VIEWER}
-        if "serverInfo" in query:
-            return {"serverInfo": {"features": []}}
-        if "bucket(" in query:
-            name = given["name"]
-            return {"model": {**PROJECT, "bucket": self.runs[name].node(name) if name in self.runs else None}}
-        if "sweep(" in query:
-            name = given.get("sweep") or given["name"]
-            return {"project": {**PROJECT, "sweep": self._sweep(name)}}
-        if " run(" in query:
-            name = given["name"]
-            return {"project": {**PROJECT, "run": self.runs[name].node(name) if name in self.runs else None}}
-        if "runs(" in query:
-            return {"project": {**PROJECT, "runCount": len(self.runs), "runs": self._edges(self.runs)}}
-        if "artifact(name" in query:
-            return {"project": {"artifact": None}}
-        if "artifact(id" in query:
-            return {"artifact": self._artifact(given["id"])}
-        self.unknown.append(query)
-        return None
-
-    def _edges(self, runs: dict[str, Run]) -> dict[str, Any]:
-        edges = [{"node": run.node(name), "cursor": name} for name, run in runs.items()]
-        return {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}
-
-    def _sweep(self, name: str) -> dict[str, Any] | None:
-        if name not in self.sweeps:
+    def fault(self, endpoint: str, run: str | None) -> int | str | None:
+        """What goes wrong with a request; None if nothing does."""
+        self.asked.append((endpoint, run))
+        if {run, EVERY} & self.dead:
+            return "dies"
+        found = self.faults.get((endpoint, run or EVERY)) or self.faults.get((endpoint, EVERY))
+        if found is None:
             return None
-        own = {key: run for key, run in self.runs.items() if run.sweep == name}
-        return {
-            "id": name, "name": name, "method": self.sweeps[name]["method"], "state": "RUNNING", "description": "",
-            "config": yaml.safe_dump(self.sweeps[name]), "createdAt": "", "heartbeatAt": "", "updatedAt": "",
-            "bestLoss": None, "controller": None, "scheduler": None, "earlyStopJobRunning": False, "priorRuns": [],
-            "displayName": name, "runCount": len(own), "runCountExpected": None, "order": "", "runs": self._edges(own),
-        }  # fmt: skip
+        found.after -= 1
+        if found.after >= 0:
+            return None
+        if found.how == "dies":
+            self.dead.add(run if (endpoint, run) in self.faults else EVERY)
+        return found.how
 
-    def _upsertBucket(self, given: dict[str, Any]) -> dict[str, Any]:
+    def endpoint(self, query: str, given: dict[str, Any]) -> tuple[str, str | None]:
+        """The field that a query names, and the id of the run that it is about."""
+        for name in MUTATIONS:
+            if f"{name}(" in query:
+                break
+        else:
+            found = re.search(r"\b(viewer|serverInfo|bucket|outputArtifacts|files|sweep|run|runs|artifact)\b *[({]",
+                              re.sub(r"^[^{]*", "", query))  # fmt: skip
+            names = re.findall(r"\b(viewer|serverInfo|bucket|outputArtifacts|sweep|runs|artifact)(?= *[({])",
+                               re.sub(r"^[^{]*", "", query))  # fmt: skip
+            name = names[0] if names else (found[1] if found else "")
+            name = "files" if "...RunFilesFragment" in query else name
+            name = "stopped" if re.search(r"run\(name: [^)]*\) ?{ ?stopped", query) else name
+        artifact = self.artifacts.get(given.get("artifactID") or given.get("id") or "")
+        if given.get("artifactFiles"):
+            artifact = self.artifacts.get(given["artifactFiles"][0]["artifactID"])
+        run = artifact["run"] if artifact else given.get("runName") or given.get("run") or given.get("runId")
+        if name in ("upsertBucket", "bucket", "run", "files", "stopped") and not run:
+            run = given.get("name") or given.get("id", "").removeprefix("id-")
+        return name, run
+
+    def answer(self, name: str, query: str, given: dict[str, Any]) -> dict[str, Any] | int:
+        """The answer to a query as GraphQL gives it; a status if the server refuses."""
+        if name in MUTATIONS:
+            found = getattr(self, f"_{name}")(given)
+            return found if isinstance(found, int) else {name: found}
+        if name == "viewer":
+            return {"viewer": VIEWER}
+        if name == "serverInfo":
+            return {"serverInfo": {"features": []}}
+        if name == "artifact":
+            by_id = given.get("id") in self.artifacts
+            return {"artifact": artifact_node(given["id"], self.artifacts[given["id"]])} if by_id else \
+                {"project": {"artifact": None}}  # fmt: skip
+        if name == "sweep":
+            return {"project": {**PROJECT, "sweep": self.sweeps.node(given.get("sweep") or given["name"], query)}}
+        if name == "runs":
+            return {"project": {**PROJECT, **self._page(query, given)}}
+        run = self.runs.get(given.get("name") or given.get("run") or given.get("runId") or "")
+        if name == "bucket":
+            return {"model": {**PROJECT, "bucket": run and run.node()}}
+        if name in ("run", "stopped"):
+            return {"project": {**PROJECT, "run": run and run.node(query)}}
+        if name == "outputArtifacts":
+            edges = [{"cursor": key, "node": artifact_node(key, each)} for key, each in self.artifacts.items()
+                     if run and each["run"] == run.name]  # fmt: skip
+            page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+            return {"project": {"run": {"artifacts": {"totalCount": len(edges), "edges": edges, "pageInfo": page}}}}
+        if name == "files":
+            files = [file_node(file, len(self.uploads.get(f"/{run.name}/{file}", b""))) for file in run.files
+                     if not given.get("fileNames") or file in given["fileNames"]]  # fmt: skip
+            page = {"edges": [{"cursor": file["name"], "node": file} for file in files],
+                    "pageInfo": {"endCursor": None, "hasNextPage": False}}  # fmt: skip
+            return {"project": {**PROJECT, "run": {"fileCount": len(files), "files": page}}}
+        self.unknown.append(query)
+        return 400
+
+    def _page(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
+        """A page of runs: those that come after the cursor, which is the last edge of the page before."""
+        wanted = json.loads(given.get("filters") or "{}")
+        for part in wanted.pop("$and", []):
+            wanted |= part
+        assert not {*wanted} - {"name", "sweep"}, wanted
+        names = wanted.get("name", {}).get("$in")
+        found = [run for run in self.runs.values() if names is None or run.name in names]
+        found = [run for run in found if "sweep" not in wanted or run.sweep == wanted["sweep"]]
+        count, start = given.get("perPage") or 50, 0
+        if given.get("cursor"):
+            start = [run.name for run in found].index(given["cursor"]) + 1
+        page = found[start : start + count]
+        edges = [{"node": run.node(query), "cursor": run.name} for run in page]
+        more = {"endCursor": page[-1].name if page else None, "hasNextPage": start + count < len(found)}
+        return {"runCount": len(found), "runs": {"edges": edges, "pageInfo": more}}
+
+    def _upsertBucket(self, given: dict[str, Any]) -> dict[str, Any] | int:
         name = given.get("name") or given["id"].removeprefix("id-")  # W&B's own names for the two
+        if name in self.deleted:
+            return 409
         new = name not in self.runs
-        run = self.runs.setdefault(name, Run())
-        run.starts += bool(given.get("program") or given.get("displayName") or given.get("jobType"))
-        run.about |= {key: value for key, value in given.items() if value}
-        run.config |= json.loads(given.get("config") or "{}")
-        run.sweep = given.get("sweep") or run.sweep
-        return {"bucket": run.node(name), "inserted": new}
+        run = self.runs.setdefault(name, Run(name))
+        run.upsert(given)
+        return {"bucket": run.node(), "inserted": new}
 
-    def _upsertSweep(self, given: dict[str, Any]) -> dict[str, Any]:
-        name = f"sweep{len(self.sweeps) + 1}"
-        self.sweeps[name] = yaml.safe_load(given["config"])
-        return {"sweep": {"name": name, "project": PROJECT}, "configValidationWarnings": []}
+    def _upsertSweep(self, given: dict[str, Any]) -> dict[str, Any] | int:
+        return self.sweeps.upsert(given)
 
-    def _createAgent(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"agent": {"id": given["sweep"]}}
+    def _createAgent(self, given: dict[str, Any]) -> dict[str, Any] | int:
+        return self.sweeps.create_agent(given)
 
-    def _agentHeartbeat(self, given: dict[str, Any]) -> dict[str, Any]:
-        running = json.loads(given["runState"])
-        self.beats.append(running)
-        commands: list[dict[str, Any]] = []
-        if self.stops in running and self.stops in self.runs and self.runs[self.stops].history:
-            commands = [{"type": "stop", "run_id": self.stops}]
-        elif not running and self.trials:
-            values = {name: {"value": value} for name, value in self.trials.pop(0).items()}
-            program = self.sweeps[given["id"]]["program"]
-            name = f"trial{len(self.runs) + 1}"
-            commands = [{"type": "run", "run_id": name, "program": program, "args": values}]
-        elif not running:
-            commands = [{"type": "exit"}]
-        return {"agent": {"id": given["id"]}, "commands": json.dumps(commands)}
+    def _agentHeartbeat(self, given: dict[str, Any]) -> dict[str, Any] | int:
+        return self.sweeps.heartbeat(given)
 
-    def _createRunFiles(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _createRunFiles(self, given: dict[str, Any]) -> dict[str, Any] | int:
+        run = self.runs[given["run"]]
+        run.files += [name for name in given["files"] if name not in run.files]
         files = [{"name": name, "uploadUrl": f"{self.url}/{given['run']}/{name}"} for name in given["files"]]
         return {"runID": given["run"], "uploadHeaders": [], "files": files}
 
-    def _createArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _createArtifact(self, given: dict[str, Any]) -> dict[str, Any] | int:
         name = f"artifact{len(self.artifacts) + 1}"
-        self.artifacts[name] = {"type": given["artifactTypeName"], "run": given["runName"], "committed": False}
+        called = given.get("artifactCollectionName") or given["artifactCollectionNames"][0]
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", called):
+            return 400
+        self.artifacts[name] = {"type": given["artifactTypeName"], "run": given["runName"], "committed": False,
+                                "name": called}  # fmt: skip
         sequence = {"id": name, "latestArtifact": None}
         return {"artifact": {"id": name, "state": "PENDING", "artifactSequence": sequence}}
 
-    def _artifact(self, name: str) -> dict[str, Any]:
-        project = {"id": "1", "internalId": "1", "name": "facecloak", "entity": {"name": "team"}}
-        alias = {"__typename": "ArtifactAlias", "id": "1", "alias": "v0"}
-        collection = {"__typename": "ArtifactSequence", "name": name, "project": project}
-        return {
-            "__typename": "Artifact", "id": name, "artifactSequence": collection, "versionIndex": 0,
-            "artifactType": {"name": self.artifacts[name]["type"]}, "description": None, "metadata": None,
-            "ttlDurationSeconds": -1, "ttlIsInherited": False, "tags": [], "historyStep": None, "state": "COMMITTED",
-            "size": 1, "digest": "", "digestAlgorithm": "MANIFEST_MD5", "commitHash": None, "fileCount": 1,
-            "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None,
-            "aliases": [{**alias, "artifactCollection": collection}],
-        }  # fmt: skip
-
-    def _createArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _createArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any] | int:
         name = given["artifactID"]
         file = {"id": name, "uploadUrl": f"{self.url}/manifest/{name}", "uploadHeaders": []}
         return {"artifactManifest": {"id": name, "file": file}}
 
-    def _createArtifactFiles(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _createArtifactFiles(self, given: dict[str, Any]) -> dict[str, Any] | int:
         files = [
             {"id": file["name"], "name": file["name"], "displayName": file["name"], "uploadHeaders": [],
              "uploadUrl": f"{self.url}/{file['artifactID']}/{file['name']}", "storagePath": file["name"],
@@ -194,17 +230,6 @@ class Server(ThreadingHTTPServer):
         ]  # fmt: skip
         return {"files": {"edges": [{"node": file} for file in files]}}
 
-    def _commitArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _commitArtifact(self, given: dict[str, Any]) -> dict[str, Any] | int:
         self.artifacts[given["artifactID"]]["committed"] = True
         return {"artifact": {"id": given["artifactID"], "digest": ""}}
-
-    def stream(self, run: Run, sent: dict[str, Any]) -> None:
-        """Keep the content of a run's file stream: lines of history by their place, the last summary, its end."""
-        for name, part in sent.get("files", {}).items():
-            lines = [json.loads(line) for line in part["content"] if name.endswith(("history.jsonl", "summary.json"))]
-            if name == "wandb-history.jsonl":
-                run.history |= {part["offset"] + place: line for place, line in enumerate(lines)}
-            elif name == "wandb-summary.json":
-                run.summary = lines[-1]
-        if sent.get("complete"):
-            run.ended = sent["exitcode"]
