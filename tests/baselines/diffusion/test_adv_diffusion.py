@@ -126,8 +126,3 @@ def test_a_model_that_cannot_inpaint_in_this_way_is_refused(request, mode, other
 def test_a_setting_that_makes_no_sense_is_refused(settings, message):
     with pytest.raises(FacecloakError, match=message):
         AdvDiffusionSettings(**settings)
-
-
-def test_the_contract_is_kept():
-    check_method(AdvDiffusion, {"backbone": str(pocket_dir() / "diffusion"), "steps": 2, "face": 0.75,
-                                "tiny_decoder": str(pocket_dir() / "tiny_decoder")})  # fmt: skip

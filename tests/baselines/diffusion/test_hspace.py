@@ -137,8 +137,3 @@ def test_a_unet_with_other_inputs_is_refused(models):
 def test_a_setting_that_makes_no_sense_is_refused():
     with pytest.raises(FacecloakError, match="hspace: lr"):
         HSpaceSettings(lr=0.0)
-
-
-def test_the_contract_is_kept():
-    check_method(HSpace, {"backbone": str(pocket_dir() / "diffusion"), "embedding_iterations": 0, "iterations": 1,
-                          "tiny_decoder": str(pocket_dir() / "tiny_decoder")})  # fmt: skip
