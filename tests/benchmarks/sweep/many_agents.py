@@ -104,12 +104,17 @@ class Agents:
         last = 1 + self.draw.randrange(CELLS) if self.draw.random() < self.crash else None
         if last:
             self.left += 1
-        for cell in range(1, (last or CELLS + 1)):
-            self._at(now + (ends - now) * cell / CELLS, self._send, run, cell)
-        for beat in range(1, int((ends - now) / LIVES) + 1):
-            self._at(now + beat * LIVES, self._live, run)
+        judged = [(now + (ends - now) * cell / CELLS, cell) for cell in range(1, last or CELLS + 1)]
+        heard, tick = now, now + SENDS
+        while tick < ends:
+            cells = [cell for time, cell in judged if tick - SENDS < time <= tick]
+            if cells or tick - heard >= LIVES:
+                self._at(tick, self._send, run, cells, {})
+                heard = tick
+            tick += SENDS
         if not last:
-            self._at(ends + 0.1, self._end, run)
+            cells = [cell for time, cell in judged if time > tick - SENDS]
+            self._at(ends, self._end, run, cells)
         self._at(now + ASKS, self._wait, number, run, ends + 1)
 
     def _wait(self, now: float, number: int, run: str, ends: float) -> None:
@@ -119,19 +124,18 @@ class Agents:
             self._beat(now, {run: True})
             self._at(now + ASKS, self._wait, number, run, ends)
 
-    def _send(self, now: float, run: str, cell: int) -> None:
-        line = {"_step": cell - 1, "cells": cell, "of": CELLS, "objective": float(cell), "psr": 50.0, "psnr": 28.0,
-                "seconds_per_image": 1.0}  # fmt: skip
-        self._stream(now, run, {"files": {
-            "wandb-history.jsonl": {"offset": cell - 1, "content": [json.dumps(line)]},
-            "wandb-summary.json": {"offset": 0, "content": [json.dumps(line)]},
-        }})  # fmt: skip
+    def _send(self, now: float, run: str, cells: list[int], more: dict[str, Any]) -> None:
+        """What was judged since the last request; none of it is a sign of life."""
+        lines = [
+            json.dumps({"_step": cell - 1, "cells": cell, "of": CELLS, "objective": float(cell), "psr": 50.0,
+                        "psnr": 28.0, "seconds_per_image": 1.0}) for cell in cells
+        ]  # fmt: skip
+        files = {"wandb-history.jsonl": {"offset": cells[0] - 1, "content": lines},
+                 "wandb-summary.json": {"offset": 0, "content": lines[-1:]}} if cells else {}  # fmt: skip
+        self._stream(now, run, {"files": files, **more})
 
-    def _live(self, now: float, run: str) -> None:
-        self._stream(now, run, {})
-
-    def _end(self, now: float, run: str) -> None:
-        self._stream(now, run, {"complete": True, "exitcode": 0})
+    def _end(self, now: float, run: str, cells: list[int]) -> None:
+        self._send(now, run, cells, {"complete": True, "exitcode": 0})
         self.sent.ended[run] = float(CELLS)
 
     def _stream(self, now: float, run: str, content: dict[str, Any]) -> None:
