@@ -206,10 +206,7 @@ def test_reading_a_sweep_costs_one_question_for_each_page(server, file, tmp_path
     assert len(server.asked) <= 12, server.asked  # read twice: who asks, the sweep, three pages
 
 
-OF_SWEEPS = [
-    ("upsertSweep", 403), ("upsertSweep", "dies"), ("viewer", 403), ("sweep", 404), ("sweep", "hangs up"),
-    ("runs", 403), ("runs", 429), ("runs", "dies"),
-]  # fmt: skip
+OF_SWEEPS = [("upsertSweep", 403), ("viewer", 403), ("sweep", 404), ("runs", 429), ("runs", "dies")]
 
 
 def test_every_refusal_of_a_sweep_is_one_line_and_the_same_command_goes_on(server, file, tmp_path):
