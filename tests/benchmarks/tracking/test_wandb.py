@@ -14,6 +14,7 @@ import yaml
 from optuna.trial import TrialState
 from sweeps.config import schema_violations_from_proposed_config
 
+from benchmarks.sweep import agents
 from benchmarks.sweep.agents import path_with_python, study_of
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.report import state_of
@@ -25,6 +26,7 @@ from tests.benchmarks.tracking.written import write_method
 from tests.forked import run as forked
 
 SETTINGS = {"folder": "/home/jane/models"}
+LIGHT = Path(__file__).with_name("light_trial.py")
 GUIDE = Path(__file__).parents[3] / "sweeps" / "README.md"
 FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
@@ -133,8 +135,17 @@ def file(toys, tmp_path):
 
 
 def sweep(file, out, *arguments):
-    """The command, in a folder of its own."""
-    return forked("sweep", file, "--backend", "wandb", "--out", out, *arguments, patch=lambda: os.chdir(file.parent))
+    """The command, in a folder of its own, and with trials that take no time."""
+    python = file.parent / "bin" / "python"
+    python.parent.mkdir(exist_ok=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {LIGHT} "$@"\n')
+    python.chmod(0o755)
+
+    def patch():
+        os.chdir(file.parent)
+        agents.path_with_python = lambda: nullcontext(f"{python.parent}:{os.environ['PATH']}")
+
+    return forked("sweep", file, "--backend", "wandb", "--out", out, *arguments, patch=patch)
 
 
 def test_agents_run_the_trials_of_the_engine_and_the_report_has_them(server, file, tmp_path):
