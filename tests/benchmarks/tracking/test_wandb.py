@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
