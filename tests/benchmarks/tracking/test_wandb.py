@@ -27,6 +27,7 @@ from tests.benchmarks.tracking.wandb_server import EVERY, Fault, Server
 from tests.benchmarks.tracking.written import write_method
 from tests.forked import run as forked
 
+LONG = 3_000  # iterations: some time after the first report
 SETTINGS = {"folder": "/home/jane/models"}
 LIGHT = Path(__file__).with_name("light_trial.py")
 GUIDE = Path(__file__).parents[3] / "sweeps" / "README.md"
@@ -180,7 +181,9 @@ def test_agents_run_the_trials_of_the_engine_and_the_report_has_them(server, fil
 @pytest.mark.slow
 def test_an_agent_of_another_machine_hands_on_signals_and_takes_up_what_was_preempted(server, file, tmp_path):
     """The line of sweeps/README.md as typed, but in a job of SLURM; the machine is taken away after the first cell."""
-    server.sweeps.content["sweep1"] = {**yaml.safe_load(file.read_text()), "run_cap": 1}
+    content = yaml.safe_load(file.read_text())
+    content["parameters"]["pgd.iterations"]["value"] = LONG
+    server.sweeps.content["sweep1"] = {**content, "run_cap": 1}
     (line,) = re.findall(r"^CUDA_VISIBLE_DEVICES=0 (wandb agent .*) PATH$", GUIDE.read_text(), re.MULTILINE)
     command = ["/usr/bin/env", *line.replace("--count 6", "--count 1").split(), "team/facecloak/sweep1"]
     with path_with_python() as path:
