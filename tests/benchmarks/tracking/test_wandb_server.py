@@ -10,7 +10,7 @@ from tests.benchmarks.tracking.wandb_server import EVERY, Fault, Server
 
 CONTENT = {
     "program": "x", "method": "grid", "metric": {"name": "objective", "goal": "maximize"},
-    "parameters": {"a": {"values": [1, 2]}}, "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 2},
+    "parameters": {"a": {"values": [1, 2]}}, "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 3},
 }  # fmt: skip
 
 
