@@ -43,6 +43,7 @@ def best_command(sweep: Sweep, trial: FrozenTrial, out: Path) -> str:
     """The line that runs a trial's settings on the whole suite: all photos, targets and judges."""
     options, _ = read_arguments(sweep.plain_command(trial.user_attrs[VALUES]))
     methods = ["--methods", ",".join(options.methods)] if options.methods else []
+    methods += ["--objective", options.objective] if options.objective else []
     files = ["--config", str(out / BEST), "--out", str(out / "best")]
     return shlex.join(["facecloak", "benchmark", options.suite, *methods, *files])
 

@@ -145,6 +145,7 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, 
     parser.add_argument("suite", help="name or path of a YAML file")
     for name in ("methods", "targets", "black-box"):
         parser.add_argument(f"--{name}", type=lambda text: text.split(","), help="comma-separated")
+    parser.add_argument("--objective", choices=("impersonation", "obfuscation"), help="default: the suite's")
     parser.add_argument("--limit", type=positive, help="photos of each group")
     parser.add_argument("--floor", type=float, default=FLOOR, help=f"lowest PSNR in dB without penalty ({FLOOR})")
     parser.add_argument("--out", type=Path, default=Path("runs/trials"), help="folder (default: runs/trials)")

@@ -40,7 +40,7 @@ KINDS = {  # distribution → the keys that go with it
     "beta": BETA,
     "q_beta": (*BETA, "q"),
 }
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # W&B's rule
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")  # W&B's rule, and the colon of facecloak:fast
 EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # a number, but YAML 1.1 requires a point and a sign in it
 LARGEST = 2**53  # largest whole number; floats are exact up to there
 TAIL = 1e-4  # share of a normal distribution that is never drawn at each end

@@ -23,7 +23,7 @@ from benchmarks.results.store import read_judgement
 from benchmarks.results.table import headline_far, long_table
 from benchmarks.suites.suite import load_suite
 from benchmarks.sweep.agents_trial import is_agents_trial, leave_the_job, run_agents_trial, without_wandbs
-from benchmarks.sweep.command import read_arguments
+from benchmarks.sweep.command import plain_words, read_arguments
 from benchmarks.sweep.ends import EARLY, FINISHED, INTERRUPTED, MEMORY, STATUS, end_of
 from facecloak import __version__
 from facecloak.cli.guard import guarded, is_out_of_memory
@@ -67,9 +67,12 @@ def parse(arguments: list[str]) -> tuple[Plan, float]:
     lists = (options.methods, options.targets, options.black_box)
     decisive = {"suite": asdict(suite), "lists": [each and sorted(each) for each in lists], "limit": options.limit,
                 "settings": settings}  # fmt: skip
+    if options.objective:
+        decisive["objective"] = options.objective
     plan = make_plan(suite, Request(
         out=options.out / sha256_json(decisive)[:12], methods=options.methods,
-        overrides=[f"{name}={value}" for name, value in settings.items()], targets=options.targets,
+        overrides=[f"{name}={value}" for name, value in settings.items()], objective=options.objective,
+        targets=options.targets,
         black_boxes=options.black_box, limit=options.limit, devices=options.devices, accelerator=options.accelerator,
     ))  # fmt: skip
     return plan, options.floor
@@ -126,12 +129,12 @@ def _agents_trial(arguments: list[str]) -> tuple[str, dict[str, float]]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the trial and print its score; the exit status says how it ended, see `STATUS`."""
     leave_the_job()
-    typed = without_wandbs(sys.argv[1:] if arguments is None else arguments)
     of_agent, memory = is_agents_trial(), False
 
     def work() -> int:
         nonlocal memory
         word, values = FINISHED, {}
+        typed = without_wandbs(plain_words(sys.argv[1:] if arguments is None else arguments))
         try:
             if of_agent:
                 word, values = _agents_trial(typed)

@@ -8,8 +8,6 @@ from baselines.common.randomness import generators
 from baselines.diffusion.adv_diffusion import AdvDiffusion, AdvDiffusionSettings, ellipses
 from facecloak.cloak.backbone import Backbone
 from facecloak.errors import FacecloakError
-from facecloak.io import pocket_dir
-from facecloak.testing import check_method
 from tests.facecloak.cloak.small import BOXES, batch_of, make_objective, photos
 from tests.reference import adv_diffusion as reference
 from tests.reference.models import random_models

@@ -7,8 +7,6 @@ from baselines.diffusion.hspace import HSpace, HSpaceSettings
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.middle import noise_from, reach_middle
 from facecloak.errors import FacecloakError
-from facecloak.io import pocket_dir
-from facecloak.testing import check_method
 from tests.facecloak.cloak.small import BOXES, batch_of, make_method, make_objective, photos
 from tests.reference import hspace as reference
 from tests.reference.cloak import Case
