@@ -70,17 +70,17 @@ class PixelDiffusion(nn.Module):
         return cls(pipeline.unet, pipeline.scheduler)
 
     def levels(self, t0: int, steps: int) -> list[int]:
-        """``steps`` timesteps from 0 to t₀, evenly spaced and rounded down, as in the released code.
+        """``steps`` timesteps from 0 to t₀, evenly spaced and rounded down, as in the released code; only t₀ for one.
 
         Raises:
             FacecloakError: t₀ is not a timestep of the model, or there are too few levels up to it for ``steps``.
         """
-        if not 1 <= steps - 1 <= t0 < len(self.alphas):
+        if not 1 <= t0 < len(self.alphas) or not 1 <= steps <= t0 + 1:
             raise FacecloakError(
                 f"diffam: {steps} steps up to timestep {t0} do not fit a model of {len(self.alphas)} timesteps; "
-                "t0 must be below the number of timesteps, and steps must be between 2 and t0 + 1."
+                "t0 must be between 1 and the last timestep, and steps between 1 and t0 + 1."
             )
-        return [t0 * index // (steps - 1) for index in range(steps)]
+        return [t0] if steps == 1 else [t0 * index // (steps - 1) for index in range(steps)]
 
     def predict_noise(self, x: Tensor, level: int) -> Tensor:
         """ε(x, t) of B×3×H×W noisy images."""
@@ -106,11 +106,13 @@ class PixelDiffusion(nn.Module):
         Args:
             images: B×3×side×side in [-1, 1].
             t0: timestep, see `levels`.
-            steps: number of levels visited, including 0 and t₀.
+            steps: number of levels visited, including 0 and t₀; at least 2.
 
         Raises:
-            FacecloakError: the images have another size than those of the model.
+            FacecloakError: the images have another size than those of the model, or there are too few steps.
         """
+        if steps < 2:
+            raise FacecloakError(f"diffam: an inversion needs at least 2 steps, got {steps}.")
         if images.shape[1:] != (3, self.side, self.side):
             raise FacecloakError(
                 f"The pixel diffusion model makes images of {self.side}×{self.side} pixels, got "
@@ -125,7 +127,7 @@ class PixelDiffusion(nn.Module):
 
         Args:
             x: B×3×side×side, from `invert`.
-            t0, steps: see `levels`; the last of the steps goes from level 0 to the image.
+            t0, steps: see `levels`; the last of the steps goes from level 0 (or t₀, for one step) to the image.
             checkpointing: keep the activations of one step at a time; this needs less memory and is slower, with the
                 same result.
 

@@ -55,8 +55,8 @@ class FineTuningSettings:
         self.check("passes and batch_size must be at least 1", min(self.passes, self.batch_size) >= 1)
         self.check("lr must be above 0", self.lr > 0)
         self.check("rank must be at least 0", self.rank >= 0)
-        for name in ("inversion_steps", "generation_steps", "test_steps"):
-            self.check(f"{name} must be between 2 and t0 + 1", 2 <= getattr(self, name) <= self.t0 + 1)
+        for name, least in (("inversion_steps", 2), ("generation_steps", 1), ("test_steps", 1)):
+            self.check(f"{name} must be between {least} and t0 + 1", least <= getattr(self, name) <= self.t0 + 1)
         weights = [value for key, value in vars(self).items() if key.startswith("lambda_")]
         self.check("weights of losses must be at least 0", all(value >= 0 for value in weights))
 

@@ -42,8 +42,8 @@ class DiffAMSettings(TransferSettings):
         reference: file name (drawn: 0.png, 1.png, …) of the face in ``makeup`` whose makeup is transferred; None for
             the first.
         images: how many faces of ``makeup``, and how many of ``bare``, are used for training.
-        removal_inversion_steps, removal_generation_steps, removal_test_steps, removal_passes, removal_lr,
-            removal_layers, removal_lambda_clip: see `RemovalSettings`.
+        removal_inversion_steps, removal_generation_steps, removal_test_steps, removal_passes, removal_batch_size,
+            removal_lr, removal_layers, removal_lambda_clip: see `RemovalSettings`.
     """
 
     models: ClassVar[tuple[str, ...]] = ("ddpm", "clip")  # settings that name one
@@ -58,6 +58,7 @@ class DiffAMSettings(TransferSettings):
     removal_generation_steps: int = 6
     removal_test_steps: int = 40
     removal_passes: int = 7
+    removal_batch_size: int = 1
     removal_lr: float = 8e-6
     removal_layers: Layers = "all"
     removal_lambda_clip: float = 5.0
@@ -71,7 +72,7 @@ class DiffAMSettings(TransferSettings):
     def removal(self) -> RemovalSettings:
         """The settings of the removal."""
         own = {name[len(PREFIX) :]: value for name, value in vars(self).items() if name.startswith(PREFIX)}
-        both = {name: getattr(self, name) for name in ("batch_size", "rank", "gradient_checkpointing")}
+        both = {name: getattr(self, name) for name in ("rank", "gradient_checkpointing")}
         return RemovalSettings(**own, **both)
 
 

@@ -123,8 +123,10 @@ class MakeupTransfer(FineTuning):
         }
         weights = self.weights(self.current_epoch)
         if "adv" in weights:
-            with torch.no_grad():
-                source = self.objective.embed(images, boxes)
+            source = []  # impersonation does not look at it
+            if self.objective.goal == "obfuscation":
+                with torch.no_grad():
+                    source = self.objective.embed(images, boxes)
             losses["adv"] = self.objective(edited, boxes, source).mean(dim=1)
         return self.total(losses, weights)
 

@@ -54,15 +54,29 @@ def test_inversion_is_diffusers_inverse_ddim(fold, prediction):
     assert model.passes == 6
 
 
+@PREDICTIONS
+@torch.no_grad()
+def test_one_step_is_the_image_that_the_model_predicts(prediction):
+    model = diffusion(4, prediction_type=prediction)
+    reference, x = scheduler(prediction_type=prediction), photos(2)
+    reference.set_timesteps(20)
+    expected = reference.step(noise_of(model, x, 300), 300, x).pred_original_sample
+    torch.testing.assert_close(model.generate(x, t0=300, steps=1), expected, rtol=1e-5, atol=1e-6)
+    assert model.passes == 1
+    with pytest.raises(FacecloakError, match="at least 2 steps"):
+        model.invert(x, t0=300, steps=1)
+
+
 def test_levels_are_the_released_codes():
     model = diffusion()
     assert model.levels(300, 6) == [0, 60, 120, 180, 240, 300]
     assert model.levels(60, 20) == [int(60 * index / 19) for index in range(20)]
     assert all(low < high for low, high in itertools.pairwise(model.levels(39, 40)))
     assert model.levels(999, 2) == [0, 999]
+    assert model.levels(60, 1) == [60]
 
 
-@pytest.mark.parametrize("t0, steps", [(1000, 6), (300, 1), (300, 0), (4, 6), (-1, 2)])
+@pytest.mark.parametrize("t0, steps", [(1000, 6), (1000, 1), (300, 0), (4, 6), (0, 1), (-1, 2)])
 def test_levels_that_the_model_does_not_have_are_refused(t0, steps):
     with pytest.raises(FacecloakError, match="1000 timesteps"):
         diffusion().levels(t0, steps)

@@ -161,11 +161,13 @@ def test_another_model_or_what_matters_names_other_weights_and_what_does_not_mat
     for change in ({"test_steps": 12}, {"gradient_checkpointing": True}):
         assert DiffAM.stages(DiffAM.Settings(**change)) == DiffAM.stages(DiffAM.Settings())
     plain = DiffAM.stages(DiffAM.Settings())
-    for change in ({"lambda_adv": 2.0}, {"lr": 1e-3}, {"reference": "a"}, {"layers": "attention"}, {"t0": 90}):
+    for change in ({"lambda_adv": 2.0}, {"lr": 1e-3}, {"reference": "a"}, {"layers": "attention"}, {"t0": 90},
+                   {"batch_size": 2}):  # fmt: skip
         removal, transfer = DiffAM.stages(DiffAM.Settings(**change))
         assert removal == plain[0] and transfer != plain[1]
-    both = {"images": 9, "rank": 4, "batch_size": 2, "perceptual": "pocket"}
-    removals = {"passes": 2, "lr": 1e-3, "layers": "attention", "inversion_steps": 9, "lambda_clip": 1.0}
+    both = {"images": 9, "rank": 4, "perceptual": "pocket"}
+    removals = {"passes": 2, "lr": 1e-3, "layers": "attention", "inversion_steps": 9, "lambda_clip": 1.0,
+                "batch_size": 2}  # fmt: skip
     for name, value in {**both, **{f"removal_{name}": value for name, value in removals.items()}}.items():
         removal, transfer = DiffAM.stages(DiffAM.Settings(**{name: value}))
         assert removal != plain[0] and transfer != plain[1]
@@ -178,9 +180,11 @@ def test_a_transfer_without_adversarial_term_is_one_for_all_targets():
 
 
 def test_steps_that_do_not_fit_are_refused_before_anything_is_trained():
-    with pytest.raises(FacecloakError, match="diffam transfer: test_steps must be between 2 and t0"):
+    with pytest.raises(FacecloakError, match="diffam transfer: test_steps must be between 1 and t0"):
         DiffAM.Settings(test_steps=100)
     with pytest.raises(FacecloakError, match="diffam removal: test_steps"):
-        DiffAM.Settings(removal_test_steps=1)
+        DiffAM.Settings(removal_test_steps=0)
+    with pytest.raises(FacecloakError, match="diffam transfer: inversion_steps must be between 2 and t0"):
+        DiffAM.Settings(inversion_steps=1)
     with pytest.raises(FacecloakError, match="passes"):
         DiffAM.Settings(removal_passes=0)
