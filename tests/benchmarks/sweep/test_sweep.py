@@ -10,8 +10,10 @@ import pytest
 import yaml
 from optuna.distributions import IntDistribution
 
+from benchmarks import METHODS
 from benchmarks.results.store import find_judgements
 from benchmarks.results.table import long_table
+from benchmarks.suites.suite import load_suite
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.local import environments, read_report
 from benchmarks.sweep.report import pareto, write_report
@@ -22,7 +24,7 @@ from facecloak.errors import FacecloakError
 from tests.forked import start
 
 JUDGED = "protections/*/judgements/*/*/judgement.json"  # in a run's folder
-FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[3] / "sweeps").rglob("*.yaml"))
 
 
 EPSILON = {"pgd.epsilon": {"min": 1, "max": 64}, "pgd.iterations": {"value": 2}}
@@ -34,6 +36,13 @@ def test_every_sweep_is_read_and_its_first_trial_can_be_planned(path, tmp_path):
     study = open_study(sweep, "sqlite://")
     for _ in range(3):
         parse([*sweep.command(study.ask(sweep.space).params), f"--out={tmp_path}"])
+
+
+def test_every_method_of_pocket_that_attacks_has_a_search_of_the_same_number_of_trials():
+    files = [load_sweep(path) for path in FILES if path.parent.name == "pocket"]
+    attacks = {name for name in load_suite("pocket").methods if METHODS[name].uses_surrogates} - {"diffam"}
+    assert {next(iter(sweep.parameters)).split(".")[0] for sweep in files} == attacks
+    assert {sweep.capped(100) for sweep in files} == {12}
 
 
 def test_points_are_lost_below_the_floor():
