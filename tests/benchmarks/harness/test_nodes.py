@@ -51,7 +51,7 @@ def run(launch, port, programs) -> list[tuple[int, str]]:
     return [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
 
 
-@pytest.mark.parametrize("launch", [torchrun, srun])
+@pytest.mark.parametrize("launch", [pytest.param(torchrun, marks=pytest.mark.slow), srun])
 def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, port, launch):
     """The method is trained first: each stage once, on the machine that needs it first."""
     one, two = tmp_path / "one", tmp_path / "two"

@@ -111,6 +111,7 @@ def test_pictures_and_files_are_sent_when_they_are_asked_for(server, out):
     assert len([address for address in server.uploads if "/media/images/" in address]) == 2
 
 
+@pytest.mark.slow
 def test_results_that_count_again_are_rid_of_their_tag(server, out):
     first = out / "protections"
     assert track(out).returncode == 0
@@ -175,7 +176,7 @@ def test_agents_run_the_trials_of_the_engine_and_the_report_has_them(server, fil
     over = sweep(file, "out")
     assert over.returncode == 1 and "1 of 2 trials have ended; the sweep is over" in over.stdout
     assert "wandb sweep --resume team/facecloak/sweep1" in over.stdout and "Traceback" not in over.stderr
-    assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 1
+    assert [*pd.read_csv(tmp_path / "out" / "trials.csv")["state"]] == ["finished", "failed"]
 
 
 @pytest.mark.slow
@@ -219,7 +220,7 @@ def test_reading_a_sweep_costs_one_question_for_each_page(server, file, tmp_path
     (tmp_path / "out" / "wandb_sweep.json").write_text(json.dumps(known))
     assert sweep(file, "out").returncode == 0
     assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 25
-    assert len(server.asked) <= 12, server.asked  # read twice: who asks, the sweep, three pages
+    assert len(server.asked) <= 14, server.asked  # read twice: who asks (three times), the sweep, three pages
 
 
 OF_SWEEPS = [("upsertSweep", 403), ("viewer", 403), ("sweep", 404), ("runs", 429), ("runs", "dies")]
