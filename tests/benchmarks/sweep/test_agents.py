@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.sweep.agents import LEFT_OUT, STATE, path_with_python, study_of
 from benchmarks.sweep.files import load_sweep
-from benchmarks.tracking import sender
+from benchmarks.tracking import sweeps
 from facecloak.cli.main import main
 from facecloak.io import write_json
 
@@ -34,7 +34,7 @@ def test_the_status_of_a_sweep_there_counts_the_trials_of_all_machines(tmp_path,
         run("c", objective=90.0, cells=1, of=4), run("d", "crashed", objective=99.0, cells=4, of=4),
         run("e", "running", cells=1, of=4, _runtime=30.0), run("f", "running"),
     ]  # fmt: skip
-    monkeypatch.setattr(sender, "sweep_runs", lambda path: runs if path == "team/faces/abc" else [])
+    monkeypatch.setattr(sweeps, "sweep_runs", lambda path: runs if path == "team/faces/abc" else [])
     assert main(["sweep", "--status", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "team/faces/abc: 3 of 9 trials done, 2 running, 1 ended early, best 50.0",
