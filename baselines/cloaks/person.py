@@ -153,7 +153,7 @@ class PersonMask(ProtectionMethod):
 def put_on(images: Tensor, boxes: Tensor, masks: Tensor) -> Tensor:
     """Add a mask to each face, and cut what is not within [-1, 1]. Differentiable in the masks.
 
-    The mask's grid is that of the crop which recognizers see (`facecloak.faces.crop`): its corner pixels lie in the
+    The mask's grid is that of the crop which recognizers see (`facecloak.faces.crop`): its corner pixels are in the
     corners of the face box, or of the turned square. Each pixel of the photo whose centre is in there changes by the
     mask's value at that place, interpolated bilinearly (so it never changes by more than the mask does), and no other
     pixel changes. OPOM's and Chameleon's photos are such crops of 112 pixels, on which this only adds the mask.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines.common.randomness import generators
+from baselines.diffusion.edit_friendly import noisy_step
 from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
 from facecloak.cloak.settings import Precision
 from facecloak.data import Batch
@@ -123,7 +124,7 @@ class AdvDiffusion(ProtectionMethod):
             gradient, loss = self.gradient_of_score(found, batch, source_faces)
             losses.append(loss.tolist())
             with torch.no_grad():
-                z = self.step(noise, found, gradient, step, draw)
+                z = self.step(z, noise, gradient, step, draw)
                 if condition is None:
                     z = torch.where(kept, clean if step == steps[-1] else self.diffuse(clean, step[1], draw), z)
             self.on_progress("sampling", index + 1, len(steps))
@@ -163,12 +164,10 @@ class AdvDiffusion(ProtectionMethod):
         (gradient,) = self.backbone.gradients(-loss.sum(), [found])
         return gradient, loss.detach()
 
-    def step(self, noise: Tensor, found: Tensor, gradient: Tensor, step: tuple[int, int], draw: Noise) -> Tensor:
+    def step(self, z: Tensor, noise: Tensor, gradient: Tensor, step: tuple[int, int], draw: Noise) -> Tensor:
         """The next latents, see the class."""
-        alpha, alpha_to = (self.backbone.alpha(timestep) for timestep in step)
-        sigma = ((1 - alpha_to) / (1 - alpha) * (1 - alpha / alpha_to)).sqrt()
-        mean = alpha_to.sqrt() * found + (1 - alpha_to - sigma**2).sqrt() * noise
-        return mean + sigma * (draw() + self.settings.scale * gradient)
+        mean, spread = noisy_step(z, noise, *(self.backbone.alpha(timestep) for timestep in step))
+        return mean + spread * (draw() + self.settings.scale * gradient)
 
 
 def noise_like(z: Tensor, random: list[torch.Generator]) -> Noise:

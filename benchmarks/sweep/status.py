@@ -36,7 +36,7 @@ class Running:
         cell: cells judged so far.
         cells: of the trial; None before the first is judged.
         seconds: since it began.
-        interrupted: its process is no more; the sweep runs it again when it is started again.
+        interrupted: its process has ended; the sweep runs it again when it is started again.
     """
 
     name: str

@@ -38,7 +38,7 @@ def guarded(run: Callable[[], int], kept: str = "", smaller: str = "model") -> i
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, or of PyTorch, says that there is no memory left."""
+    """Whether an error of Python, or of PyTorch, says that memory ran out."""
     texts = ("out of memory", "can't allocate memory")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(t in str(error) for t in texts))
 

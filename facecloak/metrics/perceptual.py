@@ -21,7 +21,7 @@ def lpips_network() -> nn.Module | None:
     """LPIPS v0.1 with AlexNet (Zhang et al., CVPR 2018), frozen: two N×3×H×W in [-1, 1] → N×1×1×1, 0 if identical.
 
     The channel weights are those in torchmetrics; AlexNet's are the file that `facecloak fetch lpips` fetches, or that
-    lies in a folder of weights or in torch.hub's folder of checkpoints.
+    is in a folder of weights or in torch.hub's folder of checkpoints.
 
     Returns:
         None if the file is not here.

@@ -1,7 +1,7 @@
 """LowKey and Fawkes from their description: one photo, one view after the other, nothing batched.
 
 Independent of `facecloak` and `baselines`: resizing, windows and Adadelta are written by hand, and gradients are of
-every term as it stands in the papers.
+every term as the papers have it.
 """
 
 from __future__ import annotations
