@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -249,6 +249,21 @@ for kind in (_Loader, _Dumper):
     # YAML 1.1, which PyYAML reads, has no number without a dot or whose exponent has no sign
     number = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$")
     kind.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+
+
+class Checked:
+    """Settings that refuse values which make no sense; `check` is for their ``__post_init__``.
+
+    Attributes:
+        name: of the method or part that they are of, for messages.
+    """
+
+    name: ClassVar[str]
+
+    def check(self, rule: str, holds: bool) -> None:
+        """Raise `FacecloakError` with the rule if it is broken."""
+        if not holds:
+            raise FacecloakError(f"{self.name}: {rule}.")
 
 
 def settings_hash(value: Any) -> str:

@@ -11,22 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.common.gradients import signs
-from baselines.common.perceptual import Perceptual, load_perceptual
+from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_sha256
 from baselines.common.randomness import generators
+from facecloak.config import Checked
 from facecloak.data import Batch
-from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.io import pocket_dir, sha256
 from facecloak.method import GRADIENTS, Origin, Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
-from facecloak.pocket.features import FILE
 
 FACE = 112  # pixels, side of the face of which LPIPS is taken
 KERNEL, SIGMA = 7, 3.0  # of the blur, in pixels of the face that a recognizer sees
 
 
 @dataclass(frozen=True)
-class LowKeySettings:
+class LowKeySettings(Checked):
     """The defaults are those of the released code.
 
     Attributes:
@@ -39,6 +37,7 @@ class LowKeySettings:
         seed: random seed of the start.
     """
 
+    name: ClassVar[str] = "lowkey"
     iterations: int = 50
     step: float = 0.0025
     start: float = 0.005
@@ -47,14 +46,10 @@ class LowKeySettings:
     seed: int = 8888
 
     def __post_init__(self) -> None:
-        for rule, holds in (
-            ("iterations must be at least 1", self.iterations >= 1),
-            ("step must be above 0 and at most 1", 0 < self.step <= 1),
-            ("start must be between 0 and 1", 0 <= self.start <= 1),
-            ("lambda_perceptual must be at least 0", self.lambda_perceptual >= 0),
-        ):
-            if not holds:
-                raise FacecloakError(f"lowkey: {rule}.")
+        self.check("iterations must be at least 1", self.iterations >= 1)
+        self.check("step must be above 0 and at most 1", 0 < self.step <= 1)
+        self.check("start must be between 0 and 1", 0 <= self.start <= 1)
+        self.check("lambda_perceptual must be at least 0", self.lambda_perceptual >= 0)
 
 
 class LowKey(ProtectionMethod):
@@ -81,7 +76,7 @@ class LowKey(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: LowKeySettings) -> str | None:
-        return sha256(pocket_dir() / FILE) if settings.perceptual == "pocket" else None
+        return perceptual_sha256(settings.perceptual)
 
     def protect(self, batch: Batch) -> Protected:
         settings, losses = self.settings, []

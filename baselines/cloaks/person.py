@@ -13,17 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.common.randomness import generators
+from facecloak.config import Checked
 from facecloak.data import Album, Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import whole_pixels
 from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
-MASK = "a mask learned once a person, by gradients through the surrogates"
+MASK = "a mask learned once per person, by gradients through the surrogates"
 
 
 @dataclass(frozen=True)
-class PersonSettings:
+class PersonSettings(Checked):
     """Settings of every mask that is learned for a person.
 
     Attributes:
@@ -36,7 +37,6 @@ class PersonSettings:
         seed: random seed of the mask from which the steps start; it is the same for everybody.
     """
 
-    name: ClassVar[str]
     epsilon: int = 8
     step: float = 1.0
     grid: int = 112
@@ -47,11 +47,6 @@ class PersonSettings:
         self.check("epsilon must be between 1 and 255", 1 <= self.epsilon <= 255)
         self.check("step must be above 0", self.step > 0)
         self.check("grid must be at least 8", self.grid >= 8)
-
-    def check(self, rule: str, holds: bool) -> None:
-        """Raise `FacecloakError` with the rule if it is broken."""
-        if not holds:
-            raise FacecloakError(f"{self.name}: {rule}.")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facecloak.errors import FacecloakError
-from facecloak.io import pocket_dir
+from facecloak.io import pocket_dir, sha256
 from facecloak.metrics.perceptual import LPIPS_FILE, lpips_network
 from facecloak.pocket.features import FILE, network
 from facecloak.recognizers.checkpoints import load_weights
@@ -27,6 +27,11 @@ def load_perceptual(name: Perceptual) -> nn.Module:
         FacecloakError: the weights are missing.
     """
     return Lpips() if name == "lpips" else PocketPerceptual()
+
+
+def perceptual_sha256(name: Perceptual) -> str | None:
+    """Hash of the weights of ``pocket``; None for ``lpips``, whose weights are published and never change."""
+    return sha256(pocket_dir() / FILE) if name == "pocket" else None
 
 
 class Lpips(nn.Module):

@@ -11,18 +11,19 @@ from torch import Tensor
 
 from baselines.common.randomness import generators
 from baselines.diffusion.edit_friendly import noisy_step
-from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
-from facecloak.cloak.settings import Precision
+from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
+from facecloak.cloak.latent import LatentMethod
+from facecloak.cloak.settings import BackboneSettings
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
-from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import Origin, Protected, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
 Noise = Callable[[], Tensor]  # B×C×h×w, each image's from its own generator
 
 
 @dataclass(frozen=True)
-class AdvDiffusionSettings:
+class AdvDiffusionSettings(BackboneSettings):
     """Settings of AdvDiffusion; steps and scale are the released code's.
 
     Attributes:
@@ -34,36 +35,25 @@ class AdvDiffusionSettings:
         steps: DDIM steps.
         scale: s, how strongly a step follows the gradient.
         seed: of the autoencoder's posterior sample and, together with the photo's name, of all noise.
-        precision: of the UNet; latents and recognizers stay in float32.
-        decoder_precision: of the decoder.
-        tiny_decoder: folder or hub id of an AutoencoderTiny that decodes for the gradient; the final image always
-            comes from the full decoder. An approximation.
     """
 
-    models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")
+    name: ClassVar[str] = "adv_diffusion"
 
-    backbone: str = "asset:stable-diffusion-2-base"
     inpainting: Literal["unet", "blend"] = "blend"
     face: float = 1.0
     steps: int = 46
     scale: float = 300.0
     seed: int = 0
-    precision: Precision = "float32"
-    decoder_precision: Precision = "float32"
-    tiny_decoder: str | None = None
 
     def __post_init__(self) -> None:
-        rules = {
-            "face must be above 0 and below 1.4, where no part of the face box is left to repaint": 0 < self.face < 1.4,
-            "steps must be between 2 and 500": 2 <= self.steps <= 500,
-            "scale must be at least 0": self.scale >= 0,
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise FacecloakError(f"adv_diffusion: {rule}.")
+        self.check(
+            "face must be above 0 and below 1.4, where no part of the face box is left to repaint", 0 < self.face < 1.4
+        )
+        self.check("steps must be between 2 and 500", 2 <= self.steps <= 500)
+        self.check("scale must be at least 0", self.scale >= 0)
 
 
-class AdvDiffusion(ProtectionMethod):
+class AdvDiffusion(LatentMethod):
     """Inpainting around the face, from pure noise, in which every step also follows the recognizers' gradient.
 
     A step of DDIM with η = 1 predicts the noise ε and from it the picture's latent ẑ₀. The gradient g of the score, the
@@ -85,14 +75,10 @@ class AdvDiffusion(ProtectionMethod):
         ("impersonation",),
         "46 steps of a diffusion model",
     )
-    uses_surrogates = True
     strength = Strength("scale", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: AdvDiffusionSettings, objective: Objective, backbone: Backbone | None = None) -> None:
-        super().__init__(settings, objective)
-        self.backbone = backbone or Backbone.load(
-            settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder
-        )
+        super().__init__(settings, objective, backbone)
         taken, latent = self.backbone.unet.config.in_channels, self.backbone.vae.config.latent_channels
         if taken != {"unet": 2 * latent + 1, "blend": latent}[settings.inpainting]:
             other = "blend" if settings.inpainting == "unet" else "unet"
@@ -101,10 +87,6 @@ class AdvDiffusion(ProtectionMethod):
                 f"that it cannot inpaint by {settings.inpainting!r}; set 'inpainting' to {other!r}, or give another "
                 "'backbone'."
             )
-
-    @classmethod
-    def weights_sha256(cls, settings: AdvDiffusionSettings) -> str | None:
-        return models_sha256(settings.backbone, settings.tiny_decoder)
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, photos = self.settings, self.backbone, batch.images

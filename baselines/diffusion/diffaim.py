@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.common.diversity import diverse, draw_numbers
-from baselines.common.perceptual import Perceptual, load_perceptual
+from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_sha256
 from baselines.common.randomness import generators
 from baselines.diffusion.attention import AttentionFeatures, Seen
 from baselines.diffusion.edit_friendly import invert, noisy_step
-from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
 from facecloak.cloak.inversion import Schedule
-from facecloak.cloak.settings import Precision
+from facecloak.cloak.latent import LatentMethod
+from facecloak.cloak.settings import DenoisingSettings
 from facecloak.data import Batch
-from facecloak.errors import FacecloakError
-from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import Origin, Protected, Strength, errors_of_losses
 from facecloak.objectives import Objective
 
 POSITIONS = 1024  # self-attention layers with more are not compared
@@ -34,13 +34,11 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class DiffAIMSettings:
+class DiffAIMSettings(DenoisingSettings):
     """Settings of DiffAIM; the defaults are the published ones, without the code's slip.
 
     Attributes:
-        backbone: diffusers StableDiffusionPipeline folder or hub id.
         steps: DDIM steps T, with noise (η = 1).
-        start_step: the last T − start_step steps are run.
         iterations: gradient steps on the latent before each denoising step.
         step_size: by which the raw gradient is multiplied.
         radius: how far a number of the latent may be moved before each denoising step.
@@ -53,15 +51,10 @@ class DiffAIMSettings:
         attention: ``broadcast``: in the comparison the unchanged latent gets the attention outputs of the changed one,
             as in the released code; ``separate``: its own.
         seed: of the noise of the inversion and of the copies.
-        precision: of the UNet; latents, losses and recognizers stay in float32.
-        decoder_precision: of the decoder.
-        tiny_decoder: folder or hub id of an AutoencoderTiny that decodes wherever a gradient is needed; the final
-            image always comes from the full decoder. An approximation.
     """
 
-    models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")
+    name: ClassVar[str] = "diffaim"
 
-    backbone: str = "asset:stable-diffusion-2-base"
     steps: int = 100
     start_step: int = 80
     iterations: int = 10
@@ -75,24 +68,18 @@ class DiffAIMSettings:
     perceptual: Perceptual = "lpips"
     attention: Literal["broadcast", "separate"] = "separate"
     seed: int = 8888
-    precision: Precision = "float32"
-    decoder_precision: Precision = "float32"
-    tiny_decoder: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         weights = (self.lambda_semantic, self.lambda_structure, self.lambda_perceptual, self.tolerance)
-        rules = {
-            "iterations and copies must be at least 1": min(self.iterations, self.copies) >= 1,
-            "start_step must be between 1 and steps - 1": 0 < self.start_step < self.steps,
-            "step_size and radius must be above 0": self.step_size > 0 and self.radius > 0,
-            "lambda_semantic, lambda_structure, lambda_perceptual and tolerance must be at least 0": min(weights) >= 0,
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise FacecloakError(f"diffaim: {rule}.")
+        self.check("iterations and copies must be at least 1", min(self.iterations, self.copies) >= 1)
+        self.check("step_size and radius must be above 0", self.step_size > 0 and self.radius > 0)
+        self.check(
+            "lambda_semantic, lambda_structure, lambda_perceptual and tolerance must be at least 0", min(weights) >= 0
+        )
 
 
-class DiffAIM(ProtectionMethod):
+class DiffAIM(LatentMethod):
     """Identity guidance in each of the last denoising steps from an edit-friendly inversion (ACM Multimedia 2025).
 
     The score that rises is S_id + λ·S_sem − λ·S_struct − λ·max(0, perceptual − tolerance). S_id is the weighted sum
@@ -109,14 +96,10 @@ class DiffAIM(ProtectionMethod):
         "code": {**PUBLISHED, "attention": "broadcast"},
         "paper": {**PUBLISHED, "attention": "separate"},
     }
-    uses_surrogates = True
     strength = Strength("radius", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: DiffAIMSettings, objective: Objective, backbone: Backbone | None = None) -> None:
-        super().__init__(settings, objective)
-        self.backbone = backbone or Backbone.load(
-            settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder
-        )
+        super().__init__(settings, objective, backbone)
         self.perceptual = load_perceptual(settings.perceptual)
         self.features = AttentionFeatures(self.backbone.unet, POSITIONS)
         # of the variants the one that ends at the picture: here each latent is denoised at its own level
@@ -124,7 +107,8 @@ class DiffAIM(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: DiffAIMSettings) -> str | None:
-        return models_sha256(settings.backbone, settings.tiny_decoder)
+        hashes = super().weights_sha256(settings), perceptual_sha256(settings.perceptual)
+        return "+".join(filter(None, hashes))
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, passes = self.settings, self.backbone, self.backbone.passes

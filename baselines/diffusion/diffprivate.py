@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from baselines.common.perceptual import Perceptual, load_perceptual
+from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_sha256
 from baselines.diffusion.attention import CrossAttentionMaps
-from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Guide, Schedule, denoise, invert
-from facecloak.cloak.settings import Precision
+from facecloak.cloak.latent import LatentMethod
+from facecloak.cloak.settings import DenoisingSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import Origin, Protected, Strength, errors_of_losses
 from facecloak.objectives import BOTH, Objective
 
 MAP_SIDE = 8  # of the cross-attention maps
@@ -39,15 +40,12 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class DiffPrivateSettings:
+class DiffPrivateSettings(DenoisingSettings):
     """Settings of DiffPrivate; the defaults are the published ones with the code's two slips corrected.
 
     Attributes:
-        backbone: diffusers StableDiffusionPipeline folder or hub id.
         caption: what the photos show, for the guidance and for the cross-attention maps.
         guidance_scale: weight of the classifier-free guidance by the caption.
-        steps: DDIM steps T.
-        start_step: the last T − start_step steps are run.
         timesteps: ``code`` starts the way back one level too low, as the released code does; ``aligned`` does not.
         embedding_iterations: AdamW steps at the first timestep for the embeddings, 2 more at each further one; 0 keeps
             the empty prompt's.
@@ -65,19 +63,13 @@ class DiffPrivateSettings:
         surrogates: ``ensemble`` attacks all surrogates of the cell (their mean); ``single`` the first in the suite's
             order, or the judge where it is a white box.
         seed: of the autoencoder's posterior sample.
-        precision: of the UNet; latents, embeddings, losses and recognizers stay in float32.
-        decoder_precision: of the decoder.
-        tiny_decoder: folder or hub id of an AutoencoderTiny that decodes wherever a gradient is needed; the final
-            image always comes from the full decoder. An approximation.
         gradient_checkpointing: keep one step's activations at a time; slower, less memory, same result.
     """
 
-    models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")
+    name: ClassVar[str] = "diffprivate"
 
-    backbone: str = "asset:stable-diffusion-2-base"
     caption: str = "a person"
     guidance_scale: float = 2.5
-    steps: int = 20
     start_step: int = 15
     timesteps: Literal["code", "aligned"] = "aligned"
     embedding_iterations: int = 10
@@ -92,25 +84,17 @@ class DiffPrivateSettings:
     loss_range: Literal["code", "same"] = "same"
     surrogates: Literal["single", "ensemble"] = "ensemble"
     seed: int = 8888
-    precision: Precision = "float32"
-    decoder_precision: Precision = "float32"
-    tiny_decoder: str | None = None
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         weights = (self.lambda_perceptual, self.lambda_cross, self.lambda_self)
-        rules = {
-            "iterations must be at least 1": self.iterations >= 1,
-            "embedding_iterations must be at least 0": self.embedding_iterations >= 0,
-            "start_step must be between 1 and steps - 1": 0 < self.start_step < self.steps,
-            "lr and embedding_lr must be above 0": self.lr > 0 and self.embedding_lr > 0,
-            "stop_distance must be above 0 and at most 1": 0 < self.stop_distance <= 1,
-            "lambda_perceptual, lambda_cross and lambda_self must be at least 0": min(weights) >= 0,
-            "the caption must have a word": bool(self.caption.strip()),
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise FacecloakError(f"diffprivate: {rule}.")
+        self.check("iterations must be at least 1", self.iterations >= 1)
+        self.check("embedding_iterations must be at least 0", self.embedding_iterations >= 0)
+        self.check("lr and embedding_lr must be above 0", self.lr > 0 and self.embedding_lr > 0)
+        self.check("stop_distance must be above 0 and at most 1", 0 < self.stop_distance <= 1)
+        self.check("lambda_perceptual, lambda_cross and lambda_self must be at least 0", min(weights) >= 0)
+        self.check("the caption must have a word", bool(self.caption.strip()))
 
 
 @dataclass(frozen=True)
@@ -142,7 +126,7 @@ class Sources:
         )  # fmt: skip
 
 
-class DiffPrivate(ProtectionMethod):
+class DiffPrivate(LatentMethod):
     """Adversarial latent codes under a caption, in angular distance, blended by a cross-attention mask (PoPETs 2025).
 
     Impersonation lowers d(x′, x_t) − d(x′, x_s), obfuscation −d(x′, x_s) without a target, d = arccos(cos)/π. The
@@ -157,14 +141,10 @@ class DiffPrivate(ProtectionMethod):
         "code": {**PUBLISHED, "timesteps": "code", "loss_range": "code"},
         "paper": {**PUBLISHED, "timesteps": "aligned", "loss_range": "same"},
     }
-    uses_surrogates = True
     strength = Strength("lr", (0.25, 0.5, 1, 2))
 
     def __init__(self, settings: DiffPrivateSettings, objective: Objective, backbone: Backbone | None = None) -> None:
-        super().__init__(settings, objective)
-        self.backbone = backbone or Backbone.load(
-            settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder, settings.caption
-        )
+        super().__init__(settings, objective, backbone, settings.caption)
         self.perceptual = load_perceptual(settings.perceptual)
         self.self_attention = SelfAttentionGuidance(self.backbone.unet)
         self.cross_attention = CrossAttentionMaps(self.backbone.unet, MAP_SIDE**2)
@@ -176,7 +156,8 @@ class DiffPrivate(ProtectionMethod):
 
     @classmethod
     def weights_sha256(cls, settings: DiffPrivateSettings) -> str | None:
-        return models_sha256(settings.backbone, settings.tiny_decoder)
+        hashes = super().weights_sha256(settings), perceptual_sha256(settings.perceptual)
+        return "+".join(filter(None, hashes))
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, passes = self.settings, self.backbone, self.backbone.passes

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from facecloak.config import Checked
 from facecloak.data import Batch
-from facecloak.errors import FacecloakError
 from facecloak.method import Protected, ProtectionMethod, Strength, errors_of_losses
 
 REACH = 1.5  # length of all steps together, in units of ε (RobFR; TIP-IM's code)
@@ -20,7 +20,7 @@ Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class NoiseSettings:
+class NoiseSettings(Checked):
     """Settings of every noise baseline.
 
     Attributes:
@@ -31,7 +31,6 @@ class NoiseSettings:
             order, or the judge where it is a white box.
     """
 
-    name: ClassVar[str]
     epsilon: int = 16
     iterations: int = 20
     surrogates: Literal["single", "ensemble"] = "ensemble"
@@ -39,11 +38,6 @@ class NoiseSettings:
     def __post_init__(self) -> None:
         self.check("epsilon must be between 1 and 255", 1 <= self.epsilon <= 255)
         self.check("iterations must be at least 1", self.iterations >= 1)
-
-    def check(self, rule: str, holds: bool) -> None:
-        """Raise `FacecloakError` with the rule if it is broken."""
-        if not holds:
-            raise FacecloakError(f"{self.name}: {rule}.")
 
 
 @dataclass(frozen=True)

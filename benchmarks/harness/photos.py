@@ -53,7 +53,8 @@ def protect_photos(
         judges: recognizers that are not attacked, and say how similar a face is before and after.
         faces: every face of a photo, each towards the same target, or only the largest one.
         format: png, exact; or jpeg, and what is recorded is measured on the JPEG.
-        album: folder of further photos of the person, for a method that learns from them; it needs ``faces="largest"``.
+        album: folder of two or more further photos of the person, for a method that learns from them; it needs
+            ``faces="largest"``. A photo that is in it is not protected.
         say: is called with each line that says what will be trained, and how long that takes.
 
     Returns:
@@ -145,7 +146,8 @@ def protect(
         accelerator: auto, cpu or gpu.
         trained_in: for a method that must be trained, the --out of a benchmark or of ``facecloak protect``, or a new
             folder: its models are used, and what is missing is trained there.
-        album: folder of further photos of the person, for a method that learns from them; it needs ``faces="largest"``.
+        album: folder of two or more further photos of the person, for a method that learns from them; it needs
+            ``faces="largest"``, and the photo must not be in it.
         **settings: settings of the method, which override those of suite and preset.
 
     Raises:

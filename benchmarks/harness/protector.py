@@ -17,9 +17,9 @@ from benchmarks.harness.needs import fetch_needed
 from benchmarks.harness.photo_judges import PhotoJudges
 from benchmarks.harness.protection import Protection
 from benchmarks.harness.training import give_trained
-from benchmarks.suites.albums import read_album
+from benchmarks.suites.albums import by_pixels, photos_of_album, pixels_sha256, read_album
 from benchmarks.suites.suite import Suite
-from facecloak.data import Album, Batch, Box, FindFace, Photo, list_images, to_album, to_tensor, to_uint8
+from facecloak.data import Album, Batch, Box, FindFace, Photo, to_album, to_tensor, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import FaceDetector
 from facecloak.framing import cut_square, paste_square
@@ -40,6 +40,7 @@ class Protector:
         judges: recognizers that are not attacked.
         about: what is recorded with every photo.
         album: further photos of the person, for a method that learns from them.
+        learned_from: `by_pixels` of the album: these photos are not protected.
         key: a hash of everything that a result depends on, except for the photo; judges change nothing in a result.
     """
 
@@ -54,6 +55,7 @@ class Protector:
     about: dict[str, Any]
     key: str
     album: Album | None
+    learned_from: dict[str, Path]
 
 
 def default_method(suite: Suite, accelerator: str) -> str:
@@ -95,7 +97,7 @@ def make_protector(
         raise FacecloakError(
             f"{resolved.name} does not learn from an album: leave --album out, or choose a method that does."
         )
-    photos = list_images(album) if album else []
+    photos = photos_of_album(album) if album else []
     goal = goal or suite.objective
     judges = [*dict.fromkeys(judges)]
     names = attackable(suite, [judge for judge in judges if judge in suite.recognizers])
@@ -128,7 +130,7 @@ def make_protector(
     return Protector(
         method.to(device), attacked.to(device), judging, detector, find_face, suite.image_size, faces, format,
         about | {"judges": judging.about}, key,
-        _read_album(photos, detector, find_face, suite.image_size, say) if photos else None,
+        _read_album(photos, detector, find_face, suite.image_size, say) if photos else None, by_pixels(photos),
     )  # fmt: skip
 
 
@@ -178,9 +180,15 @@ def protect_photo(protector: Protector, path: Path) -> tuple[bytes, np.ndarray, 
     """The photo with its faces protected one after the other, as a file and its pixels, and what is recorded with it.
 
     Raises:
-        FacecloakError: there is no face, or one of them cannot be protected: all faces must be, or the photo is not.
+        FacecloakError: the photo is in the album, there is no face, or one of them cannot be protected: all faces must
+            be, or the photo is not.
     """
     photo = read_image(path)
+    if twin := protector.learned_from and protector.learned_from.get(pixels_sha256(photo)):
+        raise FacecloakError(
+            f"{path} is the same picture as {twin}: a method must not learn from the photos that it protects. Remove "
+            "it from the album."
+        )
     found = protector.detector.find_all(photo)
     if not found:
         raise FacecloakError(f"{path}: no face found, not protected.")
@@ -190,7 +198,8 @@ def protect_photo(protector: Protector, path: Path) -> tuple[bytes, np.ndarray, 
         try:
             result, crop, took = _protect_face(protector, result, box)
         except FacecloakError as error:
-            raise FacecloakError(f"{path}: {error}, not protected{_progress(index, boxes)}.") from None
+            reason = str(error).removesuffix(".")
+            raise FacecloakError(f"{path}: {reason}, not protected{_progress(index, boxes)}.") from None
         seconds += took
         crops.append(crop)
     file, result = encode_photo(result, protector.format)

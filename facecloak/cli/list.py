@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 def _about(name: str, method: type[ProtectionMethod]) -> list[str]:
     """The row of a method; "made for" is what its paper has, since the harness measures both for every method."""
     summary = (method.__doc__ or "").strip().splitlines()[0].removesuffix(".")
-    trains = "once a target" if method.stages(method.Settings()) else "no"
+    trains = "once per target" if method.stages(method.Settings()) else "no"
     if method.origin is None:
         return [name, "reference" if not method.uses_surrogates else "", "", "", trains, "", ", ".join(method.presets),
                 summary]  # fmt: skip

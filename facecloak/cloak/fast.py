@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
+from facecloak.cloak.backbone import require_gpu_for_fp16
 from facecloak.cloak.inversion import denoise
-from facecloak.cloak.settings import Precision
+from facecloak.cloak.latent import LatentMethod
+from facecloak.cloak.settings import BackboneSettings
 from facecloak.data import Batch
-from facecloak.errors import FacecloakError
-from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
-from facecloak.objectives import BOTH, Objective
+from facecloak.method import Origin, Protected, Strength, errors_of_losses
+from facecloak.objectives import BOTH
 
 # a mean over five gradients needs a shorter memory than Adam's usual 0.9, which overshoots
 BETAS = (0.5, 0.999)
@@ -22,47 +22,35 @@ CLEAN = -1  # the timestep below the first: the picture itself
 
 
 @dataclass(frozen=True)
-class FastSettings:
+class FastSettings(BackboneSettings):
     """Settings of FastCloak; the defaults were found on drawn people who are in no suite (`benchmarks.studies.fast`).
 
     Attributes:
-        backbone: diffusers StableDiffusionPipeline folder or hub id.
         level: timestep at which the latent is changed, 1 … 999. The higher, the more the denoising shapes the change.
         iterations: Adam steps on the latent.
         lr: their learning rate.
         lambda_change: weight of the mean squared change of the pixels, which are in [-1, 1].
         seed: of the autoencoder's posterior sample.
-        precision: of the UNet; latents, losses and recognizers stay in float32.
-        decoder_precision: of the decoder.
-        tiny_decoder: folder or hub id of an AutoencoderTiny that decodes the change, in every iteration and at the end;
-            without it the full decoder does, which is slower.
+        tiny_decoder: decodes the change, in every iteration and at the end; without it the full decoder does, which is
+            slower.
     """
 
-    models: ClassVar[tuple[str, ...]] = ("backbone", "tiny_decoder")
+    name: ClassVar[str] = "facecloak:fast"
 
-    backbone: str = "asset:stable-diffusion-2-base"
     level: int = 351
     iterations: int = 5
     lr: float = 0.25
     lambda_change: float = 5.0
     seed: int = 8888
-    precision: Precision = "float32"
-    decoder_precision: Precision = "float32"
-    tiny_decoder: str | None = None
 
     def __post_init__(self) -> None:
-        rules = {
-            "iterations must be at least 1": self.iterations >= 1,
-            "level must be between 1 and 999": 0 < self.level < 1000,
-            "lr must be above 0": self.lr > 0,
-            "lambda_change must be at least 0": self.lambda_change >= 0,
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise FacecloakError(f"facecloak:fast: {rule}.")
+        self.check("iterations must be at least 1", self.iterations >= 1)
+        self.check("level must be between 1 and 999", 0 < self.level < 1000)
+        self.check("lr must be above 0", self.lr > 0)
+        self.check("lambda_change must be at least 0", self.lambda_change >= 0)
 
 
-class FastCloak(ProtectionMethod):
+class FastCloak(LatentMethod):
     """An adversarial latent code that one denoising step turns into a change of the photo.
 
     It shares with the proposed method (Salar et al. 2025) that the variable is a noisy latent and that its gradient
@@ -72,19 +60,8 @@ class FastCloak(ProtectionMethod):
     """
 
     Settings: ClassVar[type[Any]] = FastSettings
-    uses_surrogates = True
     origin = Origin("latent", "this project", 2026, BOTH, "gradients through a diffusion model, 5 times")
     strength = Strength("lr", (0.25, 0.5, 1, 2))
-
-    def __init__(self, settings: FastSettings, objective: Objective, backbone: Backbone | None = None) -> None:
-        super().__init__(settings, objective)
-        self.backbone = backbone or Backbone.load(
-            settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder
-        )
-
-    @classmethod
-    def weights_sha256(cls, settings: FastSettings) -> str | None:
-        return models_sha256(settings.backbone, settings.tiny_decoder)
 
     def protect(self, batch: Batch) -> Protected:
         backbone, photos = self.backbone, batch.images

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.cloak.backbone import Backbone, models_sha256, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
+from facecloak.cloak.latent import LatentMethod
 from facecloak.cloak.settings import PUBLISHED, CloakSettings
 from facecloak.cloak.structure import SelfAttentionGuidance
 from facecloak.data import Batch
-from facecloak.method import Origin, Protected, ProtectionMethod, Strength, errors_of_losses
+from facecloak.method import Origin, Protected, Strength, errors_of_losses
 from facecloak.objectives import BOTH, Objective
 
 
@@ -38,7 +39,7 @@ class Start:
     passes: int
 
 
-class FaceCloak(ProtectionMethod):
+class FaceCloak(LatentMethod):
     """Adversarial latent codes of a diffusion model, under learned unconditional embeddings (the proposed method).
 
     Salar, Liu, Tian, Zhao, "Enhancing Facial Privacy Protection via Weakening Diffusion Purification", CVPR 2025.
@@ -53,23 +54,15 @@ class FaceCloak(ProtectionMethod):
         "code": PUBLISHED,
         "paper": {**PUBLISHED, "iterations": 35, "reduction": "mean"},
     }
-    uses_surrogates = True
     origin = Origin("latent", "Salar et al., CVPR", 2025, BOTH, "gradients through a diffusion model, 90 times")
     strength = Strength("lr", (0.25, 0.5, 1, 2))
     watched: ClassVar[str] = ""  # start of the names of the UNet's parts whose self-attention L_attn keeps; all of them
 
     def __init__(self, settings: CloakSettings, objective: Objective, backbone: Backbone | None = None) -> None:
-        super().__init__(settings, objective)
-        self.backbone = backbone or Backbone.load(
-            settings.backbone, settings.precision, settings.decoder_precision, settings.tiny_decoder
-        )
+        super().__init__(settings, objective, backbone)
         self.guidance = SelfAttentionGuidance(self.backbone.unet, self.watched)
         self.schedule = Schedule.of(self.backbone, settings.steps, settings.start_step, settings.timesteps)
         self._starts: dict[str, Start] = {}
-
-    @classmethod
-    def weights_sha256(cls, settings: CloakSettings) -> str | None:
-        return models_sha256(settings.backbone, settings.tiny_decoder)
 
     def protect(self, batch: Batch) -> Protected:
         key = hashlib.sha256(batch.images.cpu().contiguous().numpy()).hexdigest()

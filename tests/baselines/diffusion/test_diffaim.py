@@ -5,7 +5,7 @@ import torch
 
 from baselines.common.diversity import diverse, draw_numbers
 from baselines.common.randomness import generators
-from baselines.diffusion.diffaim import DiffAIM, DiffAIMSettings
+from baselines.diffusion.diffaim import DiffAIM, DiffAIMSettings, _Attack
 from baselines.diffusion.edit_friendly import invert, noisy_step
 from facecloak.errors import FacecloakError
 from tests.baselines.diffusion.small import make_diffaim, pocket_distance
@@ -32,13 +32,18 @@ def plain(models, batch, index, goal="impersonation", **attack):
 @pytest.mark.parametrize(
     ("goal", "attention"), [("impersonation", "separate"), ("obfuscation", "separate"), ("impersonation", "broadcast")]
 )
-def test_it_equals_a_plain_reference_step_by_step(models, goal, attention):
-    batch = batch_of_photos(2)
-    made = make_diffaim(models, goal, attention=attention).predict_step(batch)
-    assert made.errors == [None, None]
+def test_it_equals_a_plain_reference_step_by_step(models, goal, attention, monkeypatch):
+    batch, method, seen = batch_of_photos(2), make_diffaim(models, goal, attention=attention), []
+    ascend, decode = _Attack.ascend, method.backbone.decode
+    monkeypatch.setattr(_Attack, "ascend", lambda self, z, *rest: seen.append(z) or ascend(self, z, *rest))
+    method.backbone.decode = lambda z, **how: (seen.append(z) if not how else None, decode(z, **how))[1]
+    made = method.predict_step(batch)
+    assert made.errors == [None, None] and len(seen) == 3  # the first latent, and those after each of two steps
     expected = plain(models, batch, 1, goal, broadcast=attention == "broadcast")
     for name, curve in expected.curves.items():
         assert [row[1] for row in made.history[name]] == pytest.approx(curve, rel=1e-6, abs=1e-9), name
+    for ours, theirs in zip(seen, [expected.start, *expected.latents], strict=True):
+        torch.testing.assert_close(ours[1:], theirs, rtol=0, atol=1e-6)
     torch.testing.assert_close(made.images[1:], expected.image, rtol=0, atol=1e-6)
     assert max(abs(each - 1 / 3) for each in expected.surrogates[-1]) > 1e-5  # the surrogates' weights have changed
     assert max(expected.curves["semantic"]) > 1e-6 and min(expected.curves["structure"]) < 0
@@ -134,7 +139,9 @@ def test_diverse_copies_have_all_sizes_and_places():
     assert float(noisy.max()) < 0.1**0.5 * 1.2 and 0.13 < float(noisy.mean()) < 0.19
 
 
-@pytest.mark.parametrize("settings", [{"copies": 0}, {"radius": 0}, {"start_step": 100}, {"tolerance": -1}])
+@pytest.mark.parametrize("settings", [
+    {"copies": 0}, {"radius": 0}, {"start_step": 100}, {"tolerance": -1}, {"steps": 1000},
+])  # fmt: skip
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(FacecloakError, match="diffaim: "):
         DiffAIMSettings(**settings)

@@ -31,12 +31,25 @@ def test_it_equals_a_plain_reference_step_by_step(models, goal, timesteps, half_
     method = make_diffprivate(
         models, goal, timesteps=timesteps, loss_range=loss_range, lr=0.05, stop_distance=1.0, iterations=2
     )  # fmt: skip
+    pictures, sources, blend = [], [], method.blend
+
+    def watched(decoded, given):
+        sources.append(given)
+        pictures.append(blend(decoded, given))
+        return pictures[-1]
+
+    method.blend = watched
     made = method.predict_step(batch_of(images))
     assert made.errors == [None, None]
     expected = plain(models, images, 1, goal, timesteps, half_range=half_range)
     for name, curve in expected.curves.items():
         assert [row[1] for row in made.history[name]] == pytest.approx(curve, rel=1e-6, abs=1e-9), name
-    torch.testing.assert_close(made.images[1:], expected.image, rtol=0, atol=1e-6)
+    for ours, theirs in zip(pictures, [*expected.pictures, expected.image], strict=True):
+        torch.testing.assert_close(ours[1:], theirs, rtol=0, atol=1e-6)
+    for ours, theirs in zip(sources[0].embeddings, expected.embeddings, strict=True):
+        torch.testing.assert_close(ours[1:], theirs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(sources[0].mask[1:], expected.mask, rtol=0, atol=1e-6)
+    assert torch.equal(made.images, pictures[-1])
     assert float(expected.mask.min()) > 0 and float(expected.mask.max()) == 1
     assert (made.images - images).abs().max() > 0.1
 
@@ -134,7 +147,9 @@ def test_photos_of_a_size_without_8_by_8_attention_are_refused(models):
         make_diffprivate(models).predict_step(batch_of(photos(1, side=48)))
 
 
-@pytest.mark.parametrize("settings", [{"stop_distance": 0}, {"caption": " "}, {"start_step": 20}, {"lambda_self": -1}])
+@pytest.mark.parametrize("settings", [
+    {"stop_distance": 0}, {"caption": " "}, {"start_step": 20}, {"lambda_self": -1}, {"steps": 1000},
+])  # fmt: skip
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(FacecloakError, match="diffprivate: "):
         DiffPrivateSettings(**settings)

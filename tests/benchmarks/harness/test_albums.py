@@ -1,6 +1,7 @@
 """Methods that learn a mask from further photos of a person: which photos they get, and what is refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -210,6 +211,59 @@ def test_a_photo_of_any_size_is_protected_with_an_album_of_its_person(suite, tmp
     assert main(arguments) == 0 and len(SEEN["photo"]) == 3
     made = facecloak.protect(me, suite=str(suite), method=PATH, album=album, faces="largest")
     assert np.array_equal(made.image, read_image(tmp_path / "out" / "me.png"))
+
+
+def refused_albums(folder):
+    """Folders that cannot be an album, and what is said of them."""
+    photo, other = astronaut()[:390], astronaut()[:400, 20:, ::-1].copy()
+    made = {"empty": [], "one": [photo], "text": [photo], "broken": [photo, other], "mine": [photo, other]}
+    for name, photos in made.items():
+        (folder / name).mkdir()
+        for number, image in enumerate(photos):
+            write_png(folder / name / f"{number}.png", image)
+    (folder / "text" / "notes.txt").write_text("anna")
+    (folder / "broken" / "1.png").write_bytes(b"no picture")
+    shutil.copy(folder / "me.png", folder / "mine")
+    needs = "an album needs 2 photos or more, it has"
+    return {
+        "empty": f"{folder}/empty: {needs} 0",
+        "one": f"{folder}/one: {needs} 1",
+        "text": f"{folder}/text: {needs} 1",
+        "broken": "1 of 2 photos of the album can be used; ",
+        "me.png": f"{folder}/me.png: no such folder",
+        "mine": f"{folder}/me.png is the same picture as {folder}/mine/me.png: a method must not learn from",
+    }
+
+
+def test_a_folder_that_cannot_be_an_album_is_refused_in_one_line(suite, tmp_path):
+    write_png(tmp_path / "me.png", astronaut()[:400])
+    for name, message in refused_albums(tmp_path).items():
+        with pytest.raises(FacecloakError, match=re.escape(message)) as caught:
+            facecloak.protect(
+                tmp_path / "me.png", suite=str(suite), method=PATH, album=tmp_path / name, faces="largest"
+            )
+        assert "\n" not in str(caught.value)
+
+
+def test_photos_of_an_album_may_have_any_names(suite, tmp_path):
+    """Results are not named after them: the same name twice is no mistake."""
+    write_png(tmp_path / "me.png", astronaut()[:400])
+    write_png(tmp_path / "album" / "a.png", astronaut()[:390])
+    Image.fromarray(astronaut()[:380]).save(tmp_path / "album" / "a.jpg")
+    made = facecloak.protect(
+        tmp_path / "me.png", suite=str(suite), method=PATH, album=tmp_path / "album", faces="largest"
+    )
+    assert made.outcome["n_protected"] == 1 and len(SEEN["photo"]) == 2
+
+
+def test_other_photos_are_protected_where_one_is_in_the_album(suite, tmp_path, capsys):
+    for number, rows in enumerate((400, 395)):
+        write_png(tmp_path / "photos" / f"{number}.png", astronaut()[:rows])
+        write_png(tmp_path / "album" / f"{number}.png", astronaut()[: rows - 10 * number])
+    arguments = ["protect", str(tmp_path / "photos"), "--suite", str(suite), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--method", PATH, "--faces", "largest", "--album", str(tmp_path / "album")]) == 1
+    assert "0.png is the same picture as" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["1.png"]
 
 
 @pytest.mark.parametrize(

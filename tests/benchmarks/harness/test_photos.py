@@ -284,3 +284,12 @@ def test_two_commands_do_not_write_into_one_folder(toys, tmp_path, portrait, cap
         assert protect(toys, tmp_path / "out", portrait) == 2
     assert "Another `facecloak protect` is writing to" in capsys.readouterr().err
     assert protect(toys, tmp_path / "out", portrait) == 0
+
+
+def test_a_methods_own_sentence_becomes_part_of_one(toys, portrait, tmp_path, monkeypatch, capsys):
+    def refuse(self, batch):
+        raise FacecloakError("fp16 needs a GPU.")
+
+    monkeypatch.setattr(Blur, "protect", refuse)
+    assert protect(toys, tmp_path / "out", portrait) == 1
+    assert f"{portrait}: fp16 needs a GPU, not protected." in capsys.readouterr().err

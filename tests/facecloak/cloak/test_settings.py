@@ -115,3 +115,9 @@ def test_fp16_on_a_cpu_is_refused(models, setting):
 def test_a_schedule_without_steps_is_refused(models, start_step):
     with pytest.raises(FacecloakError, match="start_step"):
         make_method(models, start_step=start_step)
+
+
+def test_more_steps_than_a_model_knows_are_refused(models):
+    assert make_method(models, steps=999, start_step=1).schedule.inversion[-1] == (998, 999)
+    with pytest.raises(FacecloakError, match="facecloak: steps must be at most 999"):
+        make_method(models, steps=1000)
