@@ -1,3 +1,4 @@
+import gc
 import os
 from pathlib import Path
 
@@ -17,6 +18,12 @@ LONG = ("test_wandb.py", "test_golden.py", "test_nodes.py", "test_suite.py", "te
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long files first; the order within a file stays the same."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the million objects that the imports have made, which stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +12,7 @@ from facecloak.assets import store as stores
 from facecloak.cli.main import main
 from facecloak.config import read_yaml, to_yaml
 from facecloak.io import read_image, read_json
+from tests.forked import run
 from tests.real_faces import LFW, TARGETS, VARIANTS, furnish
 from tests.standins import insightface_pack, serve
 
@@ -48,8 +47,8 @@ def test_ten_judges_and_fixed_surrogates_cost_one_protection_and_ten_judgements(
         fars=[0.1, 0.01], methods={"pgd": {"iterations": 2}},
     )  # fmt: skip
     results = facecloak.benchmark(suite, limit=2, out=tmp_path / "run", black_boxes=JUDGES)
-    run = tmp_path / "run"
-    (protection,) = (run / "protections").iterdir()
+    out = tmp_path / "run"
+    (protection,) = (out / "protections").iterdir()
     assert len([*(protection / "images").iterdir()]) == 2
     assert sorted(results.table["black_box"].unique()) == sorted(JUDGES) and results.check() == []
     photos = read_json(protection / "outcomes" / "Aaron_Sorkin.json")["id"]
@@ -63,10 +62,10 @@ def test_ten_judges_and_fixed_surrogates_cost_one_protection_and_ten_judgements(
         and SURROGATES[0] in row["assets"]
     )
     asked = len(web.asked)
-    again = facecloak.benchmark(suite, limit=2, out=run, black_boxes=JUDGES)
+    again = facecloak.benchmark(suite, limit=2, out=out, black_boxes=JUDGES)
     assert len(web.asked) == asked and again.table["date"].equals(results.table["date"])
 
-    assert main(["licences", str(run)]) == 0
+    assert main(["licences", str(out)]) == 0
     said = capsys.readouterr().out
     assert "lfw_funneled" in said and "Huang et al. 2007" in said and "MIT" in said and VARIANTS[-1] in said
 
@@ -113,9 +112,8 @@ def test_protect_fetches_says_what_and_makes_a_photo_nobody_was_shown(web, tmp_p
     furnish(web, tmp_path / "assets.yaml", recognizers=[name.removeprefix("frbench:") for name in names])
     web.files["/buffalo_sc.zip"], _ = insightface_pack("w600k_mbf.onnx")
     shutil.copy(next(iter(sorted((LFW / "Abdullah_Gul").iterdir()))), tmp_path / "holiday.jpg")
-    command = [sys.executable, "-m", "facecloak.cli", "protect", "holiday.jpg", "--out", "protected",
-               "--accelerator", "cpu", "--tip_im.iterations=2"]  # fmt: skip
-    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    command = ["protect", "holiday.jpg", "--out", "protected", "--accelerator", "cpu", "--tip_im.iterations=2"]
+    first = run(*command, patch=lambda: os.chdir(tmp_path))
     assert first.returncode == 0, first.stderr
     announced = ("Fetching frbench:mobilefacenet_arcface_ms1m", "4.9 MB", "non-commercial research", "Fetching targets")
     assert all(text in first.stderr for text in announced)
@@ -125,7 +123,7 @@ def test_protect_fetches_says_what_and_makes_a_photo_nobody_was_shown(web, tmp_p
     assert outcome["method"] == "tip_im:default*" and outcome["objective"] == "obfuscation"
     assert read_image(tmp_path / "protected" / "holiday.png").shape == (112, 112, 3)
     asked = len(web.asked)
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    again = run(*command, patch=lambda: os.chdir(tmp_path))
     assert again.returncode == 0 and "(done" in again.stdout and len(web.asked) == asked
 
 

@@ -57,4 +57,4 @@ def test_a_run_that_fails_is_reported(capsys):
     """The process that runs it ends before the imports that take seconds."""
     assert harness_speed.main(["--suite=--nothing"]) == 2
     said = capsys.readouterr().err
-    assert "one process: the run failed" in said and "--nothing" in said
+    assert "one process: the run failed" in said and "arguments are required: suite" in said
