@@ -1,5 +1,7 @@
 import gc
 import os
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,12 @@ import pytest
 os.environ["WANDB_MODE"] = "disabled"  # except where a test asks for it
 os.environ["FACECLOAK_OFFLINE"] = "1"  # no test opens a connection, except to a server of its own
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes run tests side by side, see addopts
+
+# W&B's client defines hundreds of classes, and searches all imported modules for each: a second now, ten of them when
+# torch has been imported, in each forked process that uses the client
+import_module("wandb.apis.public")
+with suppress(ImportError):
+    import_module("wandb.sdk.artifacts._generated.fragments")
 
 
 # files that take a minute come first: if one started last, the other process would have no work meanwhile

@@ -96,11 +96,10 @@ def test_a_map_is_formed_once_a_layer_and_pass(models, monkeypatch):
 
 def test_more_weight_keeps_more_structure(models):
     final = []
-    for weight in (0.01, 1.0, 100.0):
-        method = make_method(models, lambda_adv=1.0, lambda_attn=weight, iterations=8, lr=0.04, start_step=18)
+    for weight in (0.01, 100.0):
+        method = make_method(models, lambda_adv=1.0, lambda_attn=weight, iterations=12, lr=0.02, start_step=18)
         final.append(method.predict_step(batch_of(photos(1))).history["attn"][-1][0] / weight)
-    assert final[0] > 1.5 * final[2]
-    assert final[0] > final[1] > final[2]
+    assert final[0] > 2 * final[1]
 
 
 @pytest.mark.parametrize("goal", ["impersonation", "obfuscation"])
