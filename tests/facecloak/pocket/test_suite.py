@@ -32,7 +32,7 @@ def test_the_suite_holds_photos_targets_and_thresholds_that_fit():
 def test_a_benchmark_of_the_proposed_method_needs_nothing_else(alone, capsys):
     """With few iterations; what the method does with all of them is seen in the demo."""
     few = ["--facecloak.iterations=3", "--facecloak.embedding_iterations=1"]
-    arguments = ["--methods", "none,facecloak", "--targets", "1,2", "--limit", "1", "--out", "r", *few]
+    arguments = ["--methods", "none,facecloak", "--targets", "1", "--limit", "1", "--out", "r", *few]
     assert main(["benchmark", "pocket", *arguments, "--black-box", "pocket_ir,pocket_dense"]) == 0
     printed = capsys.readouterr().out
     assert "facecloak" in printed and "grid.png" in printed
@@ -41,7 +41,7 @@ def test_a_benchmark_of_the_proposed_method_needs_nothing_else(alone, capsys):
     }
     table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01").set_index("method")
     clean, cloaked = table.loc["none"], table.loc["facecloak"]
-    assert len(cloaked) == 4 and (clean["n_identical"] == 1).all() and cloaked["psnr"].mean() > 22
+    assert len(cloaked) == 2 and (clean["n_identical"] == 1).all() and cloaked["psnr"].mean() > 22
     assert (cloaked["cosine_rise_surrogates"] > 0.02).all()
     assert table["fd"].isna().all() and (table["n_fid"] < MINIMUM).all()
     assert table["threshold_source"].str.startswith("drawn people 20000 to 20399").all()
@@ -50,7 +50,7 @@ def test_a_benchmark_of_the_proposed_method_needs_nothing_else(alone, capsys):
         for path in (alone / "r").glob("protections/*/judgements/*/*/records.jsonl")
         for line in path.read_text().splitlines()
     ]
-    assert len(records) == 8 and not any(record["error"] for record in records)
+    assert len(records) == 4 and not any(record["error"] for record in records)
 
 
 def test_the_demo_needs_nothing_else_and_brings_a_portrait_nearer_to_the_target(alone, capsys):
