@@ -16,7 +16,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.harness import predict
+from benchmarks.harness.plan import Plan
 from benchmarks.results import store
+from facecloak.cli import benchmark
 from tests.forked import run, start, typed
 
 COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
@@ -162,7 +164,29 @@ def test_a_process_that_dies_is_reported_and_its_images_can_be_made_later(toys, 
 
 
 def test_what_is_wrong_with_a_request_is_said_once(toys, tmp_path):
-    result = typed("benchmark", toys, "--methods", "blurr", "--devices", "2", "--out", tmp_path / "out").wait()
+    """The first process finds the mistake when the other one waits for it, or has ended."""
+    reading, writing = os.pipe()
+
+    def patch() -> None:
+        make_plan = benchmark.make_plan
+
+        def join(*_: object) -> None:
+            os.write(writing, b"waits")
+            threading.Event().wait()
+
+        def plan(*request: object) -> Plan:
+            if os.environ["LOCAL_RANK"] == "0":
+                os.close(writing)
+                os.read(reading, 1)
+            return make_plan(*request)
+
+        benchmark.join, benchmark.make_plan = join, plan
+
+    command = ["benchmark", toys, "--methods", "blurr", "--devices", "2", "--out", tmp_path / "out"]
+    first = typed(*command, patch=patch)
+    os.close(writing)
+    result = first.wait()
+    os.close(reading)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "blurr" in result.stderr
 
 
