@@ -8,6 +8,7 @@ tested once, with real ones, in `tests/benchmarks/harness/test_resume.py`.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import subprocess
@@ -114,6 +115,7 @@ def _be_a_process_of_its_own(target: Callable[[], int], outputs: list[int], envi
             os.dup2(output, number)
         sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w", closefd=False)) for number in (1, 2))
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+        logging.getLogger().handlers.clear()  # pytest's: warnings go to standard error
         os.environ.update(environment)
         torch.set_num_threads(1)
         status = target()

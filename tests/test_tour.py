@@ -37,12 +37,16 @@ def run_cells(folder):
 
     os.chdir(folder)
     shell, shown = InteractiveShell.instance(), []
+    shell.enable_gui = lambda *_: None  # there is none
     shell.enable_matplotlib("inline")
     for cell in read().cells:
         if cell.cell_type == "code":
             with capture_output() as said:
-                shell.run_cell(cell.source).raise_error()
-            shown.append([{"forms": sorted(each.data), "text": each.data["text/plain"]} for each in said.outputs])
+                ran = shell.run_cell(cell.source)
+            ran.raise_error()
+            data = [] if ran.result is None else [shell.display_formatter.format(ran.result)[0]]
+            data += [each.data for each in said.outputs]
+            shown.append([{"forms": sorted(each), "text": each["text/plain"]} for each in data])
     write_json(folder / "shown.json", shown)
     return 0
 
