@@ -17,10 +17,13 @@ with suppress(ImportError):
     import_module("wandb.sdk.artifacts._generated.fragments")
 
 
-# files that take a minute come first: if one started last, the other process would have no work meanwhile
-LONG = ("test_wandb.py", "test_golden.py", "test_nodes.py", "test_suite.py", "test_trained_methods.py",
-        "test_resume.py", "test_batches.py", "test_makeup.py", "test_against_reference.py", "test_real_faces.py",
-        "test_facecloak_on_toys.py", "test_noise_on_toys.py", "test_settings.py", "test_sweep.py")  # fmt: skip
+# files that take long come first: if one started last, the other process would have no work meanwhile
+LONG = ("test_faults.py", "test_wandb.py", "test_resume.py", "test_testing.py", "test_makeup.py", "test_real_faces.py",
+        "test_real_faces_suites.py", "test_ablation.py", "test_gpu.py", "test_golden_runs.py", "test_suite.py",
+        "test_plots.py", "test_trained_methods.py", "test_dlib.py", "test_golden.py", "test_tour.py", "test_assets.py",
+        "test_board_bytes.py", "test_against_reference.py", "test_facecloak_on_toys.py", "test_structure.py",
+        "test_batches.py", "test_page.py", "test_page_looks.py", "test_noise_on_toys.py",
+        "test_architecture.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

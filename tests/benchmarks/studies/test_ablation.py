@@ -13,7 +13,7 @@ from facecloak.config import settings_hash
 from facecloak.metrics.statistics import Estimate
 from tests.facecloak.cloak.pipeline import save_pipeline
 
-SETTINGS = {"lambda_adv": 1.0, "iterations": 2, "embedding_iterations": 1}
+SETTINGS = {"lambda_adv": 1.0, "iterations": 2, "embedding_iterations": 1, "start_step": 18}
 
 
 def test_what_the_embeddings_change_is_measured_after_countermeasures_too(suite, tmp_path, capsys):

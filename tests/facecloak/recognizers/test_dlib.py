@@ -88,7 +88,7 @@ def test_it_judges_pictures_of_any_tool(tmp_path):
         if number < 6:
             keep(tmp_path / "originals", number, source.path)
             keep(tmp_path / "others", number, source.second)
-            keep(tmp_path / "coarse", number, source.path, side=28)
+            keep(tmp_path / "coarse", number, source.path, side=16)
     settings = read_yaml(FOLDER / "celeba_hq_pairs.yaml")
     settings |= {"recognizers": [*settings["recognizers"], "dlib"], "held_out": ["dlib"], "fars": [0.1],
                  "thresholds": str(tmp_path / "thresholds.json")}  # fmt: skip
