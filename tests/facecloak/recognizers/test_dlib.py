@@ -85,7 +85,7 @@ def test_it_judges_pictures_of_any_tool(tmp_path):
         person.mkdir(parents=True)
         for name, path in (("1", source.path), ("2", source.second)):
             shutil.copy(path, person / f"{name}{path.suffix}")
-        if number < 6:
+        if number < 4:
             keep(tmp_path / "originals", number, source.path)
             keep(tmp_path / "others", number, source.second)
             keep(tmp_path / "coarse", number, source.path, side=16)
