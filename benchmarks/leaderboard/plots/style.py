@@ -54,7 +54,7 @@ def write_figure(path: Path, draw: Callable[..., Figure], *arguments: Any) -> No
     with matplotlib.style.context(STYLE):
         figure = draw(*arguments)
         figure.draw_without_rendering()  # lays it out, once for both files: that takes longer than to draw it
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # "none" would draw it twice for each file
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)

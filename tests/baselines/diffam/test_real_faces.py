@@ -22,7 +22,7 @@ def test_real_photos_are_made_up_with_a_diffusion_model_in_a_folder(tmp_path):
     settings = {
         "ddpm": tmp_path / "ddpm", "clip": "$FACECLOAK_POCKET/clip", "perceptual": "pocket",
         "makeup": "$FACECLOAK_SHARED/data/makeup/makeup", "bare": "$FACECLOAK_SHARED/data/makeup/non-makeup",
-        "reference": REFERENCE, "images": 3, "rank": 2, "passes": 2, "makeup_passes": 1, "lr": 1e-2,
+        "reference": REFERENCE, "images": 2, "rank": 2, "passes": 1, "makeup_passes": 1, "lr": 1e-2,
         "inversion_steps": 3, "generation_steps": 2, "test_steps": 2, "removal_passes": 1, "removal_lr": 1e-2,
         "removal_inversion_steps": 3, "removal_generation_steps": 2, "removal_test_steps": 2,
     }  # fmt: skip

@@ -1,4 +1,7 @@
-"""One benchmark on several machines: processes of different node ranks, as torchrun and SLURM start them."""
+"""One benchmark on several machines: processes of different node ranks, as torchrun and SLURM start them.
+
+SLURM tells a process by its environment alone what it is, so its processes are forked here.
+"""
 
 import os
 import socket
@@ -23,32 +26,30 @@ def port() -> str:
         return str(free.getsockname()[1])
 
 
-def torchrun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The command and environment of one machine."""
-    options = ["--nnodes", "2", "--node-rank", rank, "--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
-    command = ["-m", "torch.distributed.run", *options, "--master-port", port, "-m", *program]
-    return [sys.executable, *map(str, command)], {}
-
-
-def srun(rank: int, port: str, program: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The same with the environment variables that SLURM sets for its tasks."""
-    about = {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "NTASKS": 2, "NTASKS_PER_NODE": 1, "NNODES": 2,
-             "STEP_NUM_TASKS": 2, "JOB_ID": 1, "JOB_NAME": "facecloak"}  # fmt: skip
-    environment = {f"SLURM_{name}": str(value) for name, value in about.items()}
-    return [sys.executable, "-m", *program], {**environment, "MASTER_PORT": port}
-
-
-def run(launch, port, programs) -> list[tuple[int, str]]:
-    """Exit status and standard error of each machine."""
+def torchrun(port: str, commands: list[list]) -> list[tuple[int, str]]:
+    """Exit status and standard error of a command on each machine."""
     started = []
-    for rank, program in enumerate(programs):
-        command, environment = launch(rank, port, list(map(str, program)))
+    for rank, command in enumerate(commands):
+        options = ["--nnodes", "2", "--node-rank", rank, "--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
+        program = ["-m", "torch.distributed.run", *options, "--master-port", port, "-m", "tests.benchmarks.tinted"]
         started.append(subprocess.Popen(
-            command, env={**os.environ, **PLAIN, **environment},
+            [sys.executable, *map(str, [*program, *command])], env={**os.environ, **PLAIN},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         ))  # fmt: skip
     errors = [process.communicate(timeout=240)[1] for process in started]
     return [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
+
+
+def srun(port: str, commands: list[list]) -> list[tuple[int, str]]:
+    """The same with the environment variables that SLURM sets for its tasks."""
+    started = []
+    for rank, command in enumerate(commands):
+        about = {"PROCID": rank, "NODEID": rank, "LOCALID": 0, "NTASKS": 2, "NTASKS_PER_NODE": 1, "NNODES": 2,
+                 "STEP_NUM_TASKS": 2, "JOB_ID": 1, "JOB_NAME": "facecloak"}  # fmt: skip
+        environment = {f"SLURM_{name}": str(value) for name, value in about.items()}
+        started.append(start(*command, patch=tinted.install, **PLAIN, **environment, MASTER_PORT=port))
+    ended = [process.wait() for process in started]
+    return [(each.returncode, each.stderr) for each in ended]
 
 
 @pytest.mark.parametrize("launch", [pytest.param(torchrun, marks=pytest.mark.slow), srun])
@@ -56,8 +57,7 @@ def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, po
     """The method is trained first: each stage once, on the machine that needs it first."""
     one, two = tmp_path / "one", tmp_path / "two"
     arguments = ["benchmark", toys, "--methods", "blur,tinted", "--black-box", "ada,bob", "--accelerator", "cpu"]
-    program = ["tests.benchmarks.tinted", *arguments, "--out", two, "--num-nodes", 2]
-    ended = run(launch, port, [program, program])
+    ended = launch(port, [[*arguments, "--out", two, "--num-nodes", 2]] * 2)
     assert [status for status, _ in ended] == [0, 0], ended
     assert sum(error.count("fitted in process") for _, error in ended) == 3
     assert start(*arguments, "--out", one, patch=tinted.install, **PLAIN).wait().returncode == 0
@@ -72,8 +72,7 @@ def test_two_machines_give_the_same_rows_and_every_image_once(toys, tmp_path, po
 def test_machines_that_share_no_folder_are_told_so(toys, tmp_path, port):
     """Otherwise the other machine's images would count as lost."""
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--num-nodes", 2]
-    programs = [["facecloak.cli", *arguments, "--out", tmp_path / name] for name in ("here", "there")]
-    ended = run(srun, port, programs)
+    ended = srun(port, [[*arguments, "--out", tmp_path / name] for name in ("here", "there")])
     assert ended[0][0] == 2 and "one folder that all machines share" in ended[0][1]
     assert not list(tmp_path.glob("*/protections/*/judgements/*/*/judgement.json"))
 

@@ -3,10 +3,12 @@
 import itertools
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +16,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.harness import predict
+from benchmarks.harness.plan import Plan
 from benchmarks.results import store
-from tests.forked import run, start
+from facecloak.cli import benchmark
+from tests.forked import run, start, typed
 
 COST = ["seconds_per_image", "amortised_seconds_per_image", "peak_memory_mb"]
 
@@ -50,13 +54,6 @@ def killed_while_writing(moment: int):
         os.fsync = dying
 
     return patch
-
-
-def started(*arguments: object, module: str = "facecloak.cli") -> subprocess.CompletedProcess:
-    """The same in a process that is started, for commands that start others themselves."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 def pair(*arguments: object, patch: Callable[[], None] | None = None) -> list[subprocess.CompletedProcess]:
@@ -130,7 +127,9 @@ def test_two_processes_give_the_same_rows_and_every_image_once(toys, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     arguments = ["benchmark", toys, "--methods", "blur,none", "--black-box", "ada,bob", "--accelerator", "cpu"]
     assert run(*arguments, "--out", one).returncode == 0
-    both = started(*arguments, "--out", two, "--devices", "2")
+    command = [sys.executable, "-m", "facecloak.cli", *map(str, arguments), "--out", str(two), "--devices", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    both = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert both.returncode == 0, both.stderr
     pd.testing.assert_frame_equal(rows(two), rows(one))
     assert len(list(two.glob("protections/*/outcomes/*.json"))) == 8
@@ -165,12 +164,49 @@ def test_a_process_that_dies_is_reported_and_its_images_can_be_made_later(toys, 
 
 
 def test_what_is_wrong_with_a_request_is_said_once(toys, tmp_path):
-    result = started("benchmark", toys, "--methods", "blurr", "--devices", "2", "--out", tmp_path / "out")
+    """The first process finds the mistake when the other one waits for it, or has ended."""
+    reading, writing = os.pipe()
+
+    def patch() -> None:
+        make_plan = benchmark.make_plan
+
+        def join(*_: object) -> None:
+            os.write(writing, b"waits")
+            threading.Event().wait()
+
+        def plan(*request: object) -> Plan:
+            if os.environ["LOCAL_RANK"] == "0":
+                os.close(writing)
+                os.read(reading, 1)
+            return make_plan(*request)
+
+        benchmark.join, benchmark.make_plan = join, plan
+
+    command = ["benchmark", toys, "--methods", "blurr", "--devices", "2", "--out", tmp_path / "out"]
+    first = typed(*command, patch=patch)
+    os.close(writing)
+    result = first.wait()
+    os.close(reading)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "blurr" in result.stderr
 
 
 def test_no_process_outlives_the_first_one(toys, tmp_path):
-    """The second process hangs; it has the standard output that is read here to its end."""
+    """The first is killed when it writes a picture, the second hangs; both have the pipe that is read to its end."""
+
+    def die_or_hang(*_: object) -> None:
+        if os.environ["LOCAL_RANK"] == "0":
+            os.kill(os.getpid(), signal.SIGKILL)
+        threading.Event().wait()
+
+    def patch() -> None:
+        predict.write_outcome = die_or_hang
+
     arguments = ["benchmark", toys, "--methods", "blur", "--black-box", "ada", "--accelerator", "cpu", "--devices", "2"]
-    broken = started(*arguments, "--out", tmp_path / "out", module="tests.benchmarks.dying")
-    assert broken.returncode == -signal.SIGKILL
+    reading, writing = os.pipe()
+    first = typed(*arguments, "--out", tmp_path / "out", patch=patch, stdout=writing)
+    os.close(writing)
+    assert first.wait().returncode == -signal.SIGKILL
+    while select.select([reading], [], [], 60)[0]:
+        if not os.read(reading, 1000):
+            return os.close(reading)
+    pytest.fail("the second process still runs")

@@ -1,9 +1,6 @@
 """Methods that must be trained: each stage is trained once, found again, resumed after a kill; the row has its cost."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -16,7 +13,7 @@ from benchmarks.harness.training import fit_seconds
 from facecloak.cli.main import main
 from tests.benchmarks import tinted
 from tests.benchmarks.tinted import DIES, FAILS, STEPS
-from tests.forked import run
+from tests.forked import run, typed
 
 
 @pytest.fixture
@@ -35,10 +32,8 @@ def apart(arguments, **environment):
 
 
 def started(arguments, **environment):
-    """The same in a process that is started and that starts others."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment}
-    command = [sys.executable, "-m", "tests.benchmarks.tinted", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    """The same in a separate process that starts others."""
+    return typed(*arguments, patch=tinted.install, **environment).wait()
 
 
 def checkpoints(out):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from optuna.distributions import IntDistribution
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from benchmarks import METHODS
 from benchmarks.results.store import find_judgements
@@ -19,9 +20,10 @@ from benchmarks.sweep.local import environments, read_report
 from benchmarks.sweep.report import pareto, write_report
 from benchmarks.sweep.study import open_study
 from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
+from benchmarks.sweep.trial import main as trial_main
 from facecloak.cli.main import main
 from facecloak.errors import FacecloakError
-from tests.forked import start
+from tests.forked import start, typed
 
 JUDGED = "protections/*/judgements/*/*/judgement.json"  # in a run's folder
 FILES = sorted((Path(__file__).parents[3] / "sweeps").rglob("*.yaml"))
@@ -147,7 +149,23 @@ def test_a_bad_trial_is_ended_early_but_never_after_its_last_cell(sweep, quick, 
     assert sorted(cells.values()) == sorted(2 if state == "ended early" else 3 for state in table["state"])
 
 
+def test_of_several_processes_of_a_trial_the_first_one_reports(sweep, tmp_path):
+    def program():
+        rank_zero_only.rank = int(os.environ.get("LOCAL_RANK", 0))  # as Lightning does when it is imported
+        return trial_main()
+
+    command = load_sweep(Path(sweep(EPSILON))).command({"pgd.epsilon": 16, "pgd.iterations": 2})
+    shared = ["--devices=2", "--accelerator=cpu", f"--out={tmp_path / 'out'}"]
+    ended = typed(*command, *shared, program=program).wait()
+    assert ended.returncode == 0, ended.stderr
+    said = [read_report(line) or line for line in ended.stdout.splitlines()]
+    assert [each["cell"] for each in said[:2]] == [1, 2] and said[2].startswith("objective ") and len(said) == 3
+    assert len([*(tmp_path / "out").glob(f"*/{JUDGED}")]) == 2
+
+
+@pytest.mark.slow
 def test_a_trial_may_have_several_processes(sweep, tmp_path):
+    """Processes that are started, by a sweep; the test before this one forks them."""
     path = Path(sweep({"pgd.epsilon": {"value": 16}, "pgd.iterations": {"value": 2}}))
     content = yaml.safe_load(path.read_text())
     content["command"] = [part for part in content["command"] if part != "--limit=2"]

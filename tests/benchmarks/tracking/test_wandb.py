@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -29,7 +30,7 @@ from tests.forked import run as forked
 
 LONG = 3_000  # iterations: some time after the first report
 SETTINGS = {"folder": "/home/jane/models"}
-LIGHT = Path(__file__).with_name("light_trial.py")
+LIGHT, AGENT = (Path(__file__).with_name(f"light_{name}.py") for name in ("trial", "agent"))
 GUIDE = Path(__file__).parents[3] / "sweeps" / "README.md"
 FILES = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
@@ -139,14 +140,17 @@ def file(toys, tmp_path):
 
 
 def sweep(file, out, *arguments):
-    """The command, in a folder of its own, and with trials that take no time."""
-    python = file.parent / "bin" / "python"
+    """The command, in a folder of its own, and with trials and an agent that take no time."""
+    python, agent = file.parent / "bin" / "python", file.parent / "bin" / "agent"
     python.parent.mkdir(exist_ok=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {LIGHT} "$@"\n')
+    agent.write_text(f'#!/bin/sh\nshift 2  # -m wandb\nexec {sys.executable} {AGENT} "$@"\n')
     python.chmod(0o755)
+    agent.chmod(0o755)
 
     def patch():
         os.chdir(file.parent)
+        agents.sys = SimpleNamespace(executable=str(agent))
         agents.path_with_python = lambda: nullcontext(f"{python.parent}:{os.environ['PATH']}")
 
     return forked("sweep", file, "--backend", "wandb", "--out", out, *arguments, patch=patch)

@@ -1,5 +1,7 @@
 """The results of the released code, in float64, on a random model of Stable Diffusion 2's form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,22 +31,50 @@ def assert_same_picture(image, expected):
     assert (difference > 0).mean() < 1e-4
 
 
-@pytest.mark.parametrize("goal", ["impersonation", pytest.param("obfuscation", marks=pytest.mark.slow)])
-def test_the_method_computes_what_the_released_code_does(golden, goal):
+def prepare(golden, goal, iterations):
+    """The method, its batch of one photo, and the arrays."""
     models, expected = load_models(golden), load_arrays(golden, goal)
     image, target = expected["image"], expected["target"]
     boxes = expected["box"][None] if goal == "impersonation" else whole_image(image)
     objective = Objective(goal, surrogates(models), target, whole_image(target))
     backbone = Backbone(models.unet, models.vae, models.scheduler, models.null_embedding)
-    method = FaceCloak(CloakSettings(iterations=6, embedding_iterations=6), objective, backbone)
+    method = FaceCloak(CloakSettings(iterations=iterations, embedding_iterations=6), objective, backbone)
+    return method, Batch(["photo"], image, boxes), expected
 
+
+def assert_same_curves(history, expected):
+    for curve, name in (("adv", "adv_loss"), ("attn", "attn_loss"), ("loss", "loss")):
+        found = torch.tensor(history[curve], dtype=torch.float64)[:, 0]
+        torch.testing.assert_close(found, expected[name].double()[: len(found)], rtol=1e-4, atol=1e-9)
+
+
+def test_every_stage_begins_as_in_the_released_code_and_its_latent_gives_the_same_picture(golden):
+    """The embedding of one timestep, and three losses of the latent, of which the third depends on the gradients of
+    both terms; that the stages go on so is tested with `-m slow`, and at a smaller size in test_against_reference."""
+    method, batch, expected = prepare(golden, "impersonation", iterations=3)
+    trajectory = invert(method.backbone, expected["z0"], method.schedule)
+    assert_near(torch.stack(trajectory), expected["inversion"])
+    first = replace(method.schedule, generation=method.schedule.generation[:1])
+    (embedding,) = learn_embeddings(method.backbone, trajectory, first, 6, 0.1, method.on_progress)
+    assert_near(embedding, expected["embeddings"][:1])
+    _, history = method.optimise_latent(batch, trajectory[-1], [each[None] for each in expected["embeddings"]])
+    assert_same_curves(history, expected)
+    with torch.no_grad():
+        assert_same_picture(method.backbone.decode(expected["latent"]).clamp(-1, 1), expected["image8"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goal", ["impersonation", "obfuscation"])
+def test_the_method_computes_what_the_released_code_does(golden, goal):
+    method, batch, expected = prepare(golden, goal, iterations=6)
+    backbone = method.backbone
     trajectory = invert(backbone, expected["z0"], method.schedule)
     assert_near(torch.stack(trajectory), expected["inversion"])
     embeddings = learn_embeddings(backbone, trajectory, method.schedule, 6, 0.1, method.on_progress)
     assert_near(torch.cat(embeddings), expected["embeddings"])
-    z, history = method.optimise_latent(Batch(["photo"], image, boxes), trajectory[-1], embeddings)
-    for curve, name in (("adv", "adv_loss"), ("attn", "attn_loss"), ("loss", "loss")):
-        assert_near(torch.tensor(history[curve], dtype=torch.float64)[:, 0], expected[name].double())
+    z, history = method.optimise_latent(batch, trajectory[-1], embeddings)
+    assert len(history["loss"]) == 6
+    assert_same_curves(history, expected)
     with torch.no_grad():
         latent = method.generate(z, embeddings)
         assert_near(latent, expected["latent"])

@@ -96,16 +96,15 @@ def test_a_map_is_formed_once_a_layer_and_pass(models, monkeypatch):
 
 def test_more_weight_keeps_more_structure(models):
     final = []
-    for weight in (0.01, 1.0, 100.0):
-        method = make_method(models, lambda_adv=1.0, lambda_attn=weight, iterations=15, lr=0.02)
+    for weight in (0.01, 100.0):
+        method = make_method(models, lambda_adv=1.0, lambda_attn=weight, iterations=12, lr=0.02, start_step=18)
         final.append(method.predict_step(batch_of(photos(1))).history["attn"][-1][0] / weight)
-    assert final[0] > 2 * final[2]
-    assert final[0] > final[1] > final[2]
+    assert final[0] > 2 * final[1]
 
 
 @pytest.mark.parametrize("goal", ["impersonation", "obfuscation"])
 def test_the_adversarial_loss_falls(models, goal):
-    method = make_method(models, goal, lambda_adv=1.0, lambda_attn=0.0, iterations=20)
+    method = make_method(models, goal, lambda_adv=1.0, lambda_attn=0.0, iterations=10, lr=0.02, start_step=18)
     curve = [row[0] for row in method.predict_step(batch_of(photos(1))).history["adv"]]
     assert curve[-1] < curve[0] - 0.1
-    assert min(curve[10:]) < min(curve[:10])
+    assert min(curve[5:]) < min(curve[:5])

@@ -13,8 +13,8 @@ def one_process():
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gloo")
-    # once for all metrics: starting a process takes longer than everything that it computes
-    torch.multiprocessing.start_processes(metric_cases.run_rank, (2, str(folder)), nprocs=2, start_method="spawn")
+    # forked: the imports of a new process take longer than everything that it computes
+    torch.multiprocessing.start_processes(metric_cases.run_rank, (2, str(folder)), nprocs=2, start_method="fork")
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 

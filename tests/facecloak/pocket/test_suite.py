@@ -1,6 +1,7 @@
 """The embedded default suite, run from the command line, where only the package is available."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -28,8 +29,10 @@ def test_the_suite_holds_photos_targets_and_thresholds_that_fit():
     assert suite.surrogates_for(["pocket_dense"]) == suite.recognizers[:4]  # the recognizer that is never attacked
 
 
-def test_the_proposed_method_brings_portraits_nearer_to_the_target(alone, capsys):
-    arguments = ["--methods", "none,facecloak", "--targets", "1,2", "--limit", "1", "--out", "r"]
+def test_a_benchmark_of_the_proposed_method_needs_nothing_else(alone, capsys):
+    """With few iterations; what the method does with all of them is seen in the demo."""
+    few = ["--facecloak.iterations=3", "--facecloak.embedding_iterations=1"]
+    arguments = ["--methods", "none,facecloak", "--targets", "1", "--limit", "1", "--out", "r", *few]
     assert main(["benchmark", "pocket", *arguments, "--black-box", "pocket_ir,pocket_dense"]) == 0
     printed = capsys.readouterr().out
     assert "facecloak" in printed and "grid.png" in printed
@@ -38,11 +41,8 @@ def test_the_proposed_method_brings_portraits_nearer_to_the_target(alone, capsys
     }
     table = pd.read_csv(alone / "r" / "leaderboard.csv").query("far == 0.01").set_index("method")
     clean, cloaked = table.loc["none"], table.loc["facecloak"]
-    assert len(cloaked) == 4 and (clean["n_identical"] == 1).all() and cloaked["psnr"].mean() > 22
-    assert cloaked["cosine_rise_surrogates"].mean() > 0.2
-    assert cloaked["cosine_rise_black_box"].mean() > 0.1
-    # 4 judgements; the result of 40 is in the README
-    assert cloaked["psr"].mean() > clean["psr"].mean()
+    assert len(cloaked) == 2 and (clean["n_identical"] == 1).all() and cloaked["psnr"].mean() > 22
+    assert (cloaked["cosine_rise_surrogates"] > 0.02).all()
     assert table["fd"].isna().all() and (table["n_fid"] < MINIMUM).all()
     assert table["threshold_source"].str.startswith("drawn people 20000 to 20399").all()
     records = [
@@ -50,12 +50,19 @@ def test_the_proposed_method_brings_portraits_nearer_to_the_target(alone, capsys
         for path in (alone / "r").glob("protections/*/judgements/*/*/records.jsonl")
         for line in path.read_text().splitlines()
     ]
-    assert len(records) == 8 and not any(record["error"] for record in records)
+    assert len(records) == 4 and not any(record["error"] for record in records)
 
 
-def test_the_demo_needs_nothing_else(alone, capsys):
+def test_the_demo_needs_nothing_else_and_brings_a_portrait_nearer_to_the_target(alone, capsys):
     assert main(["demo"]) == 0
-    assert "pocket_dense" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    rises = {
+        (name, role): float(after) - float(before)
+        for name, role, before, after in re.findall(r"(pocket_\w+).+?(surrogate|black box).+?(\S+) → (\S+)", printed)
+    }
+    assert len(rises) == 5 and rises.pop(("pocket_dense", "black box")) > 0.1
+    assert min(rises.values()) > 0.1 and sum(rises.values()) / 4 > 0.2
+    assert float(re.search(r"PSNR (\S+) dB", printed)[1]) > 22
     assert {path.name for path in (alone / "runs" / "demo").iterdir()} == {"original.png", "protected.png", "demo.png"}
 
 
