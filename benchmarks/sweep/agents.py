@@ -18,12 +18,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.harness.processes import handle_sigterm, ignoring_interruptions, was_terminated
+from benchmarks.sweep.agent import PATIENCE, Agent
 from benchmarks.sweep.ends import END, end_of_run
 from benchmarks.sweep.files import Sweep, load_sweep
-from benchmarks.sweep.local import environments
+from benchmarks.sweep.local import TRIAL, environments
+from benchmarks.sweep.notes import left_over
 from benchmarks.sweep.outcome import write_outcome
 from benchmarks.sweep.report import MEASURES, VALUES
-from benchmarks.sweep.status import Running, Status
+from benchmarks.sweep.status import Running, Status, duration
 from benchmarks.sweep.study import has_reached
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
@@ -35,6 +37,8 @@ LEFT_OUT = "left out"  # attribute of a study: names of runs that cannot be tria
 
 def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Callable[[str], None]) -> bool:
     """Register a sweep, or continue the sweep of ``out``, and run agents here until ``count`` trials have ended.
+
+    Trials of this folder of which Weights & Biases does not have the end are run again first, with the same values.
 
     Args:
         path: YAML file, see `load_sweep`.
@@ -63,21 +67,24 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     if known["file"] != sweep.sha256:
         raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; use another --out.")
     write_json(out / STATE, {**known, "count": count})
-    say(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}")
-    left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
+    say(f"sweep {known['sweep']}; on other machines: wandb agent --forward-signals --count N {known['sweep']}")
+    runs = sweep_runs(known["sweep"])
+    if _run_again(known["sweep"], out, runs, environments(jobs)[0], say):
+        runs = sweep_runs(known["sweep"])
+    left = count - sum(_ended(run) for run in runs)
     over = left > 0 and has_ended(known["sweep"])  # then it takes no agents
-    failed = left > 0 and not over and _agents(known["sweep"], out, left, environments(jobs)[:left])
+    trouble = _agents(known["sweep"], out, left, environments(jobs)[:left]) if left > 0 and not over else ""
     study = study_of(sweep, sweep_runs(known["sweep"]))
     for name in study.user_attrs[LEFT_OUT]:
         say(f"the run {name} is left out: its config is not one that {path} gives")
     table = write_outcome(study, sweep, out, say)
-    if table.empty:
+    if table.empty and not trouble:
         raise FacecloakError(f"No trial of {known['sweep']} has ended with a score; see above, or its runs at W&B.")
     if has_reached(sweep, study.trials):
         say(f"the target {sweep.target:g} has been reached after {len(table)} of {count} trials")
         return True
-    if failed and len(table) < count:
-        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to continue.")
+    if trouble and len(table) < count:
+        raise FacecloakError(f"{trouble}; run the same command again to continue.")
     if len(table) < count:
         ended = f"{len(table)} of {count} trials have ended"
         if over:
@@ -169,25 +176,49 @@ def _of_config(config: Any, name: str) -> Any:
     return _of_config(config[outer], inner)
 
 
-def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> bool:
-    """Run agents here until they have started ``count`` trials; returns whether one of them failed."""
+def _run_again(
+    sweep: str, out: Path, runs: list[dict[str, Any]], environment: dict[str, str], say: Callable[[str], None]
+) -> int:
+    """Run again the trials of this folder of which W&B does not have the end; returns how many there were."""
+    states, found = {run["name"]: run["state"] for run in runs}, 0
+    for note, about in left_over(out, sweep.rpartition("/")[2]).items():
+        if states.get(note.stem, "pending") not in ("pending", "running", "crashed"):
+            note.unlink()  # it is known after all, or W&B hands it out again
+            continue
+        say(f"Weights & Biases does not have all of {note.stem}; it is run again, and goes on from what is finished")
+        own = {**about["environment"], "WANDB_DIR": str(out.resolve())}
+        subprocess.run([*TRIAL, *about["arguments"]], env={**environment, **own})
+        found += 1
+    return found
+
+
+def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> str:
+    """Run agents here until they have started ``count`` trials; returns what went wrong with one, or nothing."""
     handle_sigterm()
     command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
     with path_with_python() as path:
         here = {"PATH": path, "WANDB_DIR": str(out.resolve())}
         agents = [
-            subprocess.Popen([*command, str((count + place) // len(places)), sweep], env={**environment, **here})
+            Agent([*command, str((count + place) // len(places)), sweep], {**environment, **here})
             for place, environment in enumerate(places)
         ]
         try:
-            return any([agent.wait() for agent in agents])
+            failed = any([agent.wait() for agent in agents])
         except KeyboardInterrupt as error:
             with ignoring_interruptions():
                 for agent in agents:  # it passes the signal on to its trial, and waits for that
-                    agent.send_signal(signal.SIGTERM if was_terminated(error) else signal.SIGINT)
+                    agent.process.send_signal(signal.SIGTERM if was_terminated(error) else signal.SIGINT)
                 for agent in agents:
                     agent.wait()
             raise
+    if failed:
+        return "An agent of Weights & Biases failed, see above"
+    if any(agent.was_idle for agent in agents):
+        return (
+            f"For {duration(PATIENCE)} Weights & Biases has given an agent no trial: its server refuses or does not "
+            "answer, or the sweep is paused there"
+        )
+    return ""
 
 
 @contextmanager
