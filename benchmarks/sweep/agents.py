@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ from facecloak.errors import FacecloakError
 from facecloak.io import read_json, writable, write_json
 
 STATE = "wandb_sweep.json"  # says to which sweep of W&B a folder belongs
+GOING_ON = ("pending", "running", "preempting")  # states of runs that have not ended
 LEFT_OUT = "left out"  # attribute of a study: names of runs that cannot be trials of the file
 
 
@@ -118,9 +120,11 @@ def wandb_status(out: Path) -> Status:
                 run["summary"].get("_runtime", 0.0), interrupted=False)
         for run in runs if run["state"] == "running"
     ]  # fmt: skip
+    others = [run for run in runs if run not in ended and run["state"] not in GOING_ON]
     best = max(complete, key=lambda run: run["summary"]["objective"], default=None)
     return Status(
-        known["sweep"], known["count"], len(ended), len(ended) - len(complete), running,
+        known["sweep"], known["count"], len(ended), len(ended) - len(complete),
+        Counter(end_of_run(run["state"], run["summary"]) for run in others), running,
         best and (best["name"], best["summary"]["objective"], {}), None,
     )  # fmt: skip
 
@@ -141,7 +145,7 @@ def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
     left_out = []
     for run in runs:
-        if run["state"] in ("pending", "running", "preempting"):
+        if run["state"] in GOING_ON:
             continue
         try:
             study.add_trial(_trial_of(sweep, run))
@@ -164,7 +168,8 @@ def _trial_of(sweep: Sweep, run: dict[str, Any]) -> FrozenTrial:
         distributions=sweep.space,
         value=summary["objective"] if complete else None,
         user_attrs={name: summary[name] for name in MEASURES if name in summary}
-        | {"run": run["name"], VALUES: values, END: end_of_run(run["state"], summary)},
+        | {"run": run["name"], VALUES: values}
+        | ({} if _ended(run) else {END: end_of_run(run["state"], summary)}),
     )
 
 
