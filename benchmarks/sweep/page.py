@@ -33,7 +33,8 @@ def write_page(study: optuna.Study, sweep: Sweep, out: Path) -> None:
         "best": best and best.number,
         "again": best and best_command(sweep, best, out),
     }  # fmt: skip
-    write_bytes(out / PAGE, fill_page("sweep.html", ["page.css", "sweep.css"], SCRIPTS, {"data": data}))
+    page = fill_page("sweep.html", "A sweep of facecloak", ["page.css", "sweep.css"], SCRIPTS, {"data": data})
+    write_bytes(out / PAGE, page)
 
 
 def _describe_parameter(sweep: Sweep, name: str) -> dict[str, Any]:
