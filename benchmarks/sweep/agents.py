@@ -71,9 +71,10 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     write_json(out / STATE, {**known, "count": count})
     say(f"sweep {known['sweep']}; on other machines: wandb agent --forward-signals --count N {known['sweep']}")
     runs = sweep_runs(known["sweep"])
-    if _run_again(known["sweep"], out, runs, environments(jobs)[0], say):
+    ran, waiting = _run_again(known["sweep"], out, runs, environments(jobs)[0], say)
+    if ran:
         runs = sweep_runs(known["sweep"])
-    left = count - sum(_ended(run) for run in runs)
+    left = count - waiting - sum(_ended(run) for run in runs)
     over = left > 0 and has_ended(known["sweep"])  # then it takes no agents
     trouble = _agents(known["sweep"], out, left, environments(jobs)[:left]) if left > 0 and not over else ""
     study = study_of(sweep, sweep_runs(known["sweep"]))
@@ -183,18 +184,29 @@ def _of_config(config: Any, name: str) -> Any:
 
 def _run_again(
     sweep: str, out: Path, runs: list[dict[str, Any]], environment: dict[str, str], say: Callable[[str], None]
-) -> int:
-    """Run again the trials of this folder of which W&B does not have the end; returns how many there were."""
-    states, found = {run["name"]: run["state"] for run in runs}, 0
+) -> tuple[int, int]:
+    """Run again the trials of this folder of which W&B does not have the end.
+
+    Returns:
+        the number of these trials, and of those that cannot be run yet: W&B takes them for running, and may have handed
+        them out on another machine.
+    """
+    states, ran, waiting = {run["name"]: run["state"] for run in runs}, 0, 0
     for note, about in left_over(out, sweep.rpartition("/")[2]).items():
-        if states.get(note.stem, "pending") not in ("pending", "running", "crashed"):
-            note.unlink()  # it is known after all, or W&B hands it out again
-            continue
-        say(f"Weights & Biases does not have all of {note.stem}; it is run again, and goes on from what is finished")
-        own = {**about["environment"], "WANDB_DIR": str(out.resolve())}
-        subprocess.run([*TRIAL, *about["arguments"]], env={**environment, **own})
-        found += 1
-    return found
+        state = states.get(note.stem, "pending")
+        if state in ("running", "preempting"):
+            say(f"Weights & Biases still takes {note.stem} for running; type this again in 5 minutes to complete it")
+            waiting += 1
+        elif state in ("pending", "crashed"):
+            say(
+                f"Weights & Biases does not have all of {note.stem}; it is run again, and goes on from what is finished"
+            )
+            own = {**about["environment"], "WANDB_DIR": str(out.resolve())}
+            subprocess.run([*TRIAL, *about["arguments"]], env={**environment, **own})
+            ran += 1
+        else:
+            note.unlink()  # W&B has its end after all, or hands it out again
+    return ran, waiting
 
 
 def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> str:

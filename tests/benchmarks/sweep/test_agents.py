@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.sweep import agents
 from benchmarks.sweep.agents import LEFT_OUT, STATE, path_with_python, study_of
 from benchmarks.sweep.files import load_sweep
+from benchmarks.sweep.notes import left_over, noted, typed
 from benchmarks.sweep.report import state_of, write_report
 from benchmarks.tracking import sweeps
 from facecloak.cli.main import main
@@ -56,6 +58,31 @@ def test_the_status_of_a_sweep_there_counts_the_trials_of_all_machines(tmp_path,
         "  trial e: running, cell 1 of 4, 30 s",
         "  trial f: running, no cell yet, 0 s",
     ]
+
+
+@pytest.mark.parametrize(
+    "state, ran, waiting, kept",
+    [("pending", 1, 0, True), ("crashed", 1, 0, True), (None, 1, 0, True), ("running", 0, 1, True),
+     ("preempting", 0, 1, True), ("finished", 0, 0, False), ("failed", 0, 0, False), ("preempted", 0, 0, False)],
+)  # fmt: skip
+def test_a_trial_of_which_the_end_is_missing_is_run_again_unless_it_may_run_elsewhere(
+    tmp_path, monkeypatch, state, ran, waiting, kept
+):
+    for name, value in (("SWEEP_ID", "abc"), ("RUN_ID", "a"), ("DIR", str(tmp_path))):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    with noted(["out.txt"]) as note:
+        assert left_over(tmp_path, "abc") == {}, "it is running"
+    assert left_over(tmp_path, "another") == {}
+    write = "import os, sys; open(sys.argv[1], 'w').write(os.environ['WANDB_RUN_ID'] + os.environ['WANDB_SWEEP_ID'])"
+    monkeypatch.setattr(agents, "TRIAL", [sys.executable, "-S", "-c", write])
+    monkeypatch.chdir(tmp_path)
+    said = []
+    runs = [run("a", state)] if state else []
+    assert agents._run_again("team/faces/abc", tmp_path, runs, {**os.environ}, said.append) == (ran, waiting)
+    assert (tmp_path / "out.txt").exists() == bool(ran) and note.exists() == kept and len(said) == ran + waiting
+    assert not ran or (tmp_path / "out.txt").read_text() == "aabc"
+    line = typed(note).split() if kept else []
+    assert not kept or (line[:3] == ["env", "WANDB_RUN_ID=a", "WANDB_SWEEP_ID=abc"] and line[-1] == "out.txt")
 
 
 @pytest.mark.parametrize("known", ["/usr/bin:/bin", None])
