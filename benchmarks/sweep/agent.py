@@ -44,7 +44,8 @@ class Agent:
         for line in self.process.stderr:
             found = RUNNING.search(line)
             if found is None:
-                print(line, end="", file=sys.stderr, flush=True)
+                sys.stderr.write(line)
+                sys.stderr.flush()
             elif found[1]:
                 since = None
             elif since is None:
