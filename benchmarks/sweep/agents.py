@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,23 +19,28 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.harness.processes import handle_sigterm, ignoring_interruptions, was_terminated
+from benchmarks.sweep.agent import PATIENCE, Agent
 from benchmarks.sweep.ends import END, end_of_run
 from benchmarks.sweep.files import Sweep, load_sweep
-from benchmarks.sweep.local import environments
+from benchmarks.sweep.local import TRIAL, environments
+from benchmarks.sweep.notes import left_over
 from benchmarks.sweep.outcome import write_outcome
 from benchmarks.sweep.report import MEASURES, VALUES
-from benchmarks.sweep.status import Running, Status
+from benchmarks.sweep.status import Running, Status, duration
 from benchmarks.sweep.study import has_reached
 from facecloak.config import read_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, writable, write_json
 
 STATE = "wandb_sweep.json"  # says to which sweep of W&B a folder belongs
+GOING_ON = ("pending", "running", "preempting")  # states of runs that have not ended
 LEFT_OUT = "left out"  # attribute of a study: names of runs that cannot be trials of the file
 
 
 def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Callable[[str], None]) -> bool:
     """Register a sweep, or continue the sweep of ``out``, and run agents here until ``count`` trials have ended.
+
+    Trials of this folder of which Weights & Biases does not have the end are run again first, with the same values.
 
     Args:
         path: YAML file, see `load_sweep`.
@@ -63,21 +69,25 @@ def run_wandb_sweep(path: Path, out: Path, count: int, jobs: int | None, say: Ca
     if known["file"] != sweep.sha256:
         raise FacecloakError(f"{path} has changed since {known['sweep']} was registered; use another --out.")
     write_json(out / STATE, {**known, "count": count})
-    say(f"sweep {known['sweep']}; on other machines: wandb agent --count N {known['sweep']}")
-    left = count - sum(_ended(run) for run in sweep_runs(known["sweep"]))
+    say(f"sweep {known['sweep']}; on other machines: wandb agent --forward-signals --count N {known['sweep']}")
+    runs = sweep_runs(known["sweep"])
+    ran, waiting = _run_again(known["sweep"], out, runs, environments(jobs)[0], say)
+    if ran:
+        runs = sweep_runs(known["sweep"])
+    left = count - waiting - sum(_ended(run) for run in runs)
     over = left > 0 and has_ended(known["sweep"])  # then it takes no agents
-    failed = left > 0 and not over and _agents(known["sweep"], out, left, environments(jobs)[:left])
+    trouble = _agents(known["sweep"], out, left, environments(jobs)[:left]) if left > 0 and not over else ""
     study = study_of(sweep, sweep_runs(known["sweep"]))
     for name in study.user_attrs[LEFT_OUT]:
         say(f"the run {name} is left out: its config is not one that {path} gives")
     table = write_outcome(study, sweep, out, say)
-    if table.empty:
+    if table.empty and not trouble:
         raise FacecloakError(f"No trial of {known['sweep']} has ended with a score; see above, or its runs at W&B.")
     if has_reached(sweep, study.trials):
         say(f"the target {sweep.target:g} has been reached after {len(table)} of {count} trials")
         return True
-    if failed and len(table) < count:
-        raise FacecloakError("An agent of Weights & Biases failed, see above; run the same command again to continue.")
+    if trouble and len(table) < count:
+        raise FacecloakError(f"{trouble}; run the same command again to continue.")
     if len(table) < count:
         ended = f"{len(table)} of {count} trials have ended"
         if over:
@@ -111,9 +121,11 @@ def wandb_status(out: Path) -> Status:
                 run["summary"].get("_runtime", 0.0), interrupted=False)
         for run in runs if run["state"] == "running"
     ]  # fmt: skip
+    others = [run for run in runs if run not in ended and run["state"] not in GOING_ON]
     best = max(complete, key=lambda run: run["summary"]["objective"], default=None)
     return Status(
-        known["sweep"], known["count"], len(ended), len(ended) - len(complete), running,
+        known["sweep"], known["count"], len(ended), len(ended) - len(complete),
+        Counter(end_of_run(run["state"], run["summary"]) for run in others), running,
         best and (best["name"], best["summary"]["objective"], {}), None,
     )  # fmt: skip
 
@@ -134,7 +146,7 @@ def study_of(sweep: Sweep, runs: list[dict[str, Any]]) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
     left_out = []
     for run in runs:
-        if run["state"] in ("pending", "running", "preempting"):
+        if run["state"] in GOING_ON:
             continue
         try:
             study.add_trial(_trial_of(sweep, run))
@@ -157,7 +169,8 @@ def _trial_of(sweep: Sweep, run: dict[str, Any]) -> FrozenTrial:
         distributions=sweep.space,
         value=summary["objective"] if complete else None,
         user_attrs={name: summary[name] for name in MEASURES if name in summary}
-        | {"run": run["name"], VALUES: values, END: end_of_run(run["state"], summary)},
+        | {"run": run["name"], VALUES: values}
+        | ({} if _ended(run) else {END: end_of_run(run["state"], summary)}),
     )
 
 
@@ -169,25 +182,60 @@ def _of_config(config: Any, name: str) -> Any:
     return _of_config(config[outer], inner)
 
 
-def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> bool:
-    """Run agents here until they have started ``count`` trials; returns whether one of them failed."""
+def _run_again(
+    sweep: str, out: Path, runs: list[dict[str, Any]], environment: dict[str, str], say: Callable[[str], None]
+) -> tuple[int, int]:
+    """Run again the trials of this folder of which W&B does not have the end.
+
+    Returns:
+        the number of these trials, and of those that cannot be run yet: W&B takes them for running, and may have handed
+        them out on another machine.
+    """
+    states, ran, waiting = {run["name"]: run["state"] for run in runs}, 0, 0
+    for note, about in left_over(out, sweep.rpartition("/")[2]).items():
+        state = states.get(note.stem, "pending")
+        if state in ("running", "preempting"):
+            say(f"Weights & Biases still takes {note.stem} for running; type this again in 5 minutes to complete it")
+            waiting += 1
+        elif state in ("pending", "crashed"):
+            say(
+                f"Weights & Biases does not have all of {note.stem}; it is run again, and goes on from what is finished"
+            )
+            own = {**about["environment"], "WANDB_DIR": str(out.resolve())}
+            subprocess.run([*TRIAL, *about["arguments"]], env={**environment, **own})
+            ran += 1
+        else:
+            note.unlink()  # W&B has its end after all, or hands it out again
+    return ran, waiting
+
+
+def _agents(sweep: str, out: Path, count: int, places: list[dict[str, str]]) -> str:
+    """Run agents here until they have started ``count`` trials; returns what went wrong with one, or nothing."""
     handle_sigterm()
     command = [sys.executable, "-m", "wandb", "agent", "--forward-signals", "--count"]
     with path_with_python() as path:
         here = {"PATH": path, "WANDB_DIR": str(out.resolve())}
         agents = [
-            subprocess.Popen([*command, str((count + place) // len(places)), sweep], env={**environment, **here})
+            Agent([*command, str((count + place) // len(places)), sweep], {**environment, **here})
             for place, environment in enumerate(places)
         ]
         try:
-            return any([agent.wait() for agent in agents])
+            failed = any([agent.wait() for agent in agents])
         except KeyboardInterrupt as error:
             with ignoring_interruptions():
                 for agent in agents:  # it passes the signal on to its trial, and waits for that
-                    agent.send_signal(signal.SIGTERM if was_terminated(error) else signal.SIGINT)
+                    agent.process.send_signal(signal.SIGTERM if was_terminated(error) else signal.SIGINT)
                 for agent in agents:
                     agent.wait()
             raise
+    if failed:
+        return "An agent of Weights & Biases failed, see above"
+    if any(agent.was_idle for agent in agents):
+        return (
+            f"For {duration(PATIENCE)} Weights & Biases has given an agent no trial: its server refuses or does not "
+            "answer, or the sweep is paused there"
+        )
+    return ""
 
 
 @contextmanager

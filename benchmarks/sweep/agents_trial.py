@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from benchmarks.harness.processes import ignoring_interruptions, terminated_by_sigterm
 from benchmarks.sweep.ends import AGAIN, EARLY, PREEMPTED, STATUS, end_of
+from benchmarks.sweep.notes import noted, typed
 
 OWN = ("suite", "arguments", "versions")  # what a trial adds to the parameters in its run's config
 WANDBS = ("_wandb", *OWN)  # arguments that W&B adds when it hands out the parameters of a preempted trial again
@@ -50,13 +51,13 @@ def run_agents_trial(
     """Run a trial and report it; returns the word for how it ended, and its score, if it was not ended before.
 
     Args:
-        config: what W&B gets besides the parameters.
+        config: what W&B gets besides the parameters, among it the trial's ``arguments``.
         run: runs the trial; its argument is called after each judgement.
-        say: called with a line if W&B does not answer.
+        say: called with a line if W&B does not answer, or did not get all.
     """
     from benchmarks.tracking.sweeps import trial_run  # a second, which other trials need not wait
 
-    with terminated_by_sigterm(), trial_run(config, say) as report:
+    with noted(config["arguments"]) as note, terminated_by_sigterm(), trial_run(config, say) as report:
         error, values = None, {}
         try:
             values = run(report.report)
@@ -67,6 +68,11 @@ def run_agents_trial(
             if word == PREEMPTED and report.is_unwanted():
                 word = EARLY
             report.end(word, STATUS[word], again=word in AGAIN)
+            if report.has_arrived():
+                note.unlink()
+            else:
+                say(f"Weights & Biases does not have all of this trial; `facecloak sweep` sends it when typed again, "
+                    f"and so does: {typed(note)}")  # fmt: skip
     if error is not None and word not in (EARLY, *AGAIN):
         raise error
     return word, values

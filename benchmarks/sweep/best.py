@@ -51,7 +51,7 @@ def best_command(sweep: Sweep, trial: FrozenTrial, out: Path) -> str:
 def _settings(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
     """Method → its settings, also those that are fixed in the file's command."""
     values = trial.user_attrs[VALUES]
-    _, typed = read_arguments(sweep.plain_command(trial.user_attrs[VALUES]))
+    _, typed = read_arguments(sweep.plain_command(values))
     found: dict[str, Any] = {}
     for name, text in typed.items():
         *path, field = name.split(".")

@@ -28,10 +28,13 @@ def end_of(error: BaseException | None) -> str:
 
 
 def end_of_run(state: str, summary: dict[str, Any]) -> str:
-    """The word for a run of W&B that has ended, from its state there, and its summary if its process could write it."""
-    if summary.get(END) in STATUS:
+    """The word for a run of W&B that has ended without a score that counts.
+
+    Its process may have written another one to the summary: it ended well, but W&B did not get its end.
+    """
+    if summary.get(END) in SAID:
         return summary[END]
-    return {"finished": FINISHED, "preempted": PREEMPTED, "killed": INTERRUPTED}.get(state, FAILED)
+    return {"preempted": PREEMPTED, "killed": INTERRUPTED}.get(state, FAILED)
 
 
 def end_of_process(status: int) -> str:

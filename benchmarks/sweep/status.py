@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from benchmarks.console import progress
-from benchmarks.sweep.report import VALUES
+from benchmarks.sweep.report import VALUES, state_of
 from benchmarks.sweep.study import PROCESS, counted, find_study, is_dead
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, write_json
@@ -54,6 +55,7 @@ class Status:
     Attributes:
         count: trials asked for.
         done: trials that have ended, also early.
+        others: words of `ends` for trials that ended in other ways → how many did.
         best: name, score and values of the best complete trial; None before there is one.
         seconds_left: as estimated from the trials that have ended; None before one has.
     """
@@ -62,6 +64,7 @@ class Status:
     count: int
     done: int
     ended_early: int
+    others: Counter[str]
     running: list[Running]
     best: tuple[str, float, dict[str, Any]] | None
     seconds_left: float | None
@@ -69,6 +72,7 @@ class Status:
     def summary(self) -> str:
         """What stands behind the bar."""
         parts = [f"{sum(not each.interrupted for each in self.running)} running", f"{self.ended_early} ended early"]
+        parts += [f"{count} {word}" for word, count in sorted(self.others.items())]
         parts += [f"best {self.best[1]:.1f}"] if self.best else []
         parts += [f"{duration(self.seconds_left)} left"] if self.seconds_left and self.done < self.count else []
         return ", ".join(parts)
@@ -94,10 +98,15 @@ def status_of(study: optuna.Study, count: int, out: Path, now: datetime) -> Stat
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
     best = max(complete, key=lambda trial: trial.value, default=None)
     return Status(
-        study.study_name, count, len(ended), len(ended) - len(complete), running,
+        study.study_name, count, len(ended), len(ended) - len(complete), _others(study), running,
         best and (str(best.number), best.value, best.user_attrs.get(VALUES, best.params)),
         _seconds_left(ended, [each.seconds for each in running if not each.interrupted], count - len(ended)),
     )  # fmt: skip
+
+
+def _others(study: optuna.Study) -> Counter[str]:
+    failed = study.get_trials(deepcopy=False, states=[TrialState.FAIL])
+    return Counter(word for trial in failed if (word := state_of(trial)))
 
 
 def _seconds_left(ended: list[FrozenTrial], running: list[float], left: int) -> float | None:

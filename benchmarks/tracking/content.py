@@ -55,7 +55,8 @@ class Tracked:
     """One run of W&B.
 
     Attributes:
-        stem: depends only on the method, suite, objective and settings, not on the results.
+        stem: depends only on the method, suite, objective and settings, not on the results. Of letters, digits and
+            ``_.-``, which W&B requires of the name of an artifact.
         content: hash of everything that is sent, except pictures.
         name: the name that people read; it does not depend on the results.
         group, tags, config: for finding the run at W&B.

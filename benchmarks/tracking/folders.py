@@ -7,7 +7,6 @@ was seen to have all of it. W&B's own mark (``*.synced``) only means that its cl
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from contextlib import chdir
@@ -101,7 +100,7 @@ def write(what: Tracked, name: str) -> Path:
             run.log(logged)
             run.summary.update(what.summary)
             if what.files:
-                artifact = wandb.Artifact(_artifact_name(what.stem), type="method", metadata=run.config.as_dict())
+                artifact = wandb.Artifact(what.stem, type="method", metadata=run.config.as_dict())
                 for path in what.files:
                     artifact.add_file(
                         str(path.relative_to(what.out)), path.relative_to(what.folder).as_posix(),
@@ -109,10 +108,6 @@ def write(what: Tracked, name: str) -> Path:
                     )  # fmt: skip
                 run.log_artifact(artifact)
             return Path(run.dir).parent
-
-
-def _artifact_name(text: str) -> str:
-    return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)[:128]
 
 
 def finish(made: Iterable[tuple[Tracked, Path]]) -> None:

@@ -33,7 +33,6 @@ from facecloak.errors import FacecloakError
 
 RATE = 1e5  # lowest expected speed of sending, bytes per second
 PARALLEL = 16  # runs that the client sends at a time
-LATE = (1, 2, 4)  # seconds between questions, if the client saw no error: the server may not know at once what it has
 GONE = "previously created and deleted"  # what W&B says about the id of a run that was deleted
 
 
@@ -225,7 +224,7 @@ def _prove(plans: list[Plan], made: dict[str, Path], complaints: str) -> dict[st
         complaints: errors that the client saw. The names of files are asked for only if there are any.
     """
     lacking: dict[str, FacecloakError] = {}
-    for pause in (0, *(() if complaints else LATE)):
+    for pause in (0, *(() if complaints else server.LATE)):
         time.sleep(pause)
         left = [plan for plan in plans if pause == 0 or plan.what.stem in lacking]
         try:

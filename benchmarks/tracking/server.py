@@ -12,6 +12,7 @@ from benchmarks.tracking.client import api, asking, entity, project
 from benchmarks.tracking.folders import SUPERSEDED
 
 PAGE = 50  # runs in one answer
+LATE = (1, 2, 4)  # seconds between questions: the server may not know at once what it has
 
 
 class Found(NamedTuple):

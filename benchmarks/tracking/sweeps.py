@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,10 +13,11 @@ import wandb
 
 from benchmarks.tracking import client
 from benchmarks.tracking.content import without_paths
+from benchmarks.tracking.server import LATE
 from benchmarks.tracking.tracker import mode_of_environment
 from facecloak.errors import FacecloakError
 
-WAIT = 5  # seconds for the answer whether the server wants a trial to end
+WAIT = 5  # seconds for the answer how a run is at the server
 
 
 def register_sweep(content: dict[str, Any]) -> str:
@@ -78,25 +80,39 @@ class TrialRun:
 
     def __init__(self, run: wandb.Run, asked: list[bool]) -> None:
         self._run, self._asked = run, asked
-        self._known = run.summary.get("cells", 0) if run.resumed else 0
+        self._score: dict[str, float] = {}
 
     def report(self, step: int, steps: int, values: dict[str, float]) -> None:
-        """Send a score at once; what was sent before the trial was preempted is not sent again."""
-        if step > self._known:
-            self._run.log({"cells": step, "of": steps, **values})
+        """Send a score at once; a line that the server has from an earlier start of the trial is not sent again."""
+        self._score = {"cells": step, "of": steps, **values}
+        if step > self._run.starting_step:
+            self._run.log(self._score)
 
     def is_unwanted(self) -> bool:
         """Whether the server wants the trial to end; if it does not answer, it does not."""
-        if not self._asked:
-            with suppress(Exception):
-                query = (
-                    "query RunStoppedStatus($projectName: String, $entityName: String, $runId: String!) {"
-                    " project(name: $projectName, entityName: $entityName) { run(name: $runId) { stopped } } }"
-                )
-                names = {"projectName": self._run.project, "entityName": self._run.entity, "runId": self._run.id}
-                found = client.api()._service_api.execute_graphql(query, variables=names, timeout=WAIT)
-                return bool(found["project"]["run"]["stopped"])
-        return bool(self._asked)
+        return bool(self._asked) or bool((self._there() or {}).get("stopped"))
+
+    def has_arrived(self) -> bool:
+        """Whether the server has the trial's end; it may not know it at once."""
+        for pause in (0, *LATE):
+            time.sleep(pause)
+            there = self._there()
+            if there is None:
+                return False
+            if there["state"] not in ("running", "preempting"):
+                return True
+        return False
+
+    def _there(self) -> dict[str, Any] | None:
+        """What the server says about the run; None if it does not answer, or does not have it."""
+        query = (
+            "query RunStoppedStatus($projectName: String, $entityName: String, $runId: String!) {"
+            " project(name: $projectName, entityName: $entityName) { run(name: $runId) { stopped state } } }"
+        )
+        names = {"projectName": self._run.project, "entityName": self._run.entity, "runId": self._run.id}
+        with suppress(Exception):
+            return client.api()._service_api.execute_graphql(query, variables=names, timeout=WAIT)["project"]["run"]
+        return None
 
     def end(self, word: str, status: int, again: bool) -> None:
         """Send how the trial ended.
@@ -106,7 +122,7 @@ class TrialRun:
             status: exit status of the process.
             again: W&B is to hand out the same parameters once more.
         """
-        self._run.summary["end"] = word
+        self._run.summary.update({**self._score, "end": word})  # the server may have the lines without the score
         if again:
             self._run.mark_preempting()
         self._run.finish(exit_code=status)

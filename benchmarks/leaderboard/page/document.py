@@ -47,7 +47,7 @@ def write_page(results: Results, out: Path) -> None:
         ],
     }  # fmt: skip
     records = describe_records(results.named, results.records)
-    page = fill_page("page.html", ["page.css"], SCRIPTS, {"data": data, "records": records})
+    page = fill_page("page.html", "facecloak leaderboard", ["page.css"], SCRIPTS, {"data": data, "records": records})
     write_bytes(out / "index.html", page)
 
 

@@ -44,7 +44,8 @@ def write_photo_page(out: Path) -> Path:
                 previews[key] = uri
                 spent += len(uri)
     data = {"photos": [_describe(photo, out) for photo in photos], "previews": previews}
-    write_bytes(out / PAGE, fill_page("photos.html", ["page.css", "photos.css"], SCRIPTS, {"data": data}))
+    page = fill_page("photos.html", "Protected photos", ["page.css", "photos.css"], SCRIPTS, {"data": data})
+    write_bytes(out / PAGE, page)
     return out / PAGE
 
 

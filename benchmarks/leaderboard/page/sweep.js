@@ -184,11 +184,13 @@ function showBest() {
 
 function summarise() {
   const count = (state) => data.trials.filter((trial) => trial.state === state).length;
+  const others = [...new Set(data.trials.map((trial) => trial.state))]
+    .filter((state) => !["finished", "ended early"].includes(state)).sort();
   byId("title").textContent = `Sweep: ${data.title}`;
   byId("description").textContent = data.description;
   document.title = `${data.title}, a sweep of facecloak`;
   byId("summary").textContent = `${data.method} search of ${plural(data.parameters.length, "parameter")} (${data.file}): `
-    + `${plural(count("finished"), "finished trial")}, ${count("ended early")} ended early${count("running") ? `, ${count("running")} running` : ""}.`;
+    + `${plural(count("finished"), "finished trial")}, ${count("ended early")} ended early${others.map((state) => `, ${count(state)} ${state}`).join("")}.`;
 }
 
 byId("close").addEventListener("click", () => { byId("chosen").hidden = true; byId("trials").querySelector(".scroll").focus(); });

@@ -8,6 +8,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from benchmarks.sweep import status as module
+from benchmarks.sweep.ends import END
 from benchmarks.sweep.report import VALUES
 from benchmarks.sweep.status import Watch, describe, duration, status_of
 from benchmarks.sweep.study import PROCESS, sign_on
@@ -22,7 +23,8 @@ def study_with(*trials):
         trial = create_trial(
             state=state, value=score if state == TrialState.COMPLETE else None, params={"a": number},
             distributions={"a": IntDistribution(0, 99)}, intermediate_values=dict.fromkeys(range(1, cells + 1), 0.0),
-            user_attrs={VALUES: {"pgd.epsilon": number}, "cells": 4, PROCESS: process},
+            user_attrs={VALUES: {"pgd.epsilon": number}, "cells": 4, PROCESS: process}
+            | ({END: "out of memory"} if state == TrialState.FAIL else {}),
         )  # fmt: skip
         trial.datetime_start = NOW - timedelta(seconds=begun)
         trial.datetime_complete = ended and NOW - timedelta(seconds=ended)
@@ -49,9 +51,9 @@ def test_trials_are_counted_and_the_time_left_is_that_of_those_that_have_ended(t
         (3, 4, 50, False), (1, 4, 60, True),
     ]  # fmt: skip
     assert found.seconds_left == 3 * 100 - 50  # three trials of 100 s are left, of which one has run for 50 s
-    assert found.summary() == "1 running, 1 ended early, best 55.0, 4 min left"
+    assert found.summary() == "1 running, 1 ended early, 1 out of memory, best 55.0, 4 min left"
     assert [*describe(found)] == [
-        "toy: 3 of 6 trials done, 1 running, 1 ended early, best 55.0, 4 min left",
+        "toy: 3 of 6 trials done, 1 running, 1 ended early, 1 out of memory, best 55.0, 4 min left",
         "  best: trial 1, objective 55.0: pgd.epsilon 1",
         "  trial 4: running, cell 3 of 4, 50 s: pgd.epsilon 4",
         "  trial 5: interrupted; the sweep's command runs it again, cell 1 of 4, 60 s: pgd.epsilon 5",
@@ -84,7 +86,10 @@ def test_on_a_terminal_there_is_one_bar_and_elsewhere_none(tmp_path, monkeypatch
             with watch.running(6):
                 watch.changed()
                 drawn[type(stream)] = stream.getvalue()
-    assert "3/6 trials |" in drawn[Terminal] and "1 running, 1 ended early, best 55.0, 4 min left" in drawn[Terminal]
+    assert (
+        "3/6 trials |" in drawn[Terminal]
+        and "1 running, 1 ended early, 1 out of memory, best 55.0, 4 min left" in drawn[Terminal]
+    )
     assert drawn[io.StringIO] == ""
     lock.release()
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
+from benchmarks.sweep.ends import END
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.page import write_page
 from benchmarks.sweep.report import VALUES
@@ -22,7 +23,7 @@ TRIALS = 12
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A sweep with trials that are complete, ended early and running; one has no PSNR, and the name is evil."""
+    """A sweep with trials that are complete, ended early, running and failed; one has no PSNR, and the name is evil."""
     folder = tmp_path_factory.mktemp("sweep")
     content = yaml.safe_load(FILE.read_text()) | {"name": EVIL, "description": "what it is for"}
     content["parameters"]["facecloak.mode"] = {"values": ["one", EVIL, True]}
@@ -39,6 +40,11 @@ def made(tmp_path_factory):
             if value is not None:
                 trial.set_user_attr(name, value)
         study.tell(trial, None if number == 5 else psr, state=TrialState.PRUNED if number == 5 else TrialState.COMPLETE)
+    failed = ask(study, sweep, "sqlite://", "me")
+    failed.set_user_attr("objective", 99.0)  # after its first cell
+    failed.set_user_attr(END, "out of memory")
+    study.tell(failed, state=TrialState.FAIL)
+    study.tell(ask(study, sweep, "sqlite://", "me"), state=TrialState.FAIL)  # it was surplus, and is not shown
     write_page(study, sweep, folder / "out")
     return SimpleNamespace(study=study, sweep=sweep, file=folder / "out" / "sweep.html", ready="#trials table")
 
@@ -52,17 +58,18 @@ def data(made):
 def test_every_trial_is_a_line_and_the_best_says_how_to_go_on(visit, data, made):
     page = visit()
     assert page.title().endswith("a sweep of facecloak") and "hacked" not in page.title().split(",")[-1]
-    assert "10 finished trials, 1 ended early, 1 running." in page.inner_text("#summary")
+    assert "10 finished trials, 1 ended early, 1 out of memory, 1 running." in page.inner_text("#summary")
     assert page.inner_text("#best-title") == "Best: trial 10, score 50.0"
     assert page.inner_text("#again") == data["again"]
     assert data["again"].startswith("facecloak benchmark pocket --methods facecloak --config ")
     scores = numbers(column(page, "objective", "#trials"))
     assert (
-        scores == [50, 45, 40, 35, 30, 25, 20, 15, 10, 5, 0] and column(page, "objective", "#trials")[-1] == "missing"
+        scores == [50, 45, 40, 35, 30, 25, 20, 15, 10, 5, 0]
+        and column(page, "objective", "#trials")[-2:] == ["missing"] * 2
     )
     head(page, "=facecloak.lr", "#trials").locator("button").click()
     rates = [float(text) for text in column(page, "=facecloak.lr", "#trials")]
-    assert rates == sorted(rates, reverse=True) and len(rates) == TRIALS
+    assert rates == sorted(rates, reverse=True) and len(rates) == TRIALS + 1
 
 
 def test_a_trial_that_is_chosen_shows_its_command_and_is_marked_everywhere(visit, data):

@@ -1,5 +1,7 @@
 """The data that are sent about a method, computed from results written by hand, without a client of W&B."""
 
+import re
+
 import pytest
 
 from benchmarks.tracking.content import find_methods, tracked_method, without_paths
@@ -123,6 +125,13 @@ def test_more_results_are_other_content_of_the_same_name(tmp_path):
     )
     assert (first.stem, first.name) == (all_of_them.stem, all_of_them.name)
     assert first.content != all_of_them.content == pictures.content
+
+
+@pytest.mark.parametrize("method", ["their tool", "ünï/x:y@z+1", "x" * 200])
+def test_a_method_of_any_name_has_an_id_that_wandb_takes_for_a_run_and_an_artifact(tmp_path, method):
+    found = tracked(tmp_path, PLACES, method=method)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", found.stem)
+    assert found.name.startswith(f"{method}:default"[:128])
 
 
 def test_nothing_complete_is_an_error(tmp_path):

@@ -1,4 +1,4 @@
-"""W&B's server refusing, hanging up or dying at each of its endpoints: nothing is lost, doubled, or called sent.
+"""W&B's server refusing, hanging up, stopping or dying at each endpoint: nothing is lost, doubled, or called sent.
 
 All faults of single runs are met by one command, with the real client, so that they cost one start of it.
 """
@@ -22,19 +22,20 @@ CLIENT = {  # W&B's client gives up soon
     **{f"WANDB__{kind}_RETRY_MAX": "1" for kind in ("GRAPHQL", "FILE_STREAM", "FILE_TRANSFER")},
     **{f"WANDB__{kind}_RETRY_WAIT_{end}_SECONDS": "0.1" for kind in ("GRAPHQL", "FILE_STREAM", "FILE_TRANSFER")
        for end in ("MIN", "MAX")},
+    **{f"WANDB_{name}": "5" for name in ("HTTP_TIMEOUT", "FILE_PUSHER_TIMEOUT", "_FILE_STREAM_TIMEOUT_SECONDS")},
     "WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "1", "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online",
 }  # fmt: skip
 # endpoint, how it fails, requests that are answered before
 OF_A_RUN = [
-    *(("upsertBucket", how, 0) for how in (403, 404, 429, 500, "hangs up", "dies")),
+    *(("upsertBucket", how, 0) for how in (403, 404, 429, 500, "hangs up", "stops", "dies")),
     *(("createRunFiles", how, 0) for how in (403, "hangs up")),
-    *(("file_stream", how, 0) for how in (403, 404, 429, "hangs up", "took it", "dies")),
+    *(("file_stream", how, 0) for how in (403, 404, 429, "hangs up", "took it", "stops", "dies")),
     ("file_stream", "dies", 1),
-    *(("createArtifact", how, 0) for how in (403, 409, "hangs up", "dies")),
+    *(("createArtifact", how, 0) for how in (403, 409, "hangs up", "stops", "dies")),
     *(("createArtifactManifest", how, 0) for how in (403, "dies")),
     *(("createArtifactFiles", how, 0) for how in (403, "hangs up")),
     *(("commitArtifact", how, 0) for how in (403, "took it", "dies")),
-    *(("PUT media", how, 0) for how in (403, "hangs up", "dies")),
+    *(("PUT media", how, 0) for how in (403, "hangs up", "stops", "dies")),
     *(("PUT manifest", how, 0) for how in (403, "dies")),
     *(("PUT file", how, 0) for how in (403, "dies")),
     ("outputArtifacts", 403, 0),

@@ -13,7 +13,10 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from benchmarks.results.schema import COLUMNS
 from benchmarks.results.store import find_judgements, judgements_of, read_judgement
+from benchmarks.tracking import sender, sending
 from benchmarks.tracking import tracker as tracker_module
+from benchmarks.tracking.client import NoAnswer
+from benchmarks.tracking.content import Method
 from benchmarks.tracking.folders import SENT, WRITTEN
 from benchmarks.tracking.tracker import LOG, Tracker
 from facecloak.cli.main import main as facecloak
@@ -249,3 +252,15 @@ def test_a_process_that_cannot_be_started_costs_no_result(toys, tmp_path, caplog
     assert facecloak([*arguments, "--wandb", "offline"]) == 0
     assert len(find_judgements([tmp_path / "out"])) == 2
     assert caplog.text.count("Nothing is sent to Weights & Biases") == 1
+
+
+def test_a_run_that_somebody_deleted_does_not_keep_later_ones_from_the_server(tmp_path, monkeypatch):
+    """Unlike a server that is silent: it would be waited for again and again."""
+    modes = {"deleted": [], "silent": []}
+    for name, error in (("deleted", sending.NotSent("somebody has deleted it")), ("silent", NoAnswer("silence"))):
+        send = lambda batch, mode, _, to=name, of=error: modes[to].append(mode) or [of]  # noqa: E731
+        monkeypatch.setattr(sender, "_send_batch", send)
+        batches = [[(Method(tmp_path, "toys", "o", method, "0"), [])] for method in "ab"]
+        assert sender.send_methods(batches, "online", False, lambda *_: None) == 2
+    assert modes == {"deleted": ["online", "online"], "silent": ["online", "offline"]}
+    assert not isinstance(sending._gone("x"), NoAnswer)

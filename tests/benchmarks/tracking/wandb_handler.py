@@ -1,4 +1,4 @@
-"""The HTTP side of the stand-in for W&B's server: bodies in, JSON out; a server that fails refuses or hangs up."""
+"""The HTTP side of the stand-in for W&B's server: bodies in, JSON out; one that fails refuses, hangs up or waits."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
             fault = self.server.fault(endpoint, run)
             found = take() if fault in (None, "took it") else fault
             self.server.lock.notify_all()
+        if fault == "stops":
+            self.server.answers_again.wait(60)
         if isinstance(found, int):
             self._refuse(found, f"run {run} {TEXTS[found]}" if found == 409 else TEXTS.get(found, "bad request"))
         elif fault is None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from typing import Any
 
 from tests.benchmarks.tracking.wandb_handler import Handler
@@ -32,7 +32,8 @@ class Fault:
     """How an endpoint behaves.
 
     Attributes:
-        how: an HTTP status; ``hangs up``; ``took it`` (and hangs up); ``dies`` (from then on, for this run).
+        how: an HTTP status; ``hangs up``; ``took it`` (and hangs up); ``stops`` (and says nothing until it recovers);
+            ``dies`` (from then on, for this run).
         after: requests that are answered as usual before that.
     """
 
@@ -46,8 +47,8 @@ class Server(ThreadingHTTPServer):
     Attributes:
         runs: id → run.
         sweeps: the sweeps and what their agents are told.
-        faults: (endpoint, id of a run or `EVERY`) → its fault.
-        dead: ids of runs (or `EVERY`) that no request is answered for.
+        faults: (endpoint, id of a run, of a sweep, or `EVERY`) → its fault.
+        dead: ids of runs and sweeps (or `EVERY`) that no request is answered for.
         uploads: address → bytes.
         deleted: ids of runs that somebody has deleted.
         asked: endpoints of all requests, with the id of the run.
@@ -60,7 +61,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.lock = Condition()
+        self.lock, self.answers_again = Condition(), Event()
         self.clear()
 
     def clear(self) -> None:
@@ -81,6 +82,8 @@ class Server(ThreadingHTTPServer):
         """Answer all requests again."""
         self.faults.clear()
         self.dead.clear()
+        self.answers_again.set()
+        self.answers_again = Event()
 
     def __enter__(self) -> Server:
         Thread(target=self.serve_forever, args=[0.05], daemon=True).start()
@@ -109,7 +112,7 @@ class Server(ThreadingHTTPServer):
         return found.how
 
     def endpoint(self, query: str, given: dict[str, Any]) -> tuple[str, str | None]:
-        """The field that a query names, and the id of the run that it is about."""
+        """The field that a query names, and the id of the run, or of the sweep, that it is about."""
         for name in MUTATIONS:
             if f"{name}(" in query:
                 break
@@ -127,7 +130,8 @@ class Server(ThreadingHTTPServer):
         run = artifact["run"] if artifact else given.get("runName") or given.get("run") or given.get("runId")
         if name in ("upsertBucket", "bucket", "run", "files", "stopped") and not run:
             run = given.get("name") or given.get("id", "").removeprefix("id-")
-        return name, run
+        of_sweep = {"createAgent": ("sweep",), "agentHeartbeat": ("id",), "sweep": ("sweep", "name")}.get(name, ())
+        return name, next((given[key] for key in of_sweep if given.get(key)), run)
 
     def answer(self, name: str, query: str, given: dict[str, Any]) -> dict[str, Any] | int:
         """The answer to a query as GraphQL gives it; a status if the server refuses."""
