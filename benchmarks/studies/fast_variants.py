@@ -163,6 +163,7 @@ class WarmStart(FastCloak):
 
     learned: ClassVar[dict[str, Tensor]] = {}  # by the target's embeddings
     steps: ClassVar[int] = 10
+    part: ClassVar[float] = 1.0  # of the change
 
     def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The usual one, of a variable that it moves to its beginning first."""
@@ -172,7 +173,7 @@ class WarmStart(FastCloak):
             self.learned[key] = self._learn(other_people())
             self.backbone.passes = passes  # those of no photo
         with torch.no_grad():
-            z += self.learned[key]
+            z += self.part * self.learned[key]
         return super().optimizer(z)
 
     def _learn(self, others: Batch) -> Tensor:
@@ -190,6 +191,12 @@ class WarmStart(FastCloak):
             loss = self.objective(images, others.boxes, source_faces).mean() + cost
             self.backbone.update(optimizer, change, loss)
         return change.detach()
+
+
+class HalfStart(WarmStart):
+    """It begins with half of that change."""
+
+    part = 0.5
 
 
 @cache
@@ -242,4 +249,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "warm start, 1 iteration": _own(WarmStart, iterations=1),
     "warm start, 3 iterations": _own(WarmStart, iterations=3),
     "warm start": _own(WarmStart),
+    "half a warm start, 3 iterations": _own(HalfStart, iterations=3),
+    "half a warm start": _own(HalfStart),
 }

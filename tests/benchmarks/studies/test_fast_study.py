@@ -13,6 +13,7 @@ from benchmarks.studies.ablation import CELL
 from benchmarks.studies.fast_variants import EarlyStop, WarmStart
 from facecloak.cloak.fast import FastCloak
 from facecloak.errors import FacecloakError
+from facecloak.io import write_json
 
 OWN = sorted({spec for spec, _ in fast_variants.VARIANTS.values()} - {fast.FAST})
 EARLY, WARM = (f"{cls.__module__}:{cls.__name__}" for cls in (EarlyStop, WarmStart))
@@ -96,6 +97,24 @@ def test_a_warm_start_needs_less_of_a_loop(batch):
     assert warm.unet_passes == cold.unet_passes
     losses = [float(judge(made.images, batch.boxes, []).mean()) for made in (warm, cold)]
     assert losses[0] < losses[1] - 0.05
+
+
+def test_the_table_of_variants_says_how_many_passes_a_photo_takes(tmp_path, monkeypatch, capsys):
+    found = {(): results([0, 100, 0, 100], 25.0).assign(passes=8.0), (3,): results([0] * 4, 26.0).assign(passes=6.04)}
+    monkeypatch.setattr(fast, "VARIANTS", {"3 iterations": (fast.FAST, {"iterations": 3})})
+    monkeypatch.setattr(fast, "run_variant", lambda options, name, settings, judges: found[(*settings.values(),)])
+    assert fast.main(["--variants", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("| variant |") and lines[0].endswith("| UNet passes per photo |")
+    assert lines[2].endswith("| 0.9 | 8.0 |") and lines[3].startswith("| 3 iterations | 0.0 |")
+    assert lines[3].endswith("| 6.0 |")
+
+
+def test_the_passes_are_the_mean_of_photos(tmp_path):
+    for name, passes in (("a", [8, 5]), ("b", [8])):
+        for number, count in enumerate(passes):
+            write_json(tmp_path / "protections" / name / "outcomes" / f"{number}.json", {"unet_passes": count})
+    assert fast._passes(tmp_path, pd.DataFrame({"protection": ["a", "a", "b"]})) == 7
 
 
 def test_photos_that_fail_are_an_error(tmp_path, monkeypatch):
