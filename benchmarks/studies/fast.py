@@ -22,7 +22,7 @@ from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.runner import Runner
 from benchmarks.results.store import protections_folder
 from benchmarks.studies.ablation import CELL, MEASURES, measure, verdict
-from benchmarks.studies.fast_variants import FAST, VARIANTS
+from benchmarks.studies.fast_variants import FAST, OTHERS, VARIANTS
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
@@ -159,6 +159,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.limit < 1:
         parser.error(f"argument --limit: must be at least 1, got {options.limit}")
+    if options.variants and options.limit > OTHERS:
+        parser.error(f"argument --limit: at most {OTHERS} with --variants, some of which learn from the other photos")
     return guarded(quietly()(lambda: run_study(options)), "Run the same command again to go on.")
 
 

@@ -103,11 +103,17 @@ def test_the_table_of_variants_says_how_many_passes_a_photo_takes(tmp_path, monk
     found = {(): results([0, 100, 0, 100], 25.0).assign(passes=8.0), (3,): results([0] * 4, 26.0).assign(passes=6.04)}
     monkeypatch.setattr(fast, "VARIANTS", {"3 iterations": (fast.FAST, {"iterations": 3})})
     monkeypatch.setattr(fast, "run_variant", lambda options, name, settings, judges: found[(*settings.values(),)])
-    assert fast.main(["--variants", "--out", str(tmp_path)]) == 0
+    assert fast.main(["--variants", "--limit", "1", "--out", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("| variant |") and lines[0].endswith("| UNet passes per photo |")
     assert lines[2].endswith("| 0.9 | 8.0 |") and lines[3].startswith("| 3 iterations | 0.0 |")
     assert lines[3].endswith("| 6.0 |")
+
+
+def test_nobody_is_protected_of_whom_a_variant_has_learned(capsys):
+    with pytest.raises(SystemExit):
+        fast.main(["--variants", "--limit", "5"])
+    assert "--limit: at most 4 with --variants" in capsys.readouterr().err
 
 
 def test_the_passes_are_the_mean_of_photos(tmp_path):
