@@ -66,17 +66,31 @@ def batch():
     return facecloak.load_suite("pocket").batch(target="1", limit=1)
 
 
+@pytest.fixture(scope="module")
+def plain(batch):
+    return protect(fast.FAST, batch)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """What is learned once is learned of one person, in three steps."""
+    other = facecloak.load_suite("pocket").batch(target="2", limit=1)
+    monkeypatch.setattr(fast_variants, "other_people", lambda: other)
+    monkeypatch.setattr(WarmStart, "steps", 3)
+    monkeypatch.setattr(WarmStart, "learned", {})
+
+
 @pytest.mark.parametrize("spec", OTHER_PICTURES, ids=lambda spec: spec.partition(":")[2])
-def test_a_variant_differs_from_the_method_in_what_it_makes(spec, batch):
-    made = [protect(name, batch) for name in (fast.FAST, spec)]
+def test_a_variant_differs_from_the_method_in_what_it_makes(spec, batch, plain, quick):
+    made = [plain, protect(spec, batch)]
     assert all(each.errors == [None] for each in made)
     assert not torch.equal(made[0].images, made[1].images)
     assert float((made[1].images - batch.images).abs().max()) > 0.01
 
 
-def test_a_photo_leaves_the_loop_when_it_is_past_all_thresholds(batch, monkeypatch):
+def test_a_photo_leaves_the_loop_when_it_is_past_all_thresholds(batch, plain, monkeypatch):
     monkeypatch.setattr(EarlyStop, "margin", 10.0)  # never
-    never, plain = protect(EARLY, batch), protect(fast.FAST, batch)
+    never = protect(EARLY, batch)
     assert torch.equal(never.images, plain.images) and never.unet_passes == plain.unet_passes
     monkeypatch.setattr(EarlyStop, "margin", -10.0)  # before the first step
     at_once = protect(EARLY, batch)
@@ -89,14 +103,14 @@ def test_what_is_learned_once_is_learned_of_people_who_are_not_protected():
     assert not {*others.ids} & {*facecloak.load_suite("pocket").batch(limit=fast_variants.OTHERS).ids}
 
 
-def test_a_warm_start_needs_less_of_a_loop(batch):
+def test_a_warm_start_needs_less_of_a_loop(batch, quick):
     """After one iteration the faces are nearer to the target, as one of its surrogates sees them."""
     suite = facecloak.load_suite("pocket")
     judge = load_method(fast.FAST, suite, target="1", black_box="pocket_ir", **suite.methods[fast.FAST]).objective
     warm, cold = (protect(spec, batch, iterations=1) for spec in (WARM, fast.FAST))
     assert warm.unet_passes == cold.unet_passes
     losses = [float(judge(made.images, batch.boxes, []).mean()) for made in (warm, cold)]
-    assert losses[0] < losses[1] - 0.05
+    assert losses[0] < losses[1] - 0.02
 
 
 def test_the_table_of_variants_says_how_many_passes_a_photo_takes(tmp_path, monkeypatch, capsys):
