@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +29,7 @@ class Quality:
     def __init__(self, features: str, device: torch.device | str = "cpu") -> None:
         self._name, self._device = features, device
         self._lpips = lpips_network()
+        self._sources: dict[bytes, np.ndarray] = {}  # features by pixels: many protections are of the same photos
 
     @cached_property
     def _network(self) -> nn.Module | FacecloakError:
@@ -63,12 +65,17 @@ class Quality:
         """Features of both sets; None if there are no photos or the network cannot be loaded."""
         if isinstance(self._network, FacecloakError) or not protected:
             return None
-        sides = [
-            torch.cat([self._network(part.to(self._device)).cpu() for part in _pixels(photos).split(64)]).numpy()
-            for photos in (protected, sources)
-        ]
+        pixels = _pixels(sources)
+        key = hashlib.sha256(pixels.numpy().tobytes()).digest()
+        if key not in self._sources:
+            self._sources[key] = self._embed(pixels)
+        sides = self._embed(_pixels(protected)), self._sources[key]
         network = self._network
         return Features(*sides, {"network": network.name, "convention": network.convention, "is_fid": network.is_fid})
+
+    def _embed(self, pixels: Tensor) -> np.ndarray:
+        """Features N×D of uint8 N×3×H×W."""
+        return torch.cat([self._network(part.to(self._device)).cpu() for part in pixels.split(64)]).numpy()
 
 
 def _pixels(photos: list[Photo]) -> Tensor:

@@ -15,98 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor
 
 from benchmarks.console import RunProgress, markdown_table, quietly
 from benchmarks.harness.methods import load_method
 from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.runner import Runner
+from benchmarks.results.store import protections_folder
 from benchmarks.studies.ablation import CELL, MEASURES, measure, verdict
+from benchmarks.studies.fast_variants import FAST, OTHERS, VARIANTS
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
-from facecloak.cloak.fast import CLEAN, FastCloak
-from facecloak.cloak.inversion import ddim_step
-from facecloak.cloak.middle import noise_from, reach_middle
 from facecloak.errors import FacecloakError
-from facecloak.io import to_csv, write_bytes
+from facecloak.io import read_json, to_csv, write_bytes
 from facecloak.metrics.statistics import bootstrap_mean
 
-EXACT, FAST = "facecloak", "facecloak:fast"
+EXACT = "facecloak"
 ALLOWED = {"psr": -1.0, "psnr": -0.3}  # points of PSR and dB of PSNR that the fast one may lose in the mean
 SPEED_PHOTOS, REPETITIONS = 6, 3
-
-
-class SlowMomentum(FastCloak):
-    """Adam's usual momentum."""
-
-    def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
-        return torch.optim.Adam([z], lr=self.settings.lr)
-
-
-class SignSteps(FastCloak):
-    """Steps of equal size for all elements, along the gradient's sign."""
-
-    def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
-        return _Sign([z], {"lr": self.settings.lr})
-
-
-class _Sign(torch.optim.Optimizer):
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter -= group["lr"] * parameter.grad.sign()
-
-
-class WholePicture(FastCloak):
-    """The decoded picture itself, as the proposed method makes it, and not its change."""
-
-    def picture(self, photos: Tensor, z: Tensor, unchanged: Tensor) -> Tensor:
-        return self.decode(z)
-
-
-class NoDenoising(FastCloak):
-    """The autoencoder's latent, without the diffusion model."""
-
-    def start(self, photos: Tensor) -> Tensor:
-        return self.backbone.encode(photos, self.settings.seed)
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self.backbone.decode(z, for_gradient=True)
-
-
-class MiddleFeatures(FastCloak):
-    """The change of the UNet's middle features in place of the latent's (h-space): its gradient needs no way down."""
-
-    def start(self, photos: Tensor) -> Tensor:
-        self.noisy, null = super().start(photos), self.backbone.null_embedding(len(photos))
-        self.middle = reach_middle(self.backbone, self.noisy, self.settings.level, null)
-        return torch.zeros_like(self.middle.features, dtype=photos.dtype)
-
-    def decode(self, z: Tensor) -> Tensor:
-        alphas = (self.backbone.alpha(timestep) for timestep in (self.settings.level, CLEAN))
-        clean = ddim_step(self.noisy, noise_from(self.backbone, self.middle, z), *alphas)
-        return self.backbone.decode(clean, for_gradient=True)
-
-
-# the module by its name: as a program it is __main__, where nobody looks for methods
-OWN = {cls.__name__: f"benchmarks.studies.fast:{cls.__name__}" for cls in
-       (SlowMomentum, SignSteps, WholePicture, NoDenoising, MiddleFeatures)}  # fmt: skip
-# what is changed → method and settings
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "full decoder": (FAST, {"tiny_decoder": None}),
-    "3 iterations": (FAST, {"iterations": 3}),
-    "8 iterations": (FAST, {"iterations": 8}),
-    "level 151": (FAST, {"level": 151}),
-    "level 501": (FAST, {"level": 501}),
-    "the size of a change costs nothing": (FAST, {"lambda_change": 0.0}),
-    "Adam's usual momentum": (OWN["SlowMomentum"], {}),
-    "sign steps": (OWN["SignSteps"], {"lr": 0.2}),
-    "whole picture, not its change": (OWN["WholePicture"], {}),
-    "no denoising": (OWN["NoDenoising"], {"lr": 0.1}),
-    "middle features (h-space)": (OWN["MiddleFeatures"], {"lr": 4.0, "level": 601}),
-}
 
 
 def run_variant(
@@ -124,7 +49,17 @@ def run_variant(
     table = Runner(plan, RunProgress()).run()
     if table[["n_failed", "n_unusable"]].sum().sum():
         raise FacecloakError(f"{name}: photos failed; `error` in the outcomes below {options.out} says why.")
-    return measure(options.out, table)
+    return measure(options.out, table).assign(passes=_passes(options.out, table))
+
+
+def _passes(out: Path, table: pd.DataFrame) -> float:
+    """The mean number of a photo's UNet passes; a photo's row leaves no trace in those of its batch."""
+    outcomes = [
+        read_json(path)["unet_passes"]
+        for name in table["protection"].unique()
+        for path in (protections_folder(out) / name / "outcomes").glob("*.json")
+    ]
+    return sum(outcomes) / len(outcomes)
 
 
 def speed(suite_name: str, accelerator: str) -> dict[str, float]:
@@ -188,7 +123,9 @@ def run_study(options: argparse.Namespace) -> int:
     if options.variants:
         judges = judges or [name for name in suite.recognizers if name not in suite.held_out]
         chosen = {FAST: (FAST, {}), **VARIANTS}
-        show(options.out, "fast_variants", summaries({k: run_variant(options, *v, judges) for k, v in chosen.items()}))
+        found = {name: run_variant(options, *variant, judges) for name, variant in chosen.items()}
+        passes = [round(each["passes"].mean(), 1) for each in found.values()]
+        show(options.out, "fast_variants", summaries(found).assign(**{"UNet passes per photo": passes}))
         return 0
     measured = {name: run_variant(options, name, {}, judges) for name in (EXACT, FAST)}
     show(options.out, "fast", summaries(measured))
@@ -222,6 +159,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.limit < 1:
         parser.error(f"argument --limit: must be at least 1, got {options.limit}")
+    if options.variants and options.limit > OTHERS:
+        parser.error(f"argument --limit: at most {OTHERS} with --variants, some of which learn from the other photos")
     return guarded(quietly()(lambda: run_study(options)), "Run the same command again to go on.")
 
 

@@ -1,6 +1,7 @@
 """`python -m benchmarks.studies.harness_speed`: one benchmark in one process, in several, and by another checkout.
 
-No ratio is shown unless all runs end with the same pictures, to the last bit, and the same records and rows.
+No ratio is shown unless all runs end with the same pictures, to the last bit, and the same records and rows. As many
+runs at once, each in one process of its own, show what the cores can do at most: they share nothing but the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.devices > 1:
             shared = [*command, "--devices", str(options.devices)]
             runs.append(measure(f"{options.devices} processes", Path(folder) / "more", shared, HERE, options.threads))
+            runs.append(at_once(options.devices, Path(folder) / "many", command, options.threads))
         if options.against:
             runs.append(
                 measure("the other checkout", Path(folder) / "other", command, options.against, options.threads)
@@ -86,15 +89,31 @@ def _run(options: argparse.Namespace) -> int:
 def measure(name: str, out: Path, command: list[str], checkout: Path, threads: int) -> Run:
     """Run a command of a checkout to its end."""
     environment = os.environ | {"PYTHONPATH": str(checkout.resolve()), "OMP_NUM_THREADS": str(threads)}
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, began = _cpu(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "facecloak.cli", *command, "--out", str(out)],
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, cpu = time.perf_counter() - began, _cpu() - before
     if done.returncode:
         raise FacecloakError(f"{name}: the run failed. {done.stderr.strip()}")
-    return Run(name, out, seconds, sum(getattr(after, key) - getattr(before, key) for key in ("ru_utime", "ru_stime")))
+    return Run(name, out, seconds, cpu)
+
+
+def _cpu() -> float:
+    """Seconds of all cores that finished processes have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def at_once(count: int, out: Path, command: list[str], threads: int) -> Run:
+    """Run a command ``count`` times at once; its seconds are a run's share, and its folder is that of one of them."""
+    before, began = _cpu(), time.perf_counter()
+    with ThreadPoolExecutor(count) as pool:
+        runs = [pool.submit(measure, "one of many", out / str(k), command, HERE, threads) for k in range(count)]
+    done = [run.result() for run in runs]
+    seconds, cpu = time.perf_counter() - began, _cpu() - before
+    return Run(f"{count} runs at once, each", done[0].out, seconds / count, cpu / count)
 
 
 def require_equal(one: Path, other: Path) -> None:

@@ -47,10 +47,24 @@ def test_it_prints_a_ratio_for_equal_runs(toys, capsys, monkeypatch):
         assert forked.run(*alone, "--out", out).returncode == 0
         return harness_speed.Run(name, out, 2.0, 3.0)
 
+    def at_once(count, out, command, threads):
+        return measure(f"{count} runs at once, each", out, command, None, threads)._replace(seconds=1.2)
+
     monkeypatch.setattr(harness_speed, "measure", measure)
+    monkeypatch.setattr(harness_speed, "at_once", at_once)
     assert harness_speed.main(["--suite", str(toys), "--methods", "blur", "--limit", "1"]) == 0
     printed = capsys.readouterr().out
     assert "one process" in printed and "2 processes" in printed and "1.00" in printed
+    assert "2 runs at once, each" in printed and "0.60" in printed
+
+
+def test_a_run_among_several_at_once_takes_its_share_of_the_time(tmp_path, monkeypatch):
+    now, cpu = iter([10.0, 18.0]), iter([1.0, 13.0])
+    monkeypatch.setattr(harness_speed.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(harness_speed, "_cpu", lambda: next(cpu))
+    monkeypatch.setattr(harness_speed, "measure", lambda name, out, *rest: harness_speed.Run(name, out, 9.0, 9.0))
+    found = harness_speed.at_once(2, tmp_path, ["benchmark"], 1)
+    assert found == ("2 runs at once, each", tmp_path / "0", 4.0, 6.0)
 
 
 def test_a_run_that_fails_is_reported(capsys):
