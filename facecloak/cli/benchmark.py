@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.console import RunProgress, quietly, wide_console
 from benchmarks.harness.group import join
-from benchmarks.harness.methods import resolve_methods
 from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.processes import ending_together, is_follower
 from benchmarks.harness.runner import Runner
@@ -26,8 +24,6 @@ from benchmarks.tracking.tracker import Tracker
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark that was typed; returns the exit status: 1 if an image failed or a source was unusable."""
     if is_follower():  # what is wrong with the request is said once, and what is missing is fetched once
-        with suppress(Exception):  # an error is the first process's to tell
-            resolve_methods(load_suite(options.suite), options.methods)  # imports while the first one makes the plan
         join(options.devices)
     suite = load_suite(options.suite)
     targets = suite.target_names() if options.targets == ["all"] else options.targets

@@ -67,12 +67,12 @@ def _pocket_run(study: Study, variant: Variant) -> tuple[Tensor, Tensor]:
 @contextmanager
 def first_gradient() -> Iterator[list[Tensor]]:
     """The last gradient that an optimiser is given for the first time: that of the latent, after the embedding's."""
-    seen: dict[int, Tensor] = {}
+    seen: set[torch.optim.Optimizer] = set()  # keeps them: another one could get the id of one that is gone
 
     def keep(optimizer: torch.optim.Optimizer, *ignored: Any) -> None:
-        if id(optimizer) not in seen:
-            seen[id(optimizer)] = optimizer.param_groups[0]["params"][0].grad.detach().clone()
-            kept.append(seen[id(optimizer)])
+        if optimizer not in seen:
+            seen.add(optimizer)
+            kept.append(optimizer.param_groups[0]["params"][0].grad.detach().clone())
 
     kept: list[Tensor] = []
     handle = register_optimizer_step_pre_hook(keep)

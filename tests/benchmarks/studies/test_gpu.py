@@ -84,3 +84,16 @@ def test_the_fast_form_is_measured_beside_the_exact_one(monkeypatch):
     assert [line[0] for line in table.lines] == ["exact, float32", "fast, float32", "ratio, float32"]
     seconds = [float(line[1].split(" s")[0]) for line in (exact, quick)]
     assert float(ratio[1]) == pytest.approx(seconds[0] / seconds[1], rel=0.1) and float(ratio[1]) > 1
+
+
+def test_the_first_gradient_of_each_optimiser_is_kept():
+    with cloak.first_gradient() as kept:
+        for number in range(20):  # each is gone before the next one is made, which may get its id
+            weight = torch.nn.Parameter(torch.zeros(1))
+            weight.grad = torch.full((1,), float(number))
+            optimiser = torch.optim.SGD([weight], lr=1)
+            optimiser.step()
+            weight.grad += 100
+            optimiser.step()
+            del optimiser
+    assert [float(gradient) for gradient in kept] == [*range(20)]
