@@ -180,7 +180,7 @@ def protect_photo(protector: Protector, path: Path) -> tuple[bytes, np.ndarray, 
     """The photo with its faces protected one after the other, as a file and its pixels, and what is recorded with it.
 
     Raises:
-        FacecloakError: the photo is in the album, there is no face, or one of them cannot be protected: all faces must
+        FacecloakError: the photo is in the album, a face is missing, or one of them cannot be protected: all faces must
             be, or the photo is not.
     """
     photo = read_image(path)

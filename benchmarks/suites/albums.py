@@ -32,7 +32,7 @@ def photos_of_album(folder: Path) -> list[Path]:
     """The photos in the folder of an album, sorted.
 
     Raises:
-        FacecloakError: there is no such folder, or fewer than `SMALLEST_ALBUM` photos are in it.
+        FacecloakError: the folder is missing, or fewer than `SMALLEST_ALBUM` photos are in it.
     """
     if not folder.is_dir():
         raise FacecloakError(f"{folder}: no such folder.")

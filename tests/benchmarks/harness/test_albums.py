@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_an_album_is_refused_in_one_line(suite, tmp_path
 
 
 def test_photos_of_an_album_may_have_any_names(suite, tmp_path):
-    """Results are not named after them: the same name twice is no mistake."""
+    """Results are not named after them: the same name twice is allowed."""
     write_png(tmp_path / "me.png", astronaut()[:400])
     write_png(tmp_path / "album" / "a.png", astronaut()[:390])
     Image.fromarray(astronaut()[:380]).save(tmp_path / "album" / "a.jpg")

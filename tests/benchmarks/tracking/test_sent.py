@@ -14,6 +14,6 @@ def test_only_what_the_server_was_seen_to_have_counts_as_sent(tmp_path):
     assert folders.find_written(what) == folder
     (folder / "run-pgd-1-abc.wandb.synced").touch()
     assert folders.find_sent(what) is None
-    assert folders.find_written(what) is None  # it is written anew: the client would skip it
+    assert folders.find_written(what) is None  # it is written again: the client would skip it
     (folder / folders.SENT).touch()
     assert folders.find_sent(what) == folder
