@@ -12,8 +12,8 @@ from torch import Tensor
 from baselines.cloaks.dssim import Weights, dissimilarity, excess
 from baselines.common.gradients import signs
 from baselines.common.randomness import generators
-from facecloak.config import Checked
 from facecloak.data import Batch
+from facecloak.errors import FacecloakError
 from facecloak.faces import crop
 from facecloak.method import GRADIENTS, Origin, Protected, ProtectionMethod, Strength, errors_of_losses
 from facecloak.objectives import BOTH
@@ -28,7 +28,7 @@ RHO, EPSILON = 0.95, 1e-7  # of Adadelta: the defaults of Keras, which the relea
 
 
 @dataclass(frozen=True)
-class FawkesSettings(Checked):
+class FawkesSettings:
     """The defaults are those of the mode high.
 
     Attributes:
@@ -42,7 +42,6 @@ class FawkesSettings(Checked):
         seed: random seed of the start.
     """
 
-    name: ClassVar[str] = "fawkes"
     budget: float = 0.017
     iterations: int = 150
     lr: float = 15.0
@@ -51,18 +50,21 @@ class FawkesSettings(Checked):
     seed: int = 8888
 
     def __post_init__(self) -> None:
-        self.check("budget must be above 0 and below 1", 0 < self.budget < 1)
-        self.check("iterations must be at least 1", self.iterations >= 1)
-        self.check("lr must be above 0", self.lr > 0)
+        for rule, holds in (
+            ("budget must be above 0 and below 1", 0 < self.budget < 1),
+            ("iterations must be at least 1", self.iterations >= 1),
+            ("lr must be above 0", self.lr > 0),
+        ):
+            if not holds:
+                raise FacecloakError(f"fawkes: {rule}.")
 
 
 class Fawkes(ProtectionMethod):
     """Moves the features as far as a budget of DSSIM allows (Shan et al. 2020, and version 1.0 of its code).
 
     Its loss is 10⁶·max(0, DSSIM − τ)² − c·Σ_k ‖f_k(x') − f_k(x)‖², with the weight c of `Weights`. The targeted form
-    has + c·Σ_k ‖f_k(x') − f_k(x_t)‖² instead; features have length 1, so that the code's division by ‖f_k‖ does
-    nothing. Under obfuscation its target is the synthetic face. Returned is the image
-    of all steps that did best by the second term among those with DSSIM ≤ 1.1 τ.
+    has + c·Σ_k ‖f_k(x') − f_k(x_t)‖² instead; under obfuscation its target is the synthetic face. Returned is the image
+    of all iterations that did best by the second term among those with DSSIM ≤ 1.1 τ.
 
     The change is in the photo's own pixels, where the released code changes a copy of the face of 112 pixels and
     enlarges the change. Both measure DSSIM on that copy. The presets ``low``, ``mid`` and ``high`` are the published
@@ -100,7 +102,7 @@ class Fawkes(ProtectionMethod):
             now = self.objective.embed(images, batch.boxes)
             far = sum((mine - anchor).square().sum(1) for mine, anchor in zip(now, anchors, strict=True))
             term = sign * far
-            better = weights.allow(dssim) & (term < lowest) & (iteration > 0)  # the start protects nothing
+            better = weights.allow(dssim) & (term < lowest)
             lowest = torch.where(better, term, lowest).detach()
             kept = torch.where(better[:, None, None, None], images, kept).detach()
             if iteration == settings.iterations:  # what the last step led to has been looked at

@@ -150,10 +150,10 @@ def fawkes(
         for number, (network, size) in enumerate(networks):
             found = feature(network, resize(cut(current, box), size))
             anchor = own[number] if targets is None else targets[number]
-            distance = distance + ((found - anchor) ** 2).sum() / (own[number] ** 2).sum().sqrt()
+            distance = distance + ((found - anchor) ** 2).sum() / (own[number] ** 2).sum()
         score = distance.item() if targets is None else -distance.item()
         values.append(value.item())
-        if index > 0 and value.item() <= 1.1 * budget and (best is None or score > best):
+        if value.item() <= 1.1 * budget and (best is None or score > best):
             best, kept = score, current.detach()
         if index == steps:
             break
