@@ -142,7 +142,13 @@ class ProtectionMethod(pl.LightningModule):
 
     @classmethod
     def pick_surrogates(cls, settings: Any, pool: list[str]) -> list[str]:
-        """Which recognizers of a pool are attacked; the pool begins with the judge where that is a white box."""
+        """Which recognizers of a pool are attacked: all, or the first if the settings' ``surrogates`` is ``single``.
+
+        Args:
+            pool: begins with the judge where that is a white box.
+        """
+        if getattr(settings, "surrogates", None) == "single":
+            pool = pool[:1]
         return pool if cls.uses_surrogates else []
 
     @classmethod

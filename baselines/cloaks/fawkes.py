@@ -83,10 +83,6 @@ class Fawkes(ProtectionMethod):
     uses_surrogates = True
     strength = Strength("budget", (0.125, 0.25, 0.5, 0.75, 1))
 
-    @classmethod
-    def pick_surrogates(cls, settings: FawkesSettings, pool: list[str]) -> list[str]:
-        return pool[:1] if settings.surrogates == "single" else pool
-
     def protect(self, batch: Batch) -> Protected:
         settings, count, losses = self.settings, len(batch.ids), []
         faces = crop(batch.images, batch.boxes, FACE)

@@ -46,7 +46,7 @@ class PersonSettings(Checked):
     def __post_init__(self) -> None:
         self.check("epsilon must be between 1 and 255", 1 <= self.epsilon <= 255)
         self.check("step must be above 0", self.step > 0)
-        self.check("grid must be at least 8", self.grid >= 8)
+        self.check("grid must be between 8 and 1024", 8 <= self.grid <= 1024)
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,6 @@ class PersonMask(ProtectionMethod):
     def __init__(self, settings: Any, objective: Objective) -> None:
         super().__init__(settings, objective)
         self._people: dict[str, Learned] = {}
-
-    @classmethod
-    def pick_surrogates(cls, settings: PersonSettings, pool: list[str]) -> list[str]:
-        return pool[:1] if settings.surrogates == "single" else pool
 
     @abstractmethod
     def learn(self, album: Album) -> tuple[Tensor, list[float]]:

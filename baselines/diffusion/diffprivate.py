@@ -151,10 +151,6 @@ class DiffPrivate(LatentMethod):
         self.schedule = Schedule.of(self.backbone, settings.steps, settings.start_step, settings.timesteps)
 
     @classmethod
-    def pick_surrogates(cls, settings: DiffPrivateSettings, pool: list[str]) -> list[str]:
-        return pool[:1] if settings.surrogates == "single" else pool
-
-    @classmethod
     def weights_sha256(cls, settings: DiffPrivateSettings) -> str | None:
         hashes = super().weights_sha256(settings), perceptual_sha256(settings.perceptual)
         return "+".join(filter(None, hashes))

@@ -67,10 +67,6 @@ class NoiseMethod(ProtectionMethod):
     }
     uses_surrogates = True
 
-    @classmethod
-    def pick_surrogates(cls, settings: NoiseSettings, pool: list[str]) -> list[str]:
-        return pool[:1] if settings.surrogates == "single" else pool
-
     @abstractmethod
     def begin(self, batch: Batch) -> Step:
         """A function B×3×H×W images → (direction, same shape as the images; losses, B), with state for this batch."""

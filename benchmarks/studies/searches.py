@@ -1,0 +1,135 @@
+"""`python -m benchmarks.studies.searches`: the same search of its settings for each method, on people of no suite.
+
+For each file in ``sweeps/pocket`` it runs the 12 trials of ``facecloak sweep FILE``, with the same values, but in one
+process, and the suite's own settings. The best two of them, and the suite's own, are then measured on more photos,
+since the best of 12 results of 8 photos owes some of its score to luck.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.console import markdown_table, quietly
+from benchmarks.sweep.files import Sweep, load_sweep
+from benchmarks.sweep.study import ask, open_study
+from benchmarks.sweep.trial import run_trial
+from facecloak.cli.guard import guarded
+from facecloak.errors import FacecloakError
+from facecloak.io import to_csv, write_bytes
+
+FILES = Path(__file__).parents[2] / "sweeps" / "pocket"
+TRIALS, KEPT = 12, 2
+FEW, MORE = 1, 3  # photos of each target
+LIMIT = "--limit="
+OWN, SUITES_OWN = -1, "the suite's own"
+MEASURED = ["PSR %", "PSNR dB", "score"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measurement.
+
+    Attributes:
+        method: as in ``--methods``.
+        number: of the trial, from 0; `OWN` for the suite's own settings.
+        settings: ``name=value`` of each parameter; empty for the suite's own.
+    """
+
+    method: str
+    number: int
+    settings: tuple[str, ...]
+
+    def measure(self, sweep: Sweep, out: Path, limit: int) -> dict[str, str | int | float]:
+        """A line of the table: the score on ``limit`` photos of each target, made or read from ``out``."""
+        place = next(place for place, part in enumerate(sweep.arguments) if part == "${args}")
+        fixed = [part for part in sweep.arguments[:place] if not part.startswith(LIMIT)]
+        typed = [f"--{setting}" for setting in self.settings]
+        found = run_trial([*fixed, f"{LIMIT}{limit}", f"--out={out}", *typed], lambda *values: None)
+        own = [setting.removeprefix(f"{self.method}.") for setting in self.settings]
+        return {
+            "method": self.method, "trial": self.number, "settings": ", ".join(own) or SUITES_OWN,
+            "photos of a target": limit, "PSR %": round(found["psr"], 1), "PSNR dB": round(found["psnr"], 1),
+            "score": round(found["objective"], 1),
+        }  # fmt: skip
+
+
+def trials_of(sweep: Sweep) -> Iterator[Trial]:
+    """The suite's own settings, and the trials that `facecloak sweep` runs."""
+    method = next(part.partition("=")[2] for part in sweep.arguments if part.startswith("--methods="))
+    yield Trial(method, OWN, ())
+    study = open_study(sweep, "sqlite://")
+    for number in range(sweep.capped(TRIALS)):
+        values = sweep.values(ask(study, sweep, "sqlite://", "").params)
+        yield Trial(method, number, tuple(f"{name}={value}" for name, value in values.items()))
+
+
+def search(path: Path, out: Path) -> pd.DataFrame:
+    """All measurements of a file's search, in the order in which they were made.
+
+    Args:
+        out: folder of the trials; finished protections in it are not made again.
+    """
+    sweep = load_sweep(path)
+    trials = [*trials_of(sweep)]
+    lines = []
+    for trial in trials:
+        lines.append(trial.measure(sweep, out, FEW))
+        print(f"{lines[-1]}", flush=True)
+    first = sorted(range(1, len(lines)), key=lambda place: (-lines[place]["score"], -lines[place]["PSNR dB"]))
+    for place in (0, *first[:KEPT]):
+        lines.append(trials[place].measure(sweep, out, MORE))
+        print(f"{lines[-1]}", flush=True)
+    return pd.DataFrame(lines)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """A line for each method: the suite's own settings and the best others, both on more photos."""
+    lines = []
+    more = table[table["photos of a target"] == MORE]
+    for method, part in more.groupby("method", sort=False):
+        own = part[part["trial"] == OWN].iloc[0]
+        best = part[part["trial"] != OWN].sort_values(["score", "PSNR dB"], ascending=False, kind="stable").iloc[0]
+        lines.append([method, *(own[name] for name in MEASURED), best["settings"], *(best[name] for name in MEASURED)])
+    return pd.DataFrame(lines, columns=["method", *MEASURED, "best of 12", *(f"its {name}" for name in MEASURED)])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, search, write, print."""
+    files = sorted(FILES.glob("*.yaml"))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.searches", description=__doc__.splitlines()[0],
+        epilog="FACECLOAK_POCKET names the folder that `python -m facecloak.pocket.train --stages tuning` makes.",
+    )  # fmt: skip
+    parser.add_argument("--files", default=",".join(path.stem for path in files), help="comma-separated (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("runs/searches"), help="folder (default: runs/searches)")
+    options = parser.parse_args(arguments)
+
+    @quietly()
+    def work() -> int:
+        if "FACECLOAK_POCKET" not in os.environ:
+            raise FacecloakError(
+                "These are searches on people who are not in the suite: run `python -m facecloak.pocket.train --stages "
+                "tuning`, and set FACECLOAK_POCKET=runs/pocket-training/tuning."
+            )
+        folder = options.out / "methods"
+        for name in options.files.split(","):
+            write_bytes(folder / f"{name}.csv", to_csv(search(FILES / f"{name}.yaml", options.out / "trials")))
+        table = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv"))])
+        best = summary(table)
+        write_bytes(options.out / "searches.csv", to_csv(table))
+        write_bytes(options.out / "searches_best.csv", to_csv(best))
+        print(markdown_table([*best.columns], best.astype(str).to_numpy().tolist()))
+        return 0
+
+    return guarded(work, "Finished pictures are kept: run the same command again to continue.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The searches of each method's settings: the trials of `facecloak sweep`, and the best of them on more photos."""
+
+import pandas as pd
+import pytest
+
+from benchmarks.studies import searches
+from benchmarks.sweep.command import read_arguments
+from benchmarks.sweep.local import first_commands
+
+
+def run(monkeypatch, score):
+    """All lines of the search of pgd, and what each trial was called with, where ``score`` is of (ε, photos)."""
+    seen = []
+
+    def run_trial(arguments, report):
+        options, settings = read_arguments(arguments)
+        seen.append((options, settings))
+        objective, psnr = score(int(settings.get("pgd.epsilon", 0)), options.limit)
+        return {"objective": objective, "psr": objective, "psnr": psnr}
+
+    monkeypatch.setattr(searches, "run_trial", run_trial)
+    return searches.search(searches.FILES / "pgd.yaml", "runs/trials"), seen
+
+
+def test_the_trials_are_those_of_the_sweep(monkeypatch, tmp_path):
+    table, seen = run(monkeypatch, lambda epsilon, limit: (0.0, 30.0))
+    assert table["trial"].tolist()[:13] == [-1, *range(12)]
+    typed = [*first_commands(searches.FILES / "pgd.yaml", tmp_path, 10)][:10]
+    names = ("epsilon", "iterations")
+    words = [f"--pgd.{name}={settings[f'pgd.{name}']}" for _, settings in seen[1:11] for name in names]
+    assert [word for line in typed for word in line.split() if word.startswith("--pgd.")] == words
+    assert not seen[0][1] and len({str(settings) for _, settings in seen[1:13]}) > 8
+    options = seen[0][0]
+    assert (options.methods, options.black_box) == (["pgd"], ["pocket_irse", "pocket_mobile"])
+    assert (options.objective, options.floor, str(options.out)) == ("impersonation", 24.0, "runs/trials")
+
+
+def test_the_best_two_are_measured_again_on_more_photos(monkeypatch):
+    table, seen = run(monkeypatch, lambda epsilon, limit: (float(epsilon), 40.0 - epsilon))
+    assert [options.limit for options, _ in seen] == [1] * 13 + [3] * 3
+    again, trials = table[13:], table[1:13]
+    assert again["trial"].tolist()[0] == -1
+    assert again["score"].tolist()[1:] == sorted(trials["score"], reverse=True)[:2]
+
+
+def test_equal_scores_are_told_apart_by_quality(monkeypatch):
+    table, _ = run(monkeypatch, lambda epsilon, limit: (50.0, 40.0 - epsilon))
+    assert table[14:]["PSNR dB"].tolist() == sorted(table[1:13]["PSNR dB"], reverse=True)[:2]
+
+
+@pytest.mark.parametrize("lucky", [8, 20, 32])
+def test_the_summary_is_of_the_second_measurement(monkeypatch, lucky):
+    table, _ = run(monkeypatch, lambda epsilon, limit: (100.0 - abs(epsilon - lucky) if limit == 1 else epsilon, 30.0))
+    (line,) = searches.summary(table).to_dict("records")
+    again = table[table["photos of a target"] == 3]
+    assert line["its score"] == again["score"].max() and line["score"] == again["score"].iloc[0] == 0
+    assert line["best of 12"] == again.loc[again["score"].idxmax(), "settings"]
+
+
+def test_it_refuses_the_suites_own_people(monkeypatch, capsys):
+    monkeypatch.delenv("FACECLOAK_POCKET", raising=False)
+    assert searches.main(["--files", "pgd"]) == 2
+    assert "--stages tuning" in capsys.readouterr().err
+
+
+def test_what_is_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACECLOAK_POCKET", "elsewhere")
+    monkeypatch.setattr(
+        searches, "run_trial", lambda arguments, report: {"objective": 25.04, "psr": 30.0, "psnr": 23.504}
+    )
+    assert searches.main(["--files", "pgd,lowkey", "--out", str(tmp_path)]) == 0
+    table, best = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("searches", "searches_best"))
+    assert len(table) == 2 * 16 and set(table["score"]) == {25.0} and set(table["PSNR dB"]) == {23.5}
+    assert best["method"].tolist() == ["lowkey", "pgd"]
