@@ -21,6 +21,7 @@ SIZES = {
     "test": ((8, 8, 16, 16), (1, 2, 2, 2), 16, 4, (4, 8, 8, 8), 4),
     "tiny": ((32, 64, 128, 128), (2, 4, 8, 8), 64, 16, (16, 32, 32, 32), 8),
     "sd2": ((320, 640, 1280, 1280), (5, 10, 20, 20), 1024, 32, (128, 256, 512, 512), 32),
+    "mini": ((64, 128, 192, 192), (1, 2, 3, 3), 64, 32, (64, 64, 64, 64), 0),  # celeba-mini, whose autoencoder is tiny
 }
 STAND_INS = {"ir152": ((16, 32, 64, 64), 112), "facenet": ((16, 32, 64), 160), "irse50": ((24, 48, 64), 112)}
 
@@ -52,12 +53,17 @@ def random_models(size: str, seed: int = 0, dtype: torch.dtype = torch.float64, 
     widths, heads, context, groups, vae_widths, vae_groups = SIZES[size]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        layers, channels = 1 if size in ("test", "mini") else 2, 32 if size == "mini" else 4
         unet = UNet2DConditionModel(
-            sample_size=32, block_out_channels=widths, attention_head_dim=heads, cross_attention_dim=context,
-            norm_num_groups=groups, use_linear_projection=True, layers_per_block=1 if size == "test" else 2,
+            sample_size=32, in_channels=channels, out_channels=channels, block_out_channels=widths,
+            attention_head_dim=heads, cross_attention_dim=context, norm_num_groups=groups, use_linear_projection=True,
+            layers_per_block=layers,
         )  # fmt: skip
-        vae = random_tiny_vae() if tiny_vae else random_vae(vae_widths, vae_groups, 1 if size == "test" else 2)
-        embedding = torch.randn(1, 8 if size == "test" else 77, context)
+        if size == "mini":
+            vae = AutoencoderTiny(latent_channels=channels)
+        else:
+            vae = random_tiny_vae() if tiny_vae else random_vae(vae_widths, vae_groups, layers)
+        embedding = torch.randn(1, {"test": 8, "mini": 16}.get(size, 77), context)
         recognizers = [
             (
                 StandIn(channels, nn.PReLU if size == "test" else None).to(dtype).eval(),

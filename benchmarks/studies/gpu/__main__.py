@@ -15,7 +15,7 @@ import torch
 from benchmarks.console import markdown_table, quietly
 from benchmarks.harness.devices import device_name, pick_device
 from benchmarks.studies.gpu import __doc__ as about
-from benchmarks.studies.gpu.cloak import exactness, fast, speed
+from benchmarks.studies.gpu.cloak import exactness, fast, speed, speed_mini
 from benchmarks.studies.gpu.study import SIDE, Study, Table
 from benchmarks.studies.gpu.suite import judging, limits, methods, training, two_processes, work
 from facecloak.cli.guard import guarded
@@ -24,7 +24,7 @@ from facecloak.io import file_name, write_bytes, write_json
 
 PARTS: dict[str, Callable[[Study], Table]] = {
     "limits": limits, "exactness": exactness, "speed": speed, "fast": fast, "methods": methods,
-    "judging": judging, "two_processes": two_processes, "training": training,
+    "judging": judging, "two_processes": two_processes, "training": training, "speed_mini": speed_mini,
 }  # fmt: skip
 
 

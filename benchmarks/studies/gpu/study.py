@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.harness.devices import synchronize
 
-SIDE = {"sd2": 256, "tiny": 256, "test": 64}  # pixels of a photo, by the size of the random models
+SIDE = {"sd2": 256, "mini": 256, "tiny": 256, "test": 64}  # pixels of a photo, by the size of the random models
 
 
 class Variant(NamedTuple):

@@ -5,9 +5,12 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchmarks.studies.gpu import cloak, study
 from benchmarks.studies.gpu.__main__ import PARTS, main
+from facecloak.io import shared_dir
+from tests.reference.models import random_models
 
 SMALL = ["--device", "cpu", "--size", "test", "--batches", "1,2", "--repetitions", "1", "--iterations", "1"]
 
@@ -30,6 +33,25 @@ def test_the_parts_measure_and_write_their_tables(tmp_path, monkeypatch):
     assert lines["float32"] == ["0.0e+00", "0.00%", "identical"]  # the CPU against itself
     assert 0 < float(lines["bf16"][0]) < 0.5 and "fp16" not in lines
     assert all(" s, " in cell for line in content["speed"]["lines"] for cell in line[1:3])
+
+
+def test_celeba_minis_size_is_that_of_its_files():
+    folder = shared_dir() / "models/celeba-mini"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there; set FACECLOAK_SHARED")
+    base = random_models("mini", dtype=torch.float32)
+    for model, part in ((base.unet, "unet"), (base.vae, "vae")):
+        stored = load_file(folder / part / "diffusion_pytorch_model.safetensors")
+        assert {name: value.shape for name, value in model.state_dict().items()} == {
+            name: value.shape for name, value in stored.items()
+        }
+
+
+@pytest.mark.slow
+def test_celeba_minis_size_is_measured(monkeypatch):
+    monkeypatch.setattr(study, "VARIANTS", (study.VARIANTS[0],))
+    table = cloak.speed_mini(study.Study(torch.device("cpu"), "test", (1,), 1))
+    assert table.heads[0] == "mini, 256 pixels" and len(table.lines) == 1 and " s, " in table.lines[0][1]
 
 
 def test_the_gradient_is_that_of_the_latent(tmp_path):
