@@ -15,11 +15,15 @@ from benchmarks.results.schema import none_if_nan
 from facecloak.data import Photo
 from facecloak.errors import FacecloakError
 from facecloak.metrics import FEATURES, psnr, ssim
-from facecloak.metrics.perceptual import lpips, lpips_network
+from facecloak.metrics.perceptual import lpips_network, perceptual_distance
+from facecloak.pocket.perceptual import PocketPerceptual
 
 
 class Quality:
-    """PSNR, SSIM, LPIPS if its backbone is there, and the features from which distances are computed.
+    """PSNR, SSIM, perceptual distances, and the features from which Fréchet distances are computed.
+
+    LPIPS is measured if its backbone is there. Where the feature network is pocket's, that network's own perceptual
+    distance is measured as well, always: it is another measure, in another column, so the two are never mixed up.
 
     Args:
         features: name of the feature network.
@@ -28,7 +32,8 @@ class Quality:
 
     def __init__(self, features: str, device: torch.device | str = "cpu") -> None:
         self._name, self._device = features, device
-        self._lpips = lpips_network()
+        networks = {"lpips": lpips_network(), "pocket_perceptual": PocketPerceptual() if features == "pocket" else None}
+        self._perceptual = {name: network for name, network in networks.items() if network is not None}
         self._sources: dict[bytes, np.ndarray] = {}  # features by pixels: many protections are of the same photos
 
     @cached_property
@@ -43,7 +48,7 @@ class Quality:
     def available(self) -> list[str]:
         """The measures that are available here; with others available, measurements are made again."""
         network = [] if isinstance(self._network, FacecloakError) else [self._network.name]
-        return [*network, *(["lpips"] if self._lpips else [])]
+        return [*network, *self._perceptual]
 
     @property
     def note(self) -> str | None:
@@ -51,14 +56,18 @@ class Quality:
         return f"distances not measured: {self._network}" if isinstance(self._network, FacecloakError) else None
 
     def measure(self, protected: Photo, source: Photo) -> dict[str, Any]:
-        """``psnr`` (dB, None if identical), ``identical``, ``ssim`` and, if it can be measured, ``lpips`` of a pair."""
+        """``psnr`` (dB, None if identical), ``identical``, ``ssim`` and the perceptual distances of a pair.
+
+        These are ``lpips`` and ``pocket_perceptual``, each only if it can be measured.
+        """
         pair = [_pixels([photo]) for photo in (protected, source)]
         values = {
             "psnr": none_if_nan(float(psnr(*pair))),
             "identical": bool((pair[0] == pair[1]).all()),
             "ssim": float(ssim(*pair)),
         }
-        return values | ({"lpips": float(lpips(self._lpips, *pair))} if self._lpips else {})
+        perceptual = self._perceptual.items()
+        return values | {name: float(perceptual_distance(network, *pair)) for name, network in perceptual}
 
     @torch.no_grad()
     def features(self, protected: list[Photo], sources: list[Photo]) -> Features | None:

@@ -20,8 +20,9 @@ INTERVAL = (
 )
 RATES = ("psr", "psr_clean", "dodging", "dodging_clean")
 COUNTS = ("n_images", "n_identical", "n_undetected", "n_failed", "n_unusable")
-MEANS = ("psr_clean", "dodging_clean", "joint", "ssim", "lpips", "distance", "seconds_per_image",
-         "amortised_seconds_per_image")  # fmt: skip
+MEANS = ("psr_clean", "dodging_clean", "joint", "ssim", "lpips", "pocket_perceptual", "distance",
+         "seconds_per_image", "amortised_seconds_per_image")  # fmt: skip
+PERCEPTUAL = {"lpips": "LPIPS", "pocket_perceptual": "pocket perceptual"}  # column → head; lower is better
 NUMBERS = [*(f"{rate}{end}" for rate in ("psr", "dodging") for end in ("", "_low", "_high")), *MEANS, "psnr"]
 SIZES = ("photos", "cells", "n_targets", "n_boxes", "expected")
 AVERAGES = ["source", *BOARD, *METHOD, "name", "far", *NUMBERS, "distance_name", "device", *COUNTS, *SIZES, "boxes"]
@@ -179,8 +180,8 @@ def distances_of(board: pd.DataFrame) -> pd.Series:
 
 
 FIRST = ["source", *BOARD, *METHOD]
-SAME = ("psnr", "ssim", "lpips", "distance", "distance_name", "seconds_per_image", "device", "n_images", "n_identical",
-        "n_undetected", "n_failed", "n_unusable", "n_targets", "n_boxes")  # fmt: skip
+SAME = ("psnr", "ssim", "lpips", "pocket_perceptual", "distance", "distance_name", "seconds_per_image", "device",
+        "n_images", "n_identical", "n_undetected", "n_failed", "n_unusable", "n_targets", "n_boxes")  # fmt: skip
 
 
 def wide_table(table: pd.DataFrame, records: dict[str, Records] | None = None) -> pd.DataFrame:

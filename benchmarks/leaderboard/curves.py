@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.console import markdown_table
-from benchmarks.leaderboard.averages import distance_name, distances_of
+from benchmarks.leaderboard.averages import PERCEPTUAL, distance_name, distances_of
 from benchmarks.results.records import Records
 from benchmarks.results.table import BOARD, headline_far
 from facecloak.io import to_csv, write_bytes
@@ -32,16 +32,18 @@ if TYPE_CHECKING:
 AT_QUALITY = {"PSR at 30 dB, %": ("psnr", 30.0), "PSR at SSIM 0.90, %": ("ssim", 0.9)}
 AT_PSR = {
     f"{head} at PSR {level} %": (column, level / 100)
-    for level in (50, 90) for head, column in (("PSNR dB", "psnr"), ("SSIM", "ssim"), ("LPIPS", "lpips"))
-}  # fmt: skip
-QUALITIES = ("psnr", "ssim", "lpips")
+    for level in (50, 90)
+    for column, head in {"psnr": "PSNR dB", "ssim": "SSIM", **PERCEPTUAL}.items()
+}
+QUALITIES = ("psnr", "ssim", *PERCEPTUAL)
+LOWER = tuple(PERCEPTUAL.values())  # is better, in heads of columns
 FILE, COMPARED = "curves.csv", "equal_quality.csv"
 NOTE = (
     "Read from curves over each method's strength, linearly between its points, where the weakest strength reaches the "
-    "level; nothing is extrapolated (–). ≥ (for LPIPS ≤): the method is better than the level at all its strengths, so "
-    "this is the value at the nearest one. All are means over photos, of strengths that every black box has judged. In "
-    "parentheses: 95 % bootstrap intervals over photos, the same draws for all methods; none where one in twenty draws "
-    "does not reach the level."
+    "level; nothing is extrapolated (–). ≥ (for perceptual distances ≤): the method is better than the level at all "
+    "its strengths, so this is the value at the nearest one. All are means over photos, of strengths that every black "
+    "box has judged. In parentheses: 95 % bootstrap intervals over photos, the same draws for all methods; none where "
+    "one in twenty draws does not reach the level."
 )
 
 
@@ -65,7 +67,7 @@ class Curve:
         values: P values of it, ascending.
         photos: N names.
         won: P×N share of an image's judgements that succeeded, NaN for photos in no rate.
-        quality: ``psnr``, ``ssim`` and ``lpips`` → P×N.
+        quality: each of `QUALITIES` → P×N.
         distances: P Fréchet distances between all protected and all unprotected photos, means over the protections that
             were judged; NaN where one lacks it. They have no value per photo, so that no level is read from them.
         distance_name: ``fid``, or ``fd_NETWORK``.
@@ -271,10 +273,10 @@ def write_curves(found: dict[tuple[str, str], list[Curve]], out: Path) -> None:
 
 
 def _text(value: Reading, head: str) -> str:
-    digits = 3 if head.startswith(("SSIM", "LPIPS")) else 1
+    digits = 3 if head.startswith(("SSIM", *LOWER)) else 1
     if math.isnan(value.mean):
         return "–"
-    sign = ("≤ " if head.startswith("LPIPS") else "≥ ") if value.bound else ""
+    sign = ("≤ " if head.startswith(LOWER) else "≥ ") if value.bound else ""
     interval = "" if math.isnan(value.low) else f" ({value.low:.{digits}f}–{value.high:.{digits}f})"
     return f"{sign}{value.mean:.{digits}f}{interval}"
 

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from benchmarks.console import markdown_table
-from benchmarks.leaderboard.averages import RATES, wide_table
+from benchmarks.leaderboard.averages import PERCEPTUAL, RATES, wide_table
 from benchmarks.leaderboard.reported import BOTH
 from benchmarks.leaderboard.survival import survival_markdown, survive
 from benchmarks.results.submission import Submission
@@ -38,7 +38,7 @@ class Column(NamedTuple):
 
 
 def columns(wide: pd.DataFrame, detailed: bool = False) -> list[Column]:
-    """The columns of one suite and objective.
+    """The columns of one suite and objective; perceptual distances only if some line has one.
 
     Args:
         wide: lines of `wide_table`.
@@ -57,8 +57,13 @@ def columns(wide: pd.DataFrame, detailed: bool = False) -> list[Column]:
         found.append(_rate(head, wide, names, wide["n_cells"], wanted, better, detailed))
     touched = wide["psnr"] != math.inf  # unchanged images do not compete in quality or cost
     distance = _distance_head(wide)
+    perceptual = [
+        (head, wide[column], 3, -1)
+        for column, head in PERCEPTUAL.items()
+        if column in wide and wide[column].notna().any()  # tables of earlier versions lack a column
+    ]
     for head, values, digits, better in (
-        ("PSNR dB", wide["psnr"], 1, 1), ("SSIM", wide["ssim"], 3, 1),
+        ("PSNR dB", wide["psnr"], 1, 1), ("SSIM", wide["ssim"], 3, 1), *perceptual,
         (distance, wide["distance"].where(wide["distance_name"] == distance), 2, -1),
         ("no face", wide["n_undetected"], 0, 0), ("failed", wide["n_failed"], 0, 0),
         ("s/image", wide["seconds_per_image"], 2, 0),  # seconds of several machines cannot be ranked

@@ -80,7 +80,7 @@ def measured_problem(content: Any, surrogates: Sequence[str]) -> str | None:
 
 
 def _image_problem(image: dict[str, Any], surrogates: Sequence[str]) -> str | None:
-    for part, optional in (("psnr", True), ("ssim", False), ("lpips", True)):
+    for part, optional in (("psnr", True), ("ssim", False), ("lpips", True), ("pocket_perceptual", True)):
         if not is_number(image.get(part)) and not (optional and image.get(part) is None):
             return f"{part} is {image.get(part)!r:.80}, not a number"
     if not isinstance(image.get("identical"), bool) or image["identical"] != (image.get("psnr") is None):

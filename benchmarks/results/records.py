@@ -4,7 +4,8 @@ A record is about one image under one judge:
 
     {"id": "30011", "usable": true, "error": null, "detected": true, "reference": ["self", "target"],
      "cosine": {"target": 0.61, "self": 0.2}, "cosine_clean": {"target": 0.1, "self": 0.9},
-     "psnr": 24.1, "identical": false, "ssim": 0.77, "lpips": null, "seconds": 3.3}
+     "psnr": 24.1, "identical": false, "ssim": 0.77, "lpips": null, "pocket_perceptual": 0.31,
+     "seconds": 3.3}
 
 ``reference`` lists the photos that the image can be compared with; a cosine that was not measured is null or missing.
 """
@@ -33,10 +34,11 @@ FIELDS = {
     "id": ({str}, "the name of a photo"), "error": ({str, type(None)}, "a text"), "usable": ({bool}, "true or false"),
     "detected": ({bool}, "true or false"), "identical": ({bool, type(None)}, "true or false"),
     "reference": ({list}, "a list of target and self"), "psnr": (NUMBER, "a number"), "ssim": (NUMBER, "a number"),
-    "lpips": (NUMBER, "a number"), "seconds": (NUMBER, "a number"),
+    "lpips": (NUMBER, "a number"), "pocket_perceptual": (NUMBER, "a number"), "seconds": (NUMBER, "a number"),
 }  # fmt: skip
 LARGEST = 1 + 1e-5  # cosine, in 32 bits
-PICKED = ("id", "error", "usable", "detected", "identical", "psnr", "ssim", "lpips", "seconds")
+MEASURED = ("psnr", "ssim", "lpips", "pocket_perceptual", "seconds")
+PICKED = ("id", "error", "usable", "detected", "identical", *MEASURED)
 COSINES = [(column, side) for column in ("cosine", "cosine_clean") for side in SIDES]
 
 
@@ -50,7 +52,7 @@ class Records:
         usable, detected, identical: (N,) bool.
         reference: "target" and "self" → (N,) bool, whether there is a photo to compare with.
         cosine, cosine_clean: "target" and "self" → (N,) of the protected and of the unprotected image, NaN if missing.
-        psnr, ssim, lpips, seconds: (N,), NaN where not measured.
+        psnr, ssim, lpips, pocket_perceptual, seconds: (N,), NaN where not measured.
     """
 
     ids: list[str]
@@ -64,6 +66,7 @@ class Records:
     psnr: np.ndarray
     ssim: np.ndarray
     lpips: np.ndarray
+    pocket_perceptual: np.ndarray
     seconds: np.ndarray
 
     @property
@@ -136,7 +139,7 @@ def _columns(columns: Mapping[Any, Sequence]) -> Records:
         [*columns["id"]], [*columns["error"]], **cosines,
         **{field: np.array(columns[field], dtype=bool) for field in ("usable", "detected", "identical")},
         reference={side: np.array(columns[side], dtype=bool) for side in SIDES},
-        **{field: np.array(columns[field], dtype=np.float64) for field in ("psnr", "ssim", "lpips", "seconds")},
+        **{field: np.array(columns[field], dtype=np.float64) for field in MEASURED},
     )  # fmt: skip
 
 
@@ -147,7 +150,7 @@ def _pick(record: Record) -> tuple:
         raise TypeError("reference")
     return (
         get("id"), get("error"), get("usable"), get("detected"), get("identical"),
-        get("psnr"), get("ssim"), get("lpips"), get("seconds"),
+        get("psnr"), get("ssim"), get("lpips"), get("pocket_perceptual"), get("seconds"),
         now.get("target"), now.get("self"), clean.get("target"), clean.get("self"),
         "target" in reference, "self" in reference,
     )  # fmt: skip

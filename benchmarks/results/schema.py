@@ -114,6 +114,8 @@ _COLUMNS = [
     _count("n_identical", "Images equal to their source; their PSNR is infinite and not included in the mean."),
     Column("ssim", "Mean SSIM (11×11 Gaussian, σ 1.5, RGB).", "number", "quality", -1, 1),
     Column("lpips", "Mean LPIPS (AlexNet).", "number", "quality", 0),
+    Column("pocket_perceptual", "Mean perceptual distance by the feature network of the suite pocket, where a suite "
+           "uses it; not comparable with LPIPS.", "number", "quality", 0),
     Column("fid", "Fréchet distance with FID's own Inception network, pooled over targets.", "number", "distance",
            -1e-3),
     Column("kid", "Kernel distance with FID's own Inception network, pooled over targets.", "number", "distance"),

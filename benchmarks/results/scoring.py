@@ -14,7 +14,7 @@ from facecloak.io import read_json
 from facecloak.metrics.statistics import NEEDED, rate_of
 
 HEADLINE_FAR = 0.01
-MEANS = ("psnr", "ssim", "lpips")  # of the records
+MEANS = ("psnr", "ssim", "lpips", "pocket_perceptual")  # of the records
 
 
 def score(records: Sequence[Record], objective: str, thresholds: Mapping[str, Any], fars: Sequence[float]) -> list[Row]:

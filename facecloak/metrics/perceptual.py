@@ -1,4 +1,7 @@
-"""How different two pictures look: LPIPS, whose backbone is fetched or put in place, and never downloaded unasked."""
+"""How different two pictures look: LPIPS, whose backbone is fetched or put in place, and never downloaded unasked.
+
+A network that is always here, for drawn portraits, is `facecloak.pocket.perceptual.PocketPerceptual`.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +53,11 @@ def lpips_network() -> nn.Module | None:
     return network.requires_grad_(False).eval()
 
 
-def lpips(network: nn.Module, protected: Tensor, source: Tensor) -> Tensor:
-    """LPIPS per image, at the size the images have; lower is better.
+def perceptual_distance(network: nn.Module, protected: Tensor, source: Tensor) -> Tensor:
+    """A network's distance per image, at the size the images have; lower is better. It is LPIPS only by LPIPS' network.
 
     Args:
-        network: from `lpips_network`.
+        network: from `lpips_network`, or a `PocketPerceptual`.
         protected, source: uint8 (N, 3, H, W).
 
     Returns:

@@ -1,7 +1,13 @@
 // The board: methods × black boxes at one false accept rate; reported and white-box lines in separate tables.
 
-/** The columns of method × black box; boxes: names of the shown ones, distance: name of the Fréchet distance. */
-function boardColumns(distance, boxes, all) {
+// a perceptual distance of another network is another column, so that the two are never compared
+const PERCEPTUAL = [
+  ["lpips", "LPIPS", "perceptual distance with AlexNet, lower is better"],
+  ["pocket_perceptual", "pocket perceptual", "perceptual distance with pocket's own network, not LPIPS; lower is better"],
+];
+
+/** The columns of method × black box; lines: those of the table, boxes: names of the shown ones. */
+function boardColumns(lines, boxes, all) {
   const rate = (key, label, hint) => ({
     key, label, hint, number: true, value: (line) => line[key], show: (line) => percent(line[key]),
   });
@@ -28,8 +34,11 @@ function boardColumns(distance, boxes, all) {
       show: (line) => fixed(line.psnr, 1),
     },
     { key: "ssim", label: "SSIM", number: true, value: (line) => line.ssim, show: (line) => fixed(line.ssim, 3) },
+    ...PERCEPTUAL.filter(([key]) => lines.some((line) => !isMissing(line[key]))).map(([key, label, hint]) => ({
+      key, label, hint, number: true, value: (line) => line[key], show: (line) => fixed(line[key], 3),
+    })),
     {
-      key: "distance", label: distance, number: true, hint: "Fréchet distance, lower is better",
+      key: "distance", label: lines[0].distance_name, number: true, hint: "Fréchet distance, lower is better",
       value: (line) => line.distance, show: (line) => fixed(line.distance, 2),
     },
     {
@@ -108,7 +117,7 @@ function showBoard(parent, board, view, open) {
     const all = boxesOf(lines);
     const boxes = all.filter((box) => !view.hiddenBoxes.has(box));
     const rows = lines.filter((line) => passes(line, view));
-    const columns = kind === "reported" ? reportedColumns(boxes) : boardColumns(lines[0].distance_name, boxes, all);
+    const columns = kind === "reported" ? reportedColumns(boxes) : boardColumns(lines, boxes, all);
     const holder = make("div", { className: `board ${kind}` });
     showTable(holder, {
       caption, columns, rows, sort: view.sorts[kind], rowClass: (line) => (line.name.startsWith("none:") ? "none" : ""),

@@ -3,7 +3,8 @@
 function levelView(head, [mean, low, high, bound]) {
   if (isMissing(mean)) return MISSING;
   const digits = head.startsWith("PSR") || head.startsWith("PSNR") ? 1 : 3;
-  const sign = bound ? (head.startsWith("LPIPS") ? "≤ " : "≥ ") : "";
+  const lower = PERCEPTUAL.some(([, label]) => head.startsWith(label));
+  const sign = bound ? (lower ? "≤ " : "≥ ") : "";
   const parts = [make("span", { className: "rate" }, sign + fixed(mean, digits))];
   if (!isMissing(low)) parts.push(make("span", { className: "interval" }, `${fixed(low, digits)}–${fixed(high, digits)}`));
   return parts;

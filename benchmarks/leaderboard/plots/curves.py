@@ -8,7 +8,7 @@ from benchmarks.leaderboard.curves import AT_QUALITY, Curve, points_table
 from benchmarks.leaderboard.plots.style import add_note, method_looks, shorten
 
 AXES = {"psnr": "PSNR, dB (higher is better)", "ssim": "SSIM (higher is better)", "lpips": "LPIPS (lower is better)",
-        "distance": "{} (lower is better)"}  # fmt: skip
+        "pocket_perceptual": "pocket perceptual (lower is better)", "distance": "{} (lower is better)"}  # fmt: skip
 
 
 def draw_curves(curves: list[Curve], title: str) -> Figure:

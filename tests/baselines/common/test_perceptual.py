@@ -8,37 +8,17 @@ from benchmarks import METHODS
 from benchmarks.suites.suite import load_suite
 from facecloak.config import parse_settings
 from facecloak.io import pocket_dir, sha256
-from facecloak.pocket.features import FILE, network
-from facecloak.recognizers.checkpoints import load_weights
-
-
-def plain(before, after):
-    """Of two 3×S×S images: squared distances of features of length 1, place by place, in each of four layers."""
-    whole = network()
-    load_weights(whole, pocket_dir() / FILE)
-    whole, total = whole.double().eval(), 0.0
-    pair = torch.stack([before, after])
-    with torch.no_grad():
-        for name in ("conv1", "maxpool", "stage2", "stage3", "stage4"):
-            pair = getattr(whole, name)(pair)
-            if name == "maxpool":
-                continue
-            first, second = pair
-            places = []
-            for row in range(first.shape[1]):
-                for column in range(first.shape[2]):
-                    mine, other = first[:, row, column], second[:, row, column]
-                    lengths = [((each**2).sum() + 1e-6).sqrt() for each in (mine, other)]
-                    places.append(((mine / lengths[0] - other / lengths[1]) ** 2).sum())
-            total += float(sum(places) / len(places))
-    return total
+from facecloak.pocket.features import FILE
+from tests.reference.pocket_perceptual import plain_distance
 
 
 def test_the_pocket_distance_equals_a_plain_one():
     generator = torch.Generator().manual_seed(4)
     before, after = 2 * torch.rand(2, 2, 3, 32, 32, generator=generator, dtype=torch.float64) - 1
     found = load_perceptual("pocket").double()(before, after)
-    assert found.tolist() == pytest.approx([plain(*pair) for pair in zip(before, after, strict=True)], abs=1e-9)
+    assert found.tolist() == pytest.approx(
+        [plain_distance(*pair) for pair in zip(before, after, strict=True)], abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["lowkey", "diffaim", "diffprivate"])

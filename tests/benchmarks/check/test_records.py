@@ -70,6 +70,10 @@ CHANGES = {
     "no cosines": (lambda records: records[1].update(cosine=None), "cosine is None, not cosines to target and self"),
     "a text as PSNR": (lambda records: records[1].update(psnr="high"), "psnr is 'high', not a number"),
     "another PSNR": (lambda records: records[1].update(psnr=60.0), "p11: psnr is 60.0, but in measured.json it is"),
+    "a distance invented": (
+        lambda records: records[1].update(pocket_perceptual=0.1), "pocket_perceptual is 0.1, but in measured.json it"),
+    "a text as distance": (
+        lambda records: records[1].update(pocket_perceptual="low"), "pocket_perceptual is 'low', not a number"),
     "identical": (lambda records: records[1].update(identical=True), "p11: identical is True, but in measured.json"),
     "a quicker method": (lambda records: records[1].update(seconds=0.1), "p11: seconds is 0.1, but in its outcome"),
 }  # fmt: skip

@@ -55,7 +55,7 @@ def test_every_points_settings_are_those_of_the_suite_except_for_the_strength(to
     (board,) = results.curves.values()
     assert board[0].setting == "sigma" and board[0].values == [1.0, 2.0, 4.0, 8.0]
     table = results.equal_quality()
-    assert table["method"].tolist() == ["blur"] and table.shape == (1, 9)
+    assert table["method"].tolist() == ["blur"] and table.shape == (1, 11)
 
 
 def test_distances_belong_to_points_and_no_level_is_read_from_them(toys, tmp_path):

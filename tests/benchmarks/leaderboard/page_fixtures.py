@@ -38,7 +38,7 @@ def made(tmp_path_factory):
     folders.append(write_cell(root / "runs" / "second", EVIL, records=records))
     many = [record(f"q{place}", 0.3, 30.0) for place in range(230)]
     folders.append(write_cell(root / "runs" / "second", "many", records=many, manifest_sha256="m"))
-    folders.append(write_cell(root / "runs" / "second", "weak", objective="obfuscation"))
+    folders.append(write_cell(root / "runs" / "second", "weak", objective="obfuscation", pocket_perceptual=0.125))
     board = board_of(folders)
     write_plots(board, root / "out")
     write_page(board, root / "out")

@@ -51,6 +51,7 @@ def irregular(tmp_path):
     The same photos are in both targets, and the folder's name has a + in it.
     """
     run, shared = tmp_path / "run", {"dataset": "my+photos", "amortised_seconds_per_image": 0.5, "lpips": 0.125}
+    shared["pocket_perceptual"] = 0.25
     for target, box in CELLS:
         unchanged = [record(f"p{place}", 0.3, None) for place in range(4)]
         changes = {"records": unchanged, "psnr": None, "n_identical": 4} if (target, box) == ("2", "ada") else {}
@@ -81,8 +82,8 @@ def test_tables_and_page_agree_in_every_column(irregular, tmp_path):
             pairs += [(f"psr{end} {box}", 1e2, rate[place]) for place, end in enumerate(ends)]
             pairs.append((f"n_cells {box}", 1, cells))
         pairs += [(f"average {rate}", 1e2, line[rate]) for rate in ("psr_clean", "dodging", "dodging_clean")]
-        same = ("ssim", "lpips", "distance", "seconds_per_image", "n_images", "n_identical", "n_undetected", "n_failed",
-                "n_unusable")  # fmt: skip
+        same = ("ssim", "lpips", "pocket_perceptual", "distance", "seconds_per_image", "n_images", "n_identical",
+                "n_undetected", "n_failed", "n_unusable")  # fmt: skip
         pairs += [(column, 1, line[column]) for column in same] + [("n_cells", 1, line["cells"])]
         for column, scale, value in pairs:
             expected = math.nan if value is None else scale * value
@@ -146,6 +147,33 @@ def test_distances_of_several_networks_are_not_compared(tmp_path, networks, name
     assert found == {
         method: "–" if each is None else f"{each:.2f}" for method, each in zip(methods, distances, strict=True)
     }
+
+
+def test_perceptual_distances_of_two_networks_are_two_columns_and_in_no_common_mean(tmp_path):
+    """A run before LPIPS was fetched, one after it, and a method of which each cell is from another of the two."""
+    measured = {"weak": [{"pocket_perceptual": 0.5}] * 2, "strong": [{"pocket_perceptual": 0.25, "lpips": 0.125}] * 2,
+                "bad": [{"pocket_perceptual": 0.75}, {"lpips": 0.375}]}  # fmt: skip
+    for method, cells in measured.items():
+        for box, values in zip(BOXES, cells, strict=True):
+            write_cell(tmp_path / "run", method, box=box, **values)
+    tables, page, text = read_board(tmp_path / "run", tmp_path / "wide.csv")
+    expected = {"weak": (None, 0.5), "strong": (0.125, 0.25), "bad": (None, None)}
+    for method, pair in expected.items():
+        key = ("impersonation", False, method)
+        assert (page[key]["lpips"], page[key]["pocket_perceptual"]) == pair
+        found = [tables[key][column] for column in ("lpips", "pocket_perceptual")]
+        assert found == pytest.approx([math.nan if each is None else each for each in pair], nan_ok=True)
+    head, _, *lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line[:2] == "| "][:5]
+    places = [head.index(each) for each in ("LPIPS", "pocket perceptual")]
+    assert {line[1].split(":")[0]: tuple(line[place] for place in places) for line in lines} == {
+        method: tuple("–" if each is None else f"{each:.3f}" for each in pair) for method, pair in expected.items()
+    }
+
+
+def test_tables_have_no_column_of_a_distance_that_nobody_has(tmp_path):
+    write_cell(tmp_path / "run", "weak")
+    text = read_board(tmp_path / "run", tmp_path / "wide.csv")[2]
+    assert "SSIM" in text and "LPIPS" not in text and "perceptual" not in text
 
 
 def test_no_distance_is_bold_where_networks_differ(tmp_path):

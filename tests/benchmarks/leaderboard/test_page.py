@@ -76,8 +76,10 @@ def test_another_far_and_another_board(visit):
     page.select_option("#far", "0.1")
     texts = dict(zip(column(page, "name"), column(page, "average"), strict=True))
     assert texts["strong:default"].startswith("75.0") and texts["none:default"].startswith("25.0")
+    assert head(page, "pocket_perceptual").count() == 0
     page.select_option("#suite", label="toys, obfuscation")
     assert page.inner_text("#board-title") == "toys, obfuscation" and column(page, "name") == ["weak:default"]
+    assert column(page, "pocket_perceptual") == ["0.125"] and head(page, "lpips").count() == 0  # nobody has that
     assert page.locator("#plots img").count() == 4
 
 

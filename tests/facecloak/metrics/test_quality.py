@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from facecloak.errors import FacecloakError
-from facecloak.metrics import PSNR, SSIM, lpips, lpips_network, psnr, ssim
+from facecloak.metrics import PSNR, SSIM, lpips_network, perceptual_distance, psnr, ssim
 from facecloak.metrics.perceptual import LPIPS_FILE
 
 
@@ -146,11 +146,13 @@ def test_lpips_per_image(hub, pairs):
     torch.save(weights, hub / LPIPS_FILE)
     protected, source = (images.repeat(1, 1, 2, 2) for images in pairs)
     network = lpips_network()
-    found = lpips(network, protected, source)
+    found = perceptual_distance(network, protected, source)
     assert found.shape == (3,) and found[0] > found[1] > found[2] == 0
     metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)  # loads the file by torchvision
     metric.update(protected / 255, source / 255)
     assert float(metric.compute()) == pytest.approx(float(found.mean()), rel=1e-5)
-    assert lpips(network, protected[:1], source[:1]).tolist() == pytest.approx(found[:1].tolist(), rel=1e-4)
+    assert perceptual_distance(network, protected[:1], source[:1]).tolist() == pytest.approx(
+        found[:1].tolist(), rel=1e-4
+    )
     with pytest.raises(FacecloakError, match=r"not torch\.uint8"):
-        lpips(network, protected / 255, source)
+        perceptual_distance(network, protected / 255, source)
