@@ -83,7 +83,8 @@ def search(path: Path, out: Path) -> pd.DataFrame:
         lines.append(trial.measure(sweep, out, FEW))
         print(f"{lines[-1]}", flush=True)
     first = sorted(range(1, len(lines)), key=lambda place: (-lines[place]["score"], -lines[place]["PSNR dB"]))
-    for place in (0, *first[:KEPT]):
+    distinct = {trials[place].settings: place for place in reversed(first)}  # the best place of those that are equal
+    for place in (0, *sorted(distinct.values(), key=first.index)[:KEPT]):
         lines.append(trials[place].measure(sweep, out, MORE))
         print(f"{lines[-1]}", flush=True)
     return pd.DataFrame(lines)

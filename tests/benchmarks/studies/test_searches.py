@@ -48,6 +48,14 @@ def test_equal_scores_are_told_apart_by_quality(monkeypatch):
     assert table[14:]["PSNR dB"].tolist() == sorted(table[1:13]["PSNR dB"], reverse=True)[:2]
 
 
+def test_two_trials_with_the_same_values_are_one(monkeypatch):
+    """Trials draw their values independently, so that two may be the same."""
+    own, first, *_ = [*searches.trials_of(searches.load_sweep(searches.FILES / "pgd.yaml"))]
+    monkeypatch.setattr(searches, "trials_of", lambda sweep: [own, first, first, first])
+    table, _ = run(monkeypatch, lambda epsilon, limit: (float(epsilon), 30.0))
+    assert table["trial"].tolist() == [-1, 0, 0, 0, -1, 0]
+
+
 @pytest.mark.parametrize("lucky", [8, 20, 32])
 def test_the_summary_is_of_the_second_measurement(monkeypatch, lucky):
     table, _ = run(monkeypatch, lambda epsilon, limit: (100.0 - abs(epsilon - lucky) if limit == 1 else epsilon, 30.0))

@@ -134,4 +134,4 @@ def test_a_run_has_the_default_methods_or_those_that_were_asked_for(tmp_path):
     suite = load_suite(write(tmp_path, "default_methods", value=["pgd", "none"]))
     assert suite.method_names() == ["pgd", "none"] and suite.method_names(["blur:x"]) == ["blur:x"]
     assert suite.method_names(["all"]) == [*suite.methods]
-    assert load_suite("celeba_hq_pairs").method_names() == [*load_suite("celeba_hq_pairs").methods]
+    assert load_suite("faces").method_names() == [*load_suite("faces").methods]
