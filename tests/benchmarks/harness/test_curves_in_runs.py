@@ -63,7 +63,7 @@ def test_distances_belong_to_points_and_no_level_is_read_from_them(toys, tmp_pat
     strengths = {key: each.protection["settings"]["sigma"] for key, each in results.judgements.items()}
     distances = results.plain["run_id"].map(strengths) * 3
     results.plain["fd"], results.plain["fd_network"] = distances, "toys"
-    (board,) = find_curves(results).values()
+    (board,) = find_curves(results.plain, results.judgements, results.records.get).values()
     assert board[0].distances.tolist() == [3, 6, 12, 24] and board[0].distance_name == "fd_toys"
     axes = draw_curves(board, "toys").axes
     assert [each.get_xlabel() for each in axes][-1] == "fd_toys (lower is better)"
