@@ -38,10 +38,10 @@ LINE = [*TASK, "white_box", "source", "method", "settings_hash"]  # these column
 FILE, COMPARED = "curves.csv", "equal_quality.csv"
 NOTE = (
     "Read from curves over each method's strength, linearly between its points, where the weakest strength reaches the "
-    "level; nothing is extrapolated (–). ≥ (for LPIPS ≤): the method is better than the level at all its strengths, so "
-    "that at the level or better it has at least the value of the nearest one, which is shown. All are means over "
-    "photos, of strengths that every black box has judged. In parentheses: 95 % bootstrap intervals over photos, the "
-    "same draws for all methods; none where one in twenty draws does not reach the level."
+    "level; nothing is extrapolated (–). ≥ (for perceptual distances ≤): the method is better than the level at all "
+    "its strengths, so that at the level or better it has at least the value of the nearest one, which is shown. All "
+    "are means over photos, of strengths that every black box has judged. In parentheses: 95 % bootstrap intervals "
+    "over photos, the same draws for all methods; none where one in twenty draws does not reach the level."
 )
 DODGING = "PSR is dodging here: the share of photos that are no longer matched to another photo of the same person."
 
@@ -49,9 +49,9 @@ DODGING = "PSR is dodging here: the share of photos that are no longer matched t
 class Reading(NamedTuple):
     """An `Estimate` of a curve at a level, or a ``bound`` if the method is better than the level at all its strengths.
 
-    At the level or better, a method with a bound has at least ``mean`` (LPIPS: at most): the value at its strength that
-    is nearest to the level, the strongest one for a quality and the weakest one for a PSR. That strength is given by
-    the level. The best value of all strengths would be picked by its own random error.
+    At the level or better, a method with a bound has at least ``mean`` (perceptual distances: at most): the value at
+    its strength that is nearest to the level, the strongest one for a quality and the weakest one for a PSR. That
+    strength is given by the level. The best value of all strengths would be picked by its own random error.
     """
 
     mean: float

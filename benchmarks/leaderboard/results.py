@@ -177,7 +177,8 @@ class Results:
         Returns:
             a line per method: ``method``, and a column of `benchmarks.leaderboard.curves.Reading` for each level (PSR
             in per cent): ``mean``, ``low``, ``high``, ``n``, and ``bound``, which is true for a method that is better
-            than the level at all its strengths, so that it has at least this (LPIPS: at most).
+            than the level at all its strengths, so that it has at least this (perceptual distances:
+            at most).
 
         Raises:
             FacecloakError: there are no curves of this suite and objective, or of several.
