@@ -100,7 +100,8 @@ def curves(
     Args:
         suite: name, path of a YAML file, or the result of `load_suite`.
         out: folder of the run; what is there already is kept.
-        methods, objective, targets, black_boxes, limit, batch_size, accelerator, progress: as in `benchmark`.
+        methods, targets, black_boxes, limit, batch_size, accelerator, progress: as in `benchmark`.
+        objective: impersonation or obfuscation; by default the suite's. The PSR of obfuscation is dodging.
 
     Raises:
         FacecloakError: something in the arguments cannot work; raised before any photo is protected.

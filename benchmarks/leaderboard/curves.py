@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,14 +19,13 @@ import pandas as pd
 from benchmarks.console import markdown_table
 from benchmarks.leaderboard.averages import PERCEPTUAL, distance_name, distances_of
 from benchmarks.results.records import Records
-from benchmarks.results.table import BOARD, headline_far
+from benchmarks.results.store import Judgement
+from benchmarks.results.table import BOARD, TASK, headline_far
 from facecloak.io import to_csv, write_bytes
 from facecloak.metrics.curves import Draws, bound_at, estimate, probability_higher, value_at
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from benchmarks.leaderboard.results import Results
 
 # column of the table → (quality that is fixed, its level) or (rate that is fixed, its level, quality that is read)
 AT_QUALITY = {"PSR at 30 dB, %": ("psnr", 30.0), "PSR at SSIM 0.90, %": ("ssim", 0.9)}
@@ -37,18 +36,25 @@ AT_PSR = {
 }
 QUALITIES = ("psnr", "ssim", *PERCEPTUAL)
 LOWER = tuple(PERCEPTUAL.values())  # is better, in heads of columns
+LINE = [*TASK, "white_box", "source", "method", "settings_hash"]  # these columns name a line of the wide table
 FILE, COMPARED = "curves.csv", "equal_quality.csv"
 NOTE = (
     "Read from curves over each method's strength, linearly between its points, where the weakest strength reaches the "
     "level; nothing is extrapolated (–). ≥ (for perceptual distances ≤): the method is better than the level at all "
-    "its strengths, so this is the value at the nearest one. All are means over photos, of strengths that every black "
-    "box has judged. In parentheses: 95 % bootstrap intervals over photos, the same draws for all methods; none where "
-    "one in twenty draws does not reach the level."
+    "its strengths, so that at the level or better it has at least the value of the nearest one, which is shown. All "
+    "are means over photos, of strengths that every black box has judged. In parentheses: 95 % bootstrap intervals "
+    "over photos, the same draws for all methods; none where one in twenty draws does not reach the level."
 )
+DODGING = "PSR is dodging here: the share of photos that are no longer matched to another photo of the same person."
 
 
 class Reading(NamedTuple):
-    """An `Estimate` of a curve at a level; a ``bound`` if the method is better than the level at all its strengths."""
+    """An `Estimate` of a curve at a level, or a ``bound`` if the method is better than the level at all its strengths.
+
+    At the level or better, a method with a bound has at least ``mean`` (perceptual distances: at most): the value at
+    its strength that is nearest to the level, the strongest one for a quality and the weakest one for a PSR. That
+    strength is given by the level. The best value of all strengths would be picked by its own random error.
+    """
 
     mean: float
     low: float
@@ -64,7 +70,8 @@ class Curve:
     Attributes:
         name: the method.
         setting: what differs between the points; None for a single point.
-        values: P values of it, ascending.
+        values: P values of it, the weakest strength first: in the order, up or down, in which SSIM falls.
+        lines: P pairs of ``method`` and ``settings_hash``, which name each point's line on the board.
         photos: N names.
         won: P×N share of an image's judgements that succeeded, NaN for photos in no rate.
         quality: each of `QUALITIES` → P×N.
@@ -76,6 +83,7 @@ class Curve:
     name: str
     setting: str | None
     values: list[Any]
+    lines: list[tuple[str, str]]
     photos: list[str]
     won: np.ndarray
     quality: dict[str, np.ndarray]
@@ -83,10 +91,18 @@ class Curve:
     distance_name: str
 
 
-def find_curves(results: Results) -> dict[tuple[str, str], list[Curve]]:
-    """(suite, objective) → curves by name; only of boards where a method has at least two strengths."""
+def find_curves(
+    table: pd.DataFrame, judgements: dict[str, Judgement], read: Callable[[str], Records]
+) -> dict[tuple[str, str], list[Curve]]:
+    """(suite, objective) → curves by name; only of boards where a method has at least two strengths.
+
+    Args:
+        table: a long table, see `without_adversaries`.
+        judgements: run_id → judgement.
+        read: gives the records of a run_id; not called for boards that have no curves.
+    """
     found = {}
-    rows = results.plain[~results.plain["white_box"].astype(bool)]
+    rows = table[~table["white_box"].astype(bool)]
     for (suite, objective, _), board in rows.groupby(BOARD, sort=True):
         at_far = board[board["far"] == headline_far(board["far"])]
         at_far = at_far.assign(
@@ -94,7 +110,9 @@ def find_curves(results: Results) -> dict[tuple[str, str], list[Curve]]:
             distance=distances_of(at_far), distance_name=distance_name(at_far),
         )  # fmt: skip
         complete = _with_all_cells(at_far)
-        curves = [curve for _, own in complete.groupby("name", sort=True) for curve in _curves(own, results)]
+        if not (complete.groupby("name")["settings_hash"].nunique() > 1).any():
+            continue
+        curves = [curve for _, own in complete.groupby("name", sort=True) for curve in _curves(own, judgements, read)]
         curves = [curve for curve in curves if curve.photos]
         if any(len(curve.values) > 1 for curve in curves):
             photos = sorted({photo for curve in curves for photo in curve.photos})
@@ -115,11 +133,10 @@ def _with_all_cells(rows: pd.DataFrame) -> pd.DataFrame:
     return by.filter(lambda own: own.groupby(["target", "black_box"]).ngroups == cells)
 
 
-def _curves(rows: pd.DataFrame, results: Results) -> Iterator[Curve]:
+def _curves(rows: pd.DataFrame, judgements: dict[str, Judgement], read: Callable[[str], Records]) -> Iterator[Curve]:
     """A method's curve if its settings differ in one number, else a point for each of its settings."""
     settings = {
-        key: results.judgements[own["run_id"].iloc[0]].protection["settings"]
-        for key, own in rows.groupby("settings_hash")
+        key: judgements[own["run_id"].iloc[0]].protection["settings"] for key, own in rows.groupby("settings_hash")
     }
     fields = {field for each in settings.values() for field in each}
     varying = [field for field in fields if len({repr(each.get(field)) for each in settings.values()}) > 1]
@@ -131,34 +148,43 @@ def _curves(rows: pd.DataFrame, results: Results) -> Iterator[Curve]:
     ):
         ordered = sorted(settings, key=lambda key: settings[key][varying[0]])
         values = [settings[key][varying[0]] for key in ordered]
-        yield _curve(method, varying[0], values, [rows[rows["settings_hash"] == key] for key in ordered], results)
+        yield _curve(method, varying[0], values, [rows[rows["settings_hash"] == key] for key in ordered], read)
         return
     for key, own in rows.groupby("settings_hash"):
         name = method if len(settings) == 1 else f"{method} {key[:6]}"
-        yield _curve(name, None, [None], [own], results)
+        yield _curve(name, None, [None], [own], read)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _curve(name: str, setting: str | None, values: list[Any], points: list[pd.DataFrame], results: Results) -> Curve:
-    read = [_point(rows, results.records) for rows in points]
-    photos = sorted({photo for each in read for photo in each["won"]})
+def _curve(
+    name: str, setting: str | None, values: list[Any], points: list[pd.DataFrame], read: Callable[[str], Records]
+) -> Curve:
+    measured = [_point(rows, read) for rows in points]
+    if _mean(measured[0]["ssim"]) < _mean(measured[-1]["ssim"]):  # a higher value of the setting is a weaker strength
+        measured, values, points = measured[::-1], values[::-1], points[::-1]
+    photos = sorted({photo for each in measured for photo in each["won"]})
     arrays = {
-        column: np.array([[each[column].get(photo, math.nan) for photo in photos] for each in read])
+        column: np.array([[each[column].get(photo, math.nan) for photo in photos] for each in measured])
         for column in ("won", *QUALITIES)
     }
     distances = [rows.drop_duplicates("protection")["distance"].mean(skipna=False) for rows in points]
-    return Curve(name, setting, values, photos, arrays.pop("won"), arrays,
+    lines = [(rows["method"].iloc[0], rows["settings_hash"].iloc[0]) for rows in points]
+    return Curve(name, setting, values, lines, photos, arrays.pop("won"), arrays,
                  np.array(distances, dtype=np.float64), points[0]["distance_name"].iloc[0])  # fmt: skip
 
 
-def _point(rows: pd.DataFrame, records: dict[str, Records]) -> dict[str, dict[str, float]]:
+def _mean(by_photo: dict[str, float]) -> float:
+    return float(np.mean([*by_photo.values()])) if by_photo else math.nan
+
+
+def _point(rows: pd.DataFrame, read: Callable[[str], Records]) -> dict[str, dict[str, float]]:
     """``won`` and qualities → photo → mean over the judgements of that photo."""
     found: dict[str, dict[str, list[float]]] = {column: defaultdict(list) for column in ("won", *QUALITIES)}
     for row in rows.to_dict("records"):
-        record = records[row["run_id"]]
+        record = read(row["run_id"])
         won = record.outcomes(row["objective"], row["threshold"])
         for column, values in (("won", won), *((name, getattr(record, name)) for name in QUALITIES)):
             for photo, value in zip(record.ids, values.tolist(), strict=True):
@@ -225,12 +251,49 @@ def _reading(values: np.ndarray, bounds: np.ndarray, curve: Curve) -> Reading:
     return Reading(*estimate(drawn, len(curve.photos)), bound)
 
 
+def reached(table: pd.DataFrame) -> list[str]:
+    """The levels of an `equal_quality` table at which some method has a value or a bound."""
+    return [head for head in table if head != "method" and any(not math.isnan(each.mean) for each in table[head])]
+
+
+def with_levels(wide: pd.DataFrame, found: dict[tuple[str, str], list[Curve]]) -> pd.DataFrame:
+    """A wide table with columns for each level that some method reaches: ``HEAD``, ``HEAD low``, … as in `Reading`.
+
+    What is read from a curve belongs to the method, so that the lines of all its strengths have the same numbers. They
+    are empty in lines of no curve, where a curve does not reach the level, for white boxes and for reported numbers.
+
+    Args:
+        wide: `wide_table`; without curves it is returned as it is.
+        found: `find_curves`.
+    """
+    tables = {key: equal_quality(curves)[0] for key, curves in found.items()}
+    heads = [head for head in (*AT_QUALITY, *AT_PSR) if any(head in reached(table) for table in tables.values())]
+    if not heads:
+        return wide
+    lines = [
+        dict(zip(LINE, (*key, False, "measured", *line), strict=True)) | _cells(readings, heads)
+        for key, table in tables.items()
+        for curve, readings in zip(found[key], table.to_dict("records"), strict=True)
+        for line in curve.lines
+    ]
+    return wide.merge(pd.DataFrame(lines), how="left", on=LINE, validate="many_to_one")
+
+
+def _cells(readings: dict[str, Reading], heads: list[str]) -> dict[str, float | bool | None]:
+    cells: dict[str, float | bool | None] = {}
+    for head in heads:
+        mean, low, high, _, bound = readings[head]
+        cells |= {head: mean, f"{head} low": low, f"{head} high": high}
+        cells[f"{head} bound"] = None if math.isnan(mean) else bound
+    return cells
+
+
 def curves_markdown(found: dict[tuple[str, str], list[Curve]]) -> str:
     """A section for each board, for ``leaderboard.md``."""
     sections = []
     for (suite, objective), curves in found.items():
         table, pairs = equal_quality(curves)
-        shown = [head for head in table if head == "method" or any(not math.isnan(each.mean) for each in table[head])]
+        shown = ["method", *reached(table)]
         lines = [
             [line["method"], *(_text(line[head], head) for head in shown[1:])]
             for line in sorted(table.to_dict("records"), key=lambda line: _order(line[next(iter(AT_QUALITY))]))
@@ -238,7 +301,7 @@ def curves_markdown(found: dict[tuple[str, str], list[Curve]]) -> str:
         sections += [
             f"\n## {suite}, {objective}: compared at equal quality\n",
             markdown_table(shown, lines),
-            f"{NOTE}\n",
+            (f"{DODGING} {NOTE}\n" if objective == "obfuscation" else f"{NOTE}\n"),
         ]
         known = [pair for pair in pairs.to_dict("records") if any(not math.isnan(pair[head]) for head in AT_QUALITY)]
         if known:

@@ -14,7 +14,14 @@ from benchmarks.check.findings import Finding, findings
 from benchmarks.check.provenance import description_problems, judgement_problems
 from benchmarks.check.rows import form_problems, rows_problems
 from benchmarks.leaderboard.averages import average_methods, name_methods, wide_table
-from benchmarks.leaderboard.curves import Curve, curves_markdown, equal_quality, find_curves, write_curves
+from benchmarks.leaderboard.curves import (
+    Curve,
+    curves_markdown,
+    equal_quality,
+    find_curves,
+    with_levels,
+    write_curves,
+)
 from benchmarks.leaderboard.reported import read_reported, reported_rows
 from benchmarks.leaderboard.survival import survival_markdown, survive, write_survival
 from benchmarks.leaderboard.text import latex, markdown, wide_csv
@@ -162,10 +169,16 @@ class Results:
     @cached_property
     def curves(self) -> dict[tuple[str, str], list[Curve]]:
         """(suite, objective) → each method's curve of success against quality, see `benchmarks.leaderboard.curves`."""
-        return find_curves(self)
+        return find_curves(self.plain, self.judgements, lambda name: self.records[name])
 
     def equal_quality(self, suite: str | None = None, objective: str | None = None) -> pd.DataFrame:
-        """Each method's PSR at equal quality and quality at equal PSR, with 95 % intervals (columns of `Estimate`).
+        """Each method's PSR at equal quality and quality at equal PSR, with 95 % intervals.
+
+        Returns:
+            a line per method: ``method``, and a column of `benchmarks.leaderboard.curves.Reading` for each level (PSR
+            in per cent): ``mean``, ``low``, ``high``, ``n``, and ``bound``, which is true for a method that is better
+            than the level at all its strengths, so that it has at least this (perceptual distances:
+            at most).
 
         Raises:
             FacecloakError: there are no curves of this suite and objective, or of several.
@@ -209,7 +222,7 @@ class Results:
         out = Path(out)
         wide, survived = wide_table(self.with_published, self.records), self.survival
         write_bytes(out / "long.csv", to_csv(self._and_reported(self.table)))
-        write_bytes(out / "wide.csv", wide_csv(wide))
+        write_bytes(out / "wide.csv", wide_csv(with_levels(wide, self.curves)))
         page = markdown(self.plain, wide, self.published, self.submissions)
         write_bytes(
             out / "leaderboard.md", (page + curves_markdown(self.curves) + survival_markdown(survived)).encode()

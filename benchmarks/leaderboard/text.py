@@ -14,10 +14,13 @@ from rich.table import Table
 
 from benchmarks.console import markdown_table
 from benchmarks.leaderboard.averages import PERCEPTUAL, RATES, wide_table
+from benchmarks.leaderboard.curves import curves_markdown, find_curves, with_levels
 from benchmarks.leaderboard.reported import BOTH
 from benchmarks.leaderboard.survival import survival_markdown, survive
+from benchmarks.results.records import read_one
+from benchmarks.results.store import read_judgement, run_id
 from benchmarks.results.submission import Submission
-from benchmarks.results.table import BOARD, TASK, long_table, method_names, without_adversaries
+from benchmarks.results.table import BOARD, TASK, method_names, tabulate, without_adversaries
 from facecloak.io import to_csv, write_bytes
 
 HEADS = dict(zip(RATES, ("average PSR", "PSR clean", "dodging", "dodging clean"), strict=True))
@@ -109,18 +112,25 @@ def lines_of(found: list[Column]) -> tuple[list[str], list[list[str]]]:
 def write_leaderboard(out: Path, folders: list[Path]) -> None:
     """Write these cells below ``out``: ``leaderboard.csv`` (long), ``leaderboard_wide.csv`` and ``leaderboard.md``.
 
-    There are no intervals, because they need the records of every image and a run writes its tables many times.
+    There are no intervals of rates, because they need the records of every image and a run writes its tables many
+    times. Only a run in which a method has several strengths has its records read, to compare methods at equal quality.
     """
-    table = long_table(folders)
+    judgements = [judgement for folder in folders if (judgement := read_judgement(folder))]
+    table = tabulate(judgements)
     plain = without_adversaries(table)
+    by_id = {run_id(judgement.folder): judgement for judgement in judgements}
+    curves = find_curves(plain, by_id, lambda name: read_one(by_id[name].folder))
     pages, parts = [], [part for _, part in plain.groupby(TASK, sort=True)]
     wide = pd.DataFrame()  # nobody has judged pictures as they are
     for part in parts:
         wide = wide_table(part)
         pages.append(f"{title(part, wide['far'].iloc[0])}\n\n{markdown_table(*lines_of(columns(wide)))}")
     write_bytes(out / "leaderboard.csv", to_csv(table))
-    write_bytes(out / "leaderboard_wide.csv", wide_csv(wide if len(parts) < 2 else wide_table(plain)))
-    write_bytes(out / "leaderboard.md", ("\n".join(pages) + survival_markdown(survive(table))).encode())
+    write_bytes(
+        out / "leaderboard_wide.csv", wide_csv(with_levels(wide if len(parts) < 2 else wide_table(plain), curves))
+    )
+    text = "\n".join(pages) + curves_markdown(curves) + survival_markdown(survive(table))
+    write_bytes(out / "leaderboard.md", text.encode())
 
 
 def wide_csv(wide: pd.DataFrame) -> bytes:

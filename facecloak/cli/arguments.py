@@ -23,6 +23,7 @@ EXAMPLES = {
     "curves": [
         "facecloak curves pocket --methods ti_dim,tip_im,facecloak:fast --out runs/curves",
         "facecloak curves lfw --methods pgd,facecloak:fast --limit 16",
+        "facecloak curves pocket --methods pgd,lowkey,fawkes --objective obfuscation --out runs/dodging",
     ],
     "protect": [
         "facecloak protect portrait.jpg --out protected",

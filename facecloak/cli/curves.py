@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     results = load_results(out)
     results.write(out / "board")
     print(curves_markdown(results.curves).strip())
-    print(f"\nwrote index.html, curves.csv, equal_quality.csv and plots below {out / 'board'}")
+    print(f"\nwrote index.html, wide.csv, curves.csv, equal_quality.csv and plots below {out / 'board'}")
     failed = int(results.table.drop_duplicates("protection")[["n_failed", "n_unusable"]].sum().sum())
     if failed:
         print(f"{failed} images failed or were unusable, summed over protections.")

@@ -52,21 +52,24 @@ def write_cell(
     records: list[dict] | None = None,
     pictures: bool = False,
     surrogates: str = "cyd",
+    strength: int = 8,
     **changes: Any,
 ) -> Path:
     """Write a judgement of suite toys into a run's folder; returns its folder. ``changes`` are columns of its rows."""
+    settings_hash = sha256_json(method if strength == 8 else [method, strength])
     cosines, psnr = COSINES.get(method, [0.3, 0.5]), PSNR.get(method, 33.0)
     network, fid = changes.pop("fd_network", "pocket"), changes.pop("fid", None)
     if records is None:
         records = [record(f"p{place}", cosine, psnr) for place, cosine in enumerate(cosines)]
     objective, white = changes.get("objective", "impersonation"), changes.get("white_box", False)
-    name = f"{method}_{target}_{box}_{surrogates}_{objective}{'_white' if white else ''}".replace("/", "-")
+    name = f"{method}_{target}_{box}_{surrogates}_{objective}{'_white' if white else ''}"
+    name = (name if strength == 8 else f"{name}_{strength}").replace("/", "-")
     protection = run / "protections" / name
     folder = judgement_folder(protection, box)
     thresholds = {"fars": {far: {"threshold": value} for far, value in THRESHOLDS.items()}, "pairs": "made up"}
     shared = dict.fromkeys(COLUMNS) | {
         "schema_version": SCHEMA_VERSION, "suite": "toys", "manifest_sha256": "m", "n_images": len(records),
-        "method": method, "preset": "default", "settings_hash": sha256_json(method), "date": "2026-01-02",
+        "method": method, "preset": "default", "settings_hash": settings_hash, "date": "2026-01-02",
         "run_id": run_id(folder), "protection": name, "objective": objective, "target": target, "black_box": box,
         "white_box": False, "countermeasure": "none", "weights_sha256": f"w {box}", "surrogates": surrogates,
         "device": "cpu", "source": "measured",
@@ -74,8 +77,8 @@ def write_cell(
     }  # fmt: skip
     rows = [shared | row | changes for row in score(records, objective, thresholds, [0.1, 0.01, 0.001])]
     write_protection(protection, {
-        "key": name, "key_of": {}, "method": method, "preset": "default", "settings": {"strength": 8},
-        "settings_hash": shared["settings_hash"], "suite": "toys", "image_size": 32, "objective": objective,
+        "key": name, "key_of": {}, "method": method, "preset": "default", "settings": {"strength": strength},
+        "settings_hash": settings_hash, "suite": "toys", "image_size": 32, "objective": objective,
         "target": target, "surrogates": [surrogates], "weights": {},
     })  # fmt: skip
     write_judgement(folder, rows, records, {"thresholds": thresholds, "torch": "2.6"})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.leaderboard.averages import COUNTS, INTERVAL, MEANS, tasks
-from benchmarks.leaderboard.curves import Curve, Reading, equal_quality
+from benchmarks.leaderboard.curves import Curve, Reading, equal_quality, reached
 from benchmarks.leaderboard.survival import PUBLISHED, matrix, meaning_of, still_known, summaries
 from benchmarks.results.records import Records
 from benchmarks.results.schema import BY_FAR, COLUMNS
@@ -211,10 +211,8 @@ def describe_levels(curves: dict[tuple[str, str], list[Curve]]) -> list[dict[str
     """
     found = []
     for (suite, objective), own in curves.items():
-        lines = equal_quality(own)[0].to_dict("records")
-        heads = [
-            head for head in lines[0] if head != "method" and any(not math.isnan(each[head].mean) for each in lines)
-        ]
+        table, _ = equal_quality(own)
+        heads, lines = reached(table), table.to_dict("records")
         methods = [{"name": line["method"], "levels": {head: _level(line[head]) for head in heads}} for line in lines]
         found.append({"suite": suite, "objective": objective, "heads": heads, "methods": methods})
     return found

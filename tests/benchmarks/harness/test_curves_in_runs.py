@@ -28,6 +28,7 @@ def test_a_grid_is_made_read_and_written(toys, tmp_path, request):
     first = run(*command)
     assert first.returncode == 0, first.stderr
     assert "compared at equal quality" in first.stdout and "PSR at 30 dB" in first.stdout
+    assert "toys, obfuscation" in first.stdout and "PSR is dodging here" in first.stdout
     points = pd.read_csv(out / "board" / "curves.csv")
     assert points.groupby("method").size().to_dict() == {"none": 1, "pgd": 5}
     assert points[points["method"] == "pgd"]["value"].tolist() == [2, 4, 8, 12, 16]
@@ -37,6 +38,12 @@ def test_a_grid_is_made_read_and_written(toys, tmp_path, request):
     rows = rows[(rows["method"] == "pgd") & (rows["far"] == 0.01)]
     for value, psr in rows.groupby("settings_hash")["psr"].mean().items():
         assert any(math.isclose(psr, each, abs_tol=1e-9) for each in own["psr"]), value
+    levels = pd.read_csv(out / "board" / "equal_quality.csv").set_index(["method", "level"])
+    for path in (out / "leaderboard_wide.csv", out / "board" / "wide.csv"):
+        wide = pd.read_csv(path).query("source == 'measured'").groupby("method")["PSR at 30 dB, %"]
+        assert wide.size()["pgd"] == 5 and wide.count()["none"] == 0
+        assert wide.agg(list)["pgd"] == pytest.approx([levels["mean"]["pgd", "PSR at 30 dB, %"]] * 5)
+    assert "compared at equal quality" in (out / "leaderboard.md").read_text()
     for name in ("index.html", "equal_quality.csv", "plots/toys_obfuscation_curves.png"):
         assert (out / "board" / name).is_file()
     made = {path: path.stat().st_mtime_ns for path in out.glob("protections/*/images/*")}
@@ -63,7 +70,7 @@ def test_distances_belong_to_points_and_no_level_is_read_from_them(toys, tmp_pat
     strengths = {key: each.protection["settings"]["sigma"] for key, each in results.judgements.items()}
     distances = results.plain["run_id"].map(strengths) * 3
     results.plain["fd"], results.plain["fd_network"] = distances, "toys"
-    (board,) = find_curves(results).values()
+    (board,) = find_curves(results.plain, results.judgements, results.records.get).values()
     assert board[0].distances.tolist() == [3, 6, 12, 24] and board[0].distance_name == "fd_toys"
     axes = draw_curves(board, "toys").axes
     assert [each.get_xlabel() for each in axes][-1] == "fd_toys (lower is better)"

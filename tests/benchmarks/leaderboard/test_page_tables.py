@@ -76,6 +76,12 @@ def test_methods_are_compared_at_equal_quality(visit, made):
     assert {*shown} == {"blur", "none"} and shown["none"] == "missing"
     blur = wanted["blur"]
     assert shown["blur"] == f"{blur.mean:.1f}{blur.low:.1f}–{blur.high:.1f}"
+    bounds = {"PSR at 30 dB, %": [50, 40, 60, True], "LPIPS at PSR 50 %": [0.2, None, None, True]}
+    views = (
+        "levels => Object.entries(levels).map((each) => levelView(...each).map((part) => part.textContent).join(' '))"
+    )
+    assert page.evaluate(views, bounds) == ["≥ 50.0 40.0–60.0", "≤ 0.200"]
+    assert "at least the value of the nearest one" in " ".join(page.inner_text("#levels .hint").split())
     plots = page.locator("#plots img").evaluate_all("images => images.map(each => each.alt)")
     assert any("over each method's strengths" in alt for alt in plots)
     assert any("after each countermeasure" in alt for alt in plots)
