@@ -44,7 +44,7 @@ SUITE = "pocket"
 ADAPTED_TO = ("pgd", "ti_dim", "facecloak:fast")
 FAR = far_key(HEADLINE_FAR)
 JUDGE, HELD_OUT, TOGETHER = "judge", "held out", "together"
-PUBLISHED, TO_ALL, TO_IT = "as published", "adapted to six methods", "adapted to this one"
+UNADAPTED, TO_ALL, TO_IT = "not adapted", "adapted to six methods", "adapted to this one"
 RATES = {"psr": "PSR", "dodging": "dodging"}
 EVERY = "*all that attack recognizers*"
 
@@ -211,13 +211,16 @@ def _suites_own(suite: Suite, name: str, recognizer: Recognizer) -> Adversary:
 def adapted_to_one(run: Path, test: Corpus, work: Path) -> pd.DataFrame:
     """PSR and dodging of `ADAPTED_TO` by the held-out recognizer, by its shipped adapted form, and by one for each.
 
+    The pictures are those of every set of surrogates, since none of them has the held-out recognizer. Both adapted
+    forms have learned for equally many steps, from 160 cloaked photos of one method or from 848 of six.
+
     Returns:
         a line for each method: rates (unprotected), adapted to it − adapted to six methods (95 % interval over photos),
         and true accepts of unprotected photos by the three, in per cent.
     """
     suite = kept_suite(SUITE, run)
     (held_out,) = suite.held_out
-    names = {PUBLISHED: held_out, TO_ALL: f"{held_out}{ADAPTED}"}
+    names = {UNADAPTED: held_out, TO_ALL: f"{held_out}{ADAPTED}"}
     adversaries = {
         name: _suites_own(suite, name, load_recognizer(name, differentiable=False)) for name in names.values()
     }
@@ -230,7 +233,7 @@ def adapted_to_one(run: Path, test: Corpus, work: Path) -> pd.DataFrame:
         own = work / "adapted_to_one" / file_name(method)
         assets = Assets(own, own, "cpu")
         print(f"{method}:", flush=True)
-        entry = fine_tune(held_out.removeprefix(f"{SUITE}_"), images, labels, entries[PUBLISHED], test, assets)
+        entry = fine_tune(held_out.removeprefix(f"{SUITE}_"), images, labels, entries[UNADAPTED], test, assets)
         threshold = entry["fars"][FAR]["threshold"]
         adversaries[method] = Adversary(trained_recognizer(f"{held_out}{ADAPTED}", assets), threshold)
         learned[method] = entry
@@ -243,7 +246,7 @@ def adapted_to_one(run: Path, test: Corpus, work: Path) -> pd.DataFrame:
     for method, own in lines.groupby("method", sort=True):
         row = {"method": method}
         for rate, text in RATES.items():
-            row |= {f"{text} %, {by}": _rate(own, rate, by) for by in (PUBLISHED, TO_ALL, TO_IT)}
+            row |= {f"{text} %, {by}": _rate(own, rate, by) for by in (UNADAPTED, TO_ALL, TO_IT)}
             row[f"{text}, one − six"] = _change_text(change(own, rate, TO_IT, [TO_ALL]))
         accepts = [*entries.values(), learned[method]]
         row["true accepts"] = ", ".join(f"{100 * entry['fars'][FAR]['tar']:.1f}" for entry in accepts)
