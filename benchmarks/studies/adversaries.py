@@ -158,7 +158,8 @@ def _rate(lines: pd.DataFrame, rate: str, by: str) -> str:
 
 
 def _change_text(found: Estimate) -> str:
-    return f"{found.mean:+.1f} ({found.low:+.0f} to {found.high:+.0f})"
+    # a minus sign: a hyphen, or a plus, would make a spreadsheet take the cell for a formula
+    return f"{found.mean:z.1f} ({found.low:z.0f} to {found.high:z.0f})".replace("-", "−")
 
 
 def pair_table(lines: pd.DataFrame) -> pd.DataFrame:

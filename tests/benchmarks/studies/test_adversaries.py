@@ -141,9 +141,9 @@ def test_the_table_has_rates_and_the_change_from_one_recognizer_to_two():
     table = pair_table(pd.concat([low, high, plain], ignore_index=True)).set_index("method")
     assert [*table.index] == ["high", "plain", "low", EVERY]
     assert table.loc["high", "PSR %, judge"] == "50.0 (0)" and table.loc["high", "dodging %, together"] == "100.0 (50)"
-    assert table.loc["high", "PSR, together − alone"] == "+50.0 (+50 to +50)"
-    assert table.loc["low", "PSR, together − alone"] == "-25.0 (-50 to +0)"
-    assert table.loc[EVERY, "PSR, together − alone"].startswith("+12.5 (")  # plain attacks nothing and is not in it
+    assert table.loc["high", "PSR, together − alone"] == "50.0 (50 to 50)"
+    assert table.loc["low", "PSR, together − alone"] == "−25.0 (−50 to 0)"
+    assert table.loc[EVERY, "PSR, together − alone"].startswith("12.5 (")  # plain attacks nothing and is not in it
     assert change(high, "psr", "together", ["judge"]).mean == 50
 
 
@@ -156,6 +156,7 @@ def test_the_command_writes_the_table_and_nothing_into_the_run(run, tmp_path, mo
     assert "pocket_ir + pocket_dense: threshold 0.700, true accepts 90.0 %" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "ensemble.csv")
     assert {*table["method"]} == {"none", "pgd", EVERY} and not table.isna().any(axis=None)
+    assert "'" not in (tmp_path / "ensemble.csv").read_text()
     assert {path for path in run.runs[0].rglob("*")} == before
 
 
