@@ -43,7 +43,7 @@ def measure(assets: Assets) -> None:
         for name in pocket
         if not name.endswith(ADAPTED) or (assets.out / "recognizers" / POOL[name].file).is_file()
     ]
-    thresholds = {name: calibrate_on(name, assets, corpus) for name in names}
+    thresholds = {name: calibrate_on(trained_recognizer(name, assets), corpus) for name in names}
     write_json(assets.out / "thresholds.json", thresholds)
     clip, words = assets.load_clip()
     backbone = Backbone.load(str(assets.out / "diffusion"), "float32", "float32", None)
@@ -64,13 +64,8 @@ def measure(assets: Assets) -> None:
     print(report)
 
 
-def calibrate_on(name: str, assets: Assets, corpus: Corpus) -> dict[str, Any]:
-    """The entry in the thresholds of a recognizer that was trained here, from the portraits of `TEST`."""
-    return _calibrate(_recognizer(name, assets), corpus)
-
-
-def _recognizer(name: str, assets: Assets) -> Recognizer:
-    """The one that was trained here, whatever else of its name lies where weights are looked for."""
+def trained_recognizer(name: str, assets: Assets) -> Recognizer:
+    """The recognizer that was trained here, whatever else of its name lies where weights are looked for."""
     file = assets.out / "recognizers" / POOL[name].file
     network = CHECKPOINTS[name]()
     load_weights(network, file)
@@ -78,7 +73,8 @@ def _recognizer(name: str, assets: Assets) -> Recognizer:
 
 
 @torch.no_grad()
-def _calibrate(recognizer: Recognizer, corpus: Corpus) -> dict[str, Any]:
+def calibrate_on(recognizer: Recognizer, corpus: Corpus) -> dict[str, Any]:
+    """A recognizer's entry in the thresholds, from the portraits of `TEST`."""
     embeddings = []
     for block in torch.from_numpy(corpus.images).split(128):
         faces = to_range(block).to(next(recognizer.parameters()).device)
