@@ -68,7 +68,7 @@ class Fawkes(ProtectionMethod):
 
     The change is in the photo's own pixels, where the released code changes a copy of the face of 112 pixels and
     enlarges the change. Both measure DSSIM on that copy. The presets ``low``, ``mid`` and ``high`` are the published
-    modes; ``low`` attacks a single surrogate.
+    modes; ``low`` attacks a single surrogate, as ``single`` does with the suite's settings.
     """
 
     Settings: ClassVar[type[Any]] = FawkesSettings
@@ -79,6 +79,7 @@ class Fawkes(ProtectionMethod):
         "mid": {"budget": 0.012, "iterations": 75, "lr": 20.0, "surrogates": "ensemble"},
         "high": {"budget": 0.017, "iterations": 150, "lr": 15.0, "surrogates": "ensemble"},
         "targeted": {"form": "targeted"},
+        "single": {"surrogates": "single"},
     }
     uses_surrogates = True
     strength = Strength("budget", (0.125, 0.25, 0.5, 0.75, 1))

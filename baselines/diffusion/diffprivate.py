@@ -138,6 +138,7 @@ class DiffPrivate(LatentMethod):
     origin = Origin("latent", "Le and Carlsson, PoPETs", 2025, BOTH, "a diffusion model's gradients, up to 250 times")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
+        "single": {"surrogates": "single"},
         "code": {**PUBLISHED, "timesteps": "code", "loss_range": "code"},
         "paper": {**PUBLISHED, "timesteps": "aligned", "loss_range": "same"},
     }
