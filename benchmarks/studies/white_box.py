@@ -77,7 +77,7 @@ def _lines(
                 if record["usable"] and record["detected"]:
                     now, before = record["cosine"]["target"], record["cosine_clean"]["target"]
                     yield {
-                        "method": f"{about['method']}:{about['preset']}".removesuffix(":default").removesuffix("*"),
+                        "method": f"{about['method']}:{about['preset']}".removesuffix("*").removesuffix(":default"),
                         "recognizer": recognizer, "id": record["id"], "with": kind,
                         "matches": now > thresholds[recognizer], "matches_clean": before > thresholds[recognizer],
                     }  # fmt: skip
