@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def search(path: Path, out: Path) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def _short(settings: str) -> str:
+    """Settings with three digits of each fraction."""
+    return re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.3g}", settings)
+
+
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """A line for each method: the suite's own settings and the best others, both on more photos."""
     lines = []
@@ -97,7 +103,9 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for method, part in more.groupby("method", sort=False):
         own = part[part["trial"] == OWN].iloc[0]
         best = part[part["trial"] != OWN].sort_values(["score", "PSNR dB"], ascending=False, kind="stable").iloc[0]
-        lines.append([method, *(own[name] for name in MEASURED), best["settings"], *(best[name] for name in MEASURED)])
+        lines.append(
+            [method, *(own[name] for name in MEASURED), _short(best["settings"]), *(best[name] for name in MEASURED)]
+        )
     return pd.DataFrame(lines, columns=["method", *MEASURED, "best of 12", *(f"its {name}" for name in MEASURED)])
 
 

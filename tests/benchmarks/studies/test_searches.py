@@ -56,6 +56,10 @@ def test_two_trials_with_the_same_values_are_one(monkeypatch):
     assert table["trial"].tolist() == [-1, 0, 0, 0, -1, 0]
 
 
+def test_settings_are_shown_with_three_digits():
+    assert searches._short("step=0.005246973887727632, norm=linf, epsilon=13") == "step=0.00525, norm=linf, epsilon=13"
+
+
 @pytest.mark.parametrize("lucky", [8, 20, 32])
 def test_the_summary_is_of_the_second_measurement(monkeypatch, lucky):
     table, _ = run(monkeypatch, lambda epsilon, limit: (100.0 - abs(epsilon - lucky) if limit == 1 else epsilon, 30.0))
