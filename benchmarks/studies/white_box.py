@@ -36,7 +36,7 @@ def measure(run: Path, suite_name: str) -> pd.DataFrame:
 
     Returns:
         a line for each picture, attacked recognizer and photo of the target: ``method``, ``recognizer``, ``id``,
-        ``with`` (`ATTACKED` or `ANOTHER`), ``matches`` and, of the unprotected photo, ``matches_clean``.
+        ``with`` (`ATTACKED` or `ANOTHER`), ``cosine``, ``matches`` and, of the unprotected photo, ``matches_clean``.
 
     Raises:
         FacecloakError: the run has no impersonation on this suite that attacks a recognizer.
@@ -78,7 +78,7 @@ def _lines(
                     now, before = record["cosine"]["target"], record["cosine_clean"]["target"]
                     yield {
                         "method": f"{about['method']}:{about['preset']}".removesuffix("*").removesuffix(":default"),
-                        "recognizer": recognizer, "id": record["id"], "with": kind,
+                        "recognizer": recognizer, "id": record["id"], "with": kind, "cosine": now,
                         "matches": now > thresholds[recognizer], "matches_clean": before > thresholds[recognizer],
                     }  # fmt: skip
 

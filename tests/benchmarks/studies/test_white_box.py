@@ -38,6 +38,7 @@ def test_rates_are_those_of_the_pictures(run):
             for kind, other in ((ATTACKED, attacked), (ANOTHER, another)):
                 asked = {"recognizer": recognizer, "id": picture.stem, "with": kind}
                 (line,) = lines[(lines[list(asked)] == pd.Series(asked)).all(axis=1)].to_dict("records")
+                assert line["cosine"] == pytest.approx(float(own @ other), abs=1e-5)
                 assert line["matches"] == bool(own @ other > threshold), line
 
 
