@@ -16,7 +16,7 @@ from tests.toys import write_suite
 
 
 class Brightness(torch.nn.Module):
-    """Stands in for LPIPS: the difference of the means, N×1×1×1."""
+    """In the place of LPIPS: the difference of the means, N×1×1×1."""
 
     def forward(self, before, after):
         return (before - after).mean((1, 2, 3), keepdim=True).abs()
