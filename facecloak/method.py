@@ -141,6 +141,10 @@ class ProtectionMethod(pl.LightningModule):
         return None
 
     @classmethod
+    def require_device(cls, settings: Any, device: str) -> None:
+        """Raise `FacecloakError` if the method cannot run with these settings on a ``cpu`` or on ``cuda``."""
+
+    @classmethod
     def pick_surrogates(cls, settings: Any, pool: list[str]) -> list[str]:
         """Which recognizers of a pool are attacked: all, or the first if the settings' ``surrogates`` is ``single``.
 
@@ -182,10 +186,11 @@ class ProtectionMethod(pl.LightningModule):
         """Run `protect` on the method's device, with gradients enabled, and time it.
 
         Raises:
-            FacecloakError: the method needs an album of each person and the batch has none, or `protect` returned
-                images of another shape, or not one error (or None) per image.
+            FacecloakError: the method cannot run on its device or needs an album of each person and the batch has
+                none, or `protect` returned images of another shape, or not one error (or None) per image.
         """
         start = time.perf_counter()
+        self.require_device(self.settings, self.device.type)
         if self.uses_albums and len(batch.albums or ()) != len(batch.ids):
             raise FacecloakError(
                 f"{type(self).__name__} learns from an album of each person: give `Batch.albums`, one for each image, "

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.common.randomness import generators
 from baselines.diffusion.edit_friendly import noisy_step
-from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.latent import LatentMethod
 from facecloak.cloak.settings import BackboneSettings
 from facecloak.data import Batch
@@ -90,7 +90,6 @@ class AdvDiffusion(LatentMethod):
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, photos = self.settings, self.backbone, batch.images
-        require_gpu_for_fp16(photos, settings.precision, settings.decoder_precision)
         passes, losses = backbone.passes, []
         with torch.no_grad():
             clean = backbone.encode(photos, settings.seed)

@@ -15,7 +15,7 @@ from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_
 from baselines.common.randomness import generators
 from baselines.diffusion.attention import AttentionFeatures, Seen
 from baselines.diffusion.edit_friendly import invert, noisy_step
-from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.inversion import Schedule
 from facecloak.cloak.latent import LatentMethod
 from facecloak.cloak.settings import DenoisingSettings
@@ -112,7 +112,6 @@ class DiffAIM(LatentMethod):
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, passes = self.settings, self.backbone, self.backbone.passes
-        require_gpu_for_fp16(batch.images, settings.precision, settings.decoder_precision)
         random = generators(settings.seed, batch.ids)
         path = invert(backbone, backbone.encode(batch.images, None), self.steps, random)
         with torch.no_grad():

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_sha256
 from baselines.diffusion.attention import CrossAttentionMaps
-from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Guide, Schedule, denoise, invert
 from facecloak.cloak.latent import LatentMethod
@@ -158,7 +158,6 @@ class DiffPrivate(LatentMethod):
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, passes = self.settings, self.backbone, self.backbone.passes
-        require_gpu_for_fp16(batch.images, settings.precision, settings.decoder_precision)
         trajectory = invert(backbone, backbone.encode(batch.images, settings.seed), self.schedule)
         embeddings = learn_embeddings(
             backbone, trajectory, self.schedule, settings.embedding_iterations, settings.embedding_lr,

@@ -210,12 +210,13 @@ def load_method(
     suite = load_suite(suite) if isinstance(suite, str) else suite
     (resolved,) = resolve_methods(suite, [spec], config={method_name(spec): settings} if settings else None)
     require_untrained(resolved)
+    device, attacked = pick_device(accelerator), None
+    resolved.cls.require_device(resolved.settings, device.type)
     goal = objective or suite.objective
     surrogates = resolved.cls.pick_surrogates(resolved.settings, attackable(suite, [black_box] if black_box else []))
     suite.require_target(target, goal)
     fetch_needed(suite, surrogates, [resolved.settings], sources=False)
     face = suite.load_target(target, goal)
-    device, attacked = pick_device(accelerator), None
     if surrogates:
         attacked = load_objective(suite, resolved, goal, face, surrogates, suite.find_face(str(device)))
     return resolved.cls(resolved.settings, attacked).to(device)

@@ -119,6 +119,8 @@ def make_plan(suite: Suite, request: Request) -> Plan:
             raise unknown_name(f"recognizer in suite {suite.name}", name, suite.recognizers)
     judges = _judges(suite, request.black_boxes, request.white_boxes)
     methods = resolve_methods(suite, request.methods, request.overrides, request.config)
+    for method in methods:
+        method.cls.require_device(method.settings, pick_device(request.accelerator).type)
     countermeasures = [found.name for found in find_countermeasures(request.countermeasures)]
     purifying = purifying_settings(suite, countermeasures)
     suite.require_sources()

@@ -91,6 +91,8 @@ def make_protector(
         FacecloakError: a name, a setting or weights are wrong or missing.
     """
     (resolved,) = resolve_methods(suite, [method_name], overrides, config)
+    device = pick_device(accelerator)
+    resolved.cls.require_device(resolved.settings, device.type)
     if resolved.cls.uses_albums:
         _check_album(resolved.name, album, faces)
     elif album is not None:
@@ -105,7 +107,6 @@ def make_protector(
     suite.require_target(target, goal)
     fetch_needed(suite, [*(surrogates or names), *judges], [resolved.settings], sources=False)
     face = suite.load_target(target, goal)
-    device = pick_device(accelerator)
     find_face = suite.find_face(str(device))
     weights = {name: sha256(weights_file(name)) for name in surrogates}
     judging = PhotoJudges(suite, judges, face, find_face, device)

@@ -165,9 +165,3 @@ def models_sha256(backbone: str, tiny_decoder: str | None) -> str:
     """
     models = {"backbone": backbone, "tiny_decoder": tiny_decoder}
     return "+".join(folder_sha256(model_source(name, key)) for key, name in models.items() if name is not None)
-
-
-def require_gpu_for_fp16(images: Tensor, *precisions: str) -> None:
-    """Raise `FacecloakError` if a network is to run in fp16 and the images are not on a GPU."""
-    if "fp16" in precisions and not images.is_cuda:
-        raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from facecloak.cloak.backbone import require_gpu_for_fp16
 from facecloak.cloak.inversion import denoise
 from facecloak.cloak.latent import LatentMethod
 from facecloak.cloak.settings import BackboneSettings
@@ -65,7 +64,6 @@ class FastCloak(LatentMethod):
 
     def protect(self, batch: Batch) -> Protected:
         backbone, photos = self.backbone, batch.images
-        require_gpu_for_fp16(photos, self.settings.precision, self.settings.decoder_precision)
         passes = backbone.passes
         with torch.no_grad():
             start = self.start(photos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from facecloak.cloak.backbone import Backbone, models_sha256
 from facecloak.cloak.settings import BackboneSettings
+from facecloak.errors import FacecloakError
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import Objective
 
@@ -33,3 +34,8 @@ class LatentMethod(ProtectionMethod):
     @classmethod
     def weights_sha256(cls, settings: BackboneSettings) -> str | None:
         return models_sha256(settings.backbone, settings.tiny_decoder)
+
+    @classmethod
+    def require_device(cls, settings: BackboneSettings, device: str) -> None:
+        if "fp16" in (settings.precision, settings.decoder_precision) and device != "cuda":
+            raise FacecloakError("fp16 needs a GPU; use float32 or bf16 on a CPU.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from facecloak.cloak.backbone import Backbone, require_gpu_for_fp16
+from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
 from facecloak.cloak.inversion import Schedule, denoise, invert
 from facecloak.cloak.latent import LatentMethod
@@ -79,7 +79,6 @@ class FaceCloak(LatentMethod):
     def start(self, images: Tensor) -> Start:
         """Steps 1 and 2: invert the photos (B×3×H×W in [-1, 1]) and learn their embeddings."""
         settings, passes, began = self.settings, self.backbone.passes, time.perf_counter()
-        require_gpu_for_fp16(images, settings.precision, settings.decoder_precision)
         trajectory = invert(self.backbone, self.backbone.encode(images, settings.seed), self.schedule)
         embeddings = learn_embeddings(
             self.backbone, trajectory, self.schedule,

@@ -45,10 +45,12 @@ def fails(capsys, *arguments) -> str:
         (["--config", "missing.yaml"], "missing.yaml: no such file"),
         (["--objective", "obfuscation", "--targets", "1"], "leave --targets out"),
         (["--accelerator", "gpu"], "There is no GPU here"),
+        (["--methods", "blur,facecloak", "--facecloak.precision=fp16", "--accelerator", "cpu"], "fp16 needs a GPU"),
     ],
 )
 def test_a_wrong_argument_is_one_line(toys, tmp_path, capsys, arguments, message):
     assert message in fails(capsys, "benchmark", toys, "--out", tmp_path / "out", *arguments)
+    assert not [*(tmp_path / "out").rglob("*.png")], "something was made before"
 
 
 def test_an_unknown_argument_is_named(toys, capsys):
