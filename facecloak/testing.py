@@ -31,7 +31,8 @@ def check_method(
     Settings are a frozen dataclass, and presets fit it; the input is not changed, nor are the albums that a method asks
     for (`ProtectionMethod.uses_albums`), which the suite must have then; the result has the input's shape, is
     finite and in [-1, 1]; the same call gives the same result; an image gives the same result in a batch as on its own;
-    a NaN image is reported as an error and changes no other image; no gradient is left in the surrogates or the result.
+    a NaN image is reported as an error and changes no other image; no gradient is left in the surrogates or the result;
+    after another objective was set, an image gives the same result as from a method that was made with it.
 
     Args:
         cls: the method's class.
@@ -56,7 +57,8 @@ def check_method(
     parsed = parse_settings(cls.Settings, {**next(iter(cls.presets.values())), **(settings or {})}, [], name)
     if cls.uses_albums:
         loaded.require_albums(name)
-    method, whole = _load(Resolved(name, "default", cls, parsed), loaded), _four(loaded, cls.uses_albums)
+    resolved = Resolved(name, "default", cls, parsed)
+    method, whole = _load(resolved, loaded), _four(loaded, cls.uses_albums)
     made = _protect(method, whole)
     _require(_same(made.images, _protect(method, whole).images), f"{name}: the same call twice gives different images")
     _check_left_behind(method, made, name)
@@ -69,6 +71,10 @@ def check_method(
     others = [0, 2, 3]
     _require(all(found.errors[place] is None for place in others), f"{name}: an image of NaN makes others errors too")
     _require(_same(found.images[others], made.images[others]), f"{name}: an image of NaN changes the other images")
+    other, one = _load(resolved, loaded, last_only=True), _pick(whole, [0])
+    method.objective = other.objective  # as the harness does for each judge, whose surrogates are others
+    same = _same(_protect(method, one).images, _protect(other, one).images)
+    _require(same, f"{name}: with another objective, an image gives another result than by a method made with it")
 
 
 def check_recognizer(recognizer: str | Recognizer, *, suite: str | Suite = "pocket") -> None:
@@ -140,10 +146,12 @@ def _require(holds: bool, problem: str) -> None:
         raise FacecloakError(f"{problem}.")
 
 
-def _load(resolved: Resolved, suite: Suite) -> ProtectionMethod:
+def _load(resolved: Resolved, suite: Suite, last_only: bool = False) -> ProtectionMethod:
+    """The method against what may be attacked, or only the last of it."""
     require_untrained(resolved)
     black_box = [BLACK_BOX] if BLACK_BOX in suite.recognizers else suite.recognizers[:1]
-    surrogates = resolved.cls.pick_surrogates(resolved.settings, attackable(suite, black_box))
+    pool = attackable(suite, black_box)
+    surrogates = resolved.cls.pick_surrogates(resolved.settings, pool[-1:] if last_only else pool)
     target, find_face = suite.load_target(None, suite.objective), suite.find_face()
     objective = load_objective(suite, resolved, suite.objective, target, surrogates, find_face) if surrogates else None
     return resolved.cls(resolved.settings, objective)

@@ -68,8 +68,8 @@ class PersonMask(ProtectionMethod):
     """Learns a mask from the album of the person on a photo, and puts it on that photo.
 
     The photo itself takes no part in it, so that a mask also protects photos that are taken later. Masks are kept for
-    further photos of the same people: with a grid of 112 pixels they take 150 kB of memory each. Subclasses define how
-    a mask is learned.
+    further photos of the same people under the same objective: with a grid of 112 pixels they take 150 kB of memory
+    each. Subclasses define how a mask is learned.
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -84,6 +84,7 @@ class PersonMask(ProtectionMethod):
     def __init__(self, settings: Any, objective: Objective) -> None:
         super().__init__(settings, objective)
         self._people: dict[str, Learned] = {}
+        self._attacked = objective  # by the masks that are kept
 
     @abstractmethod
     def learn(self, album: Album) -> tuple[Tensor, list[float]]:
@@ -100,6 +101,8 @@ class PersonMask(ProtectionMethod):
                 raise FacecloakError(
                     f"{self.settings.name}: the album of {photo} is empty; give it a further photo of the person."
                 )
+        if self.objective is not self._attacked:  # masks against other surrogates, whose judge may be attacked now
+            self._people, self._attacked = {}, self.objective
         keys = [self.key_of(album) for album in batch.albums]
         reused = sum(self._people[key].seconds for key in dict.fromkeys(keys) if key in self._people)
         for key, album in zip(keys, batch.albums, strict=True):

@@ -15,6 +15,7 @@ from facecloak.config import settings_hash
 from facecloak.io import file_name, sha256, sha256_json
 
 LAYOUT = 2  # increase it when the files of a protection change, or the things that its images depend on
+MASKS = 2  # the same for masks that are learned from albums; those of 1 could be kept from another judge's surrogates
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Protection:
             "objective": self.objective,
             "target": [self.target.name, target, self.target.box, *others],
             "surrogates": [[name, self.weights[name]] for name in self.surrogates],
-            **({} if self.albums is None else {"albums": sha256_json(self.albums)}),
+            **({} if self.albums is None else {"albums": sha256_json(self.albums), "masks": MASKS}),
         }
 
     @property

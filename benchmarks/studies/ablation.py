@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -42,21 +43,23 @@ CELL = ["source", "target", "black_box"]
 FEW = 10  # with fewer photos a bootstrap interval cannot be trusted
 
 
-def make_plans(
-    suite_name: str, out: Path, limit: int | None, overrides: list[str], countermeasures: Sequence[str] = ()
-) -> dict[str, Plan]:
-    """A plan for each variant, over all targets and judges of the suite; ``overrides`` change all of them.
+def make_plans(suite_name: str, request: Request, names: Collection[str] = tuple(VARIANTS)) -> dict[str, Plan]:
+    """A plan for each variant of facecloak, over what the request leaves open: all targets, judges and photos.
+
+    Args:
+        names: of the variants.
 
     Raises:
         FacecloakError: two variants have the same settings, or the errors of `make_plan`.
     """
-    suite, variants, plans = load_suite(suite_name), {}, {}
-    for name, variant in VARIANTS.items():
-        plans[name] = make_plan(suite, Request(
-            out=out, methods=["facecloak"], overrides=[*overrides, *variant], objective="impersonation",
-            targets=suite.target_names(), limit=limit or len(suite.load_sources()), countermeasures=countermeasures,
-        ))  # fmt: skip
-        twin = variants.setdefault(settings_hash(plans[name].protections[0].settings), name)
+    suite, twins, plans = load_suite(suite_name), {}, {}
+    request = replace(
+        request, methods=["facecloak"], objective="impersonation", targets=request.targets or suite.target_names(),
+        limit=request.limit or len(suite.load_sources()),
+    )  # fmt: skip
+    for name in (name for name in VARIANTS if name in names):
+        plans[name] = make_plan(suite, replace(request, overrides=[*request.overrides, *VARIANTS[name]]))
+        twin = twins.setdefault(settings_hash(plans[name].protections[0].settings), name)
         if twin != name:
             raise FacecloakError(
                 f"Suite {suite.name}: {twin} and {name} have the same settings, so there is nothing to compare. "
@@ -105,10 +108,14 @@ def estimates(measured: dict[str, pd.DataFrame]) -> list[tuple[str, str, Estimat
                 estimate = estimate._replace(low=100 * low, high=100 * high)
             found.append((name, column, estimate))
     full = measured[FULL].set_index(CELL)
-    for name, column in CLAIMS:
+    for name, column in _claims(measured):
         change = full[column] - measured[name].set_index(CELL)[column]
         found.append((f"{FULL} − {name}", column, bootstrap_mean(change, change.index.get_level_values("source"))))
     return found
+
+
+def _claims(names: Collection[str]) -> list[tuple[str, str]]:
+    return [claim for claim in CLAIMS if claim[0] in names]
 
 
 def differences_after(measured: dict[str, dict[str, pd.DataFrame]]) -> pd.DataFrame:
@@ -149,14 +156,14 @@ def report(found: list[tuple[str, str, Estimate]], title: str) -> str:
     """Both tables as Markdown, under a title."""
     by_name = {(name, column): estimate for name, column, estimate in found}
     heads = ["variant", MEASURES["psr"][0], "95 %", *(MEASURES[column][0] for column in ("rise", "psnr", "ssim"))]
-    variants = []
-    for name in VARIANTS:
+    variants, names = [], [name for name in VARIANTS if (name, "psr") in by_name]
+    for name in names:
         psr, *others = (_number(by_name[name, column].mean, column) for column in MEASURES)
         variants.append([name, psr, _interval(by_name[name, "psr"], "psr"), *others])
     differences = [
         [f"{FULL} − {name}", MEASURES[column][0], _number(estimate.mean, column, "+"),
          _interval(estimate, column, "+"), verdict(estimate)]
-        for name, column in CLAIMS
+        for name, column in _claims(names)
         for estimate in [by_name[f"{FULL} − {name}", column]]
     ]  # fmt: skip
     photos = by_name[FULL, "psr"].n
@@ -187,40 +194,38 @@ def _interval(estimate: Estimate, column: str, sign: str = "") -> str:
     return f"{_number(estimate.low, column, sign)} to {_number(estimate.high, column, sign)}"
 
 
-def run_ablation(
-    suite_name: str, out: Path, limit: int | None, overrides: list[str], countermeasures: Sequence[str] = ()
-) -> int:
-    """Run what is missing for all variants; print and write ``ablation.md`` and ``ablation.csv`` below ``out``.
+def run_ablation(suite_name: str, request: Request, names: Collection[str]) -> int:
+    """Run what is missing for these variants; print and write ``ablation.md`` and ``ablation.csv`` into its folder.
 
     With countermeasures, also ``ablation_after.csv``: what the learned embeddings change after each of them.
 
     Returns:
         0, or 1 if an image failed or a source was unusable.
     """
-    plans = make_plans(suite_name, out, limit, overrides, countermeasures)
-    measured, problems, names = {}, 0, plans[FULL].countermeasures
-    after: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in names}
+    plans, out = make_plans(suite_name, request, names), request.out
+    measured, problems, countermeasures = {}, 0, plans[FULL].countermeasures
+    after: dict[str, dict[str, pd.DataFrame]] = {each: {} for each in countermeasures}
     progress, folders = RunProgress(), []
     for name, plan in plans.items():
         progress.line(f"{name}:")
         runner = Runner(plan, progress)
         table = runner.run()
         folders += runner.folders()
-        for countermeasure in names:
+        for countermeasure in countermeasures:
             after[countermeasure][name] = measure(out, table, countermeasure)
         measured[name] = after[NO_COUNTERMEASURE][name]
         problems += int(table[["n_failed", "n_unusable"]].sum().sum())
-    write_grid(out, folders, [*VARIANTS])
+    write_grid(out, folders, [*plans])
     found = estimates(measured)
     tasks = plans[FULL].tasks
     targets, boxes = {t.protection.target.name for t in tasks}, {judge for task in tasks for judge in task.judges}
     counts = f"{len(targets)} targets, {len(boxes)} black boxes"
     far = headline_far(table["far"])
-    changed = f" with {', '.join(overrides)}" if overrides else ""
+    changed = f" with {', '.join(request.overrides)}" if request.overrides else ""
     text = report(found, f"facecloak on suite {plan.suite.name} at FAR {far:g}{changed}: {counts}")
     lines = [{"what": name, "measure": column, **estimate._asdict()} for name, column, estimate in found]
     (out / "ablation_after.csv").unlink(missing_ok=True)
-    if len(names) > 1:
+    if len(countermeasures) > 1:
         differences = differences_after(after)
         text += f"\n{report_after(differences)}"
         write_bytes(out / "ablation_after.csv", to_csv(differences))
@@ -239,6 +244,10 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Set the settings of all variants with --facecloak.field=value.",
     )  # fmt: skip
     parser.add_argument("--suite", default="pocket", help="name or path of a YAML file (default: pocket)")
+    parser.add_argument("--variants", default=",".join(VARIANTS), metavar="NAMES",
+                        help=f"{FULL}, and which others (default: all of {', '.join(VARIANTS)})")  # fmt: skip
+    parser.add_argument("--targets", default="", metavar="NAMES", help="default: all of the suite")
+    parser.add_argument("--black-box", default="", metavar="NAMES", help="judges (default: all of the suite)")
     parser.add_argument("--countermeasures", default="", metavar="NAMES", help="what is done to pictures before they "
                         "are judged once more, such as purify (default: nothing)")  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos of each group (default: all)")
@@ -246,11 +255,20 @@ def main(arguments: list[str] | None = None) -> int:
     options, overrides = parser.parse_known_args(arguments)
     if options.limit is not None and options.limit < 1:
         parser.error(f"argument --limit: must be at least 1, got {options.limit}")
-    overrides = [text.removeprefix("--") for text in overrides]
-    kept = "Finished images are kept: run the same command again to continue."
-    names = [name for name in options.countermeasures.split(",") if name]
-    run = quietly()(lambda: run_ablation(options.suite, options.out, options.limit, overrides, names))
-    return guarded(run, kept)
+    names = _listed(options.variants)
+    if FULL not in names or not {*names} <= VARIANTS.keys():
+        parser.error(f"argument --variants: {FULL} and some of {', '.join(VARIANTS)}, got {options.variants}")
+    request = Request(
+        out=options.out, overrides=[text.removeprefix("--") for text in overrides], targets=_listed(options.targets),
+        black_boxes=_listed(options.black_box) or None, countermeasures=_listed(options.countermeasures),
+        limit=options.limit,
+    )  # fmt: skip
+    run = quietly()(lambda: run_ablation(options.suite, request, names))
+    return guarded(run, "Finished images are kept: run the same command again to continue.")
+
+
+def _listed(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 if __name__ == "__main__":

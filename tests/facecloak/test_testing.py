@@ -107,6 +107,21 @@ class Thawed:
     by: int = 1
 
 
+class Keeping(Method):
+    """Keeps what it has computed from the surrogates, whatever they are later."""
+
+    uses_surrogates = True
+
+    def __init__(self, settings, objective=None):
+        super().__init__(settings, objective)
+        self.kept = None
+
+    def protect(self, batch):
+        if self.kept is None:
+            self.kept = len(self.objective.embed(batch.images, batch.boxes))
+        return Protected(batch.images / self.kept, [None] * len(batch.ids))
+
+
 class Unfrozen(Method):
     Settings: ClassVar = Thawed
 
@@ -127,6 +142,7 @@ class Misfit(Method):
         (FewErrors, "returned 1 errors for 4 images"),
         (Leaving, "leaves a gradient behind in shift"),
         (Attached, "keep a gradient's graph"),
+        (Keeping, "with another objective, an image gives another result"),
         (Unfrozen, "is not frozen"),
         (Misfit, "preset strong"),
         (int, "is not a ProtectionMethod"),

@@ -236,6 +236,20 @@ def test_a_mask_is_learned_once_for_each_person(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_a_mask_is_learned_again_for_other_surrogates(name):
+    """The harness sets another objective for each judge, since the judge must not be attacked."""
+    method, batch = make(name), batch_of([1])
+    before = method.predict_step(batch).images
+    method.objective = few = make_objective("impersonation")
+    del few.surrogates[1:]  # only the first is left
+    made = method.predict_step(batch)
+    fresh = make(name)
+    fresh.objective = few
+    assert torch.equal(made.images, fresh.predict_step(batch).images) and made.seconds_reused == 0
+    assert not torch.equal(made.images, before)
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_a_new_photo_of_the_person_is_further_from_the_clean_ones(name):
     """Than with a mask of random signs."""
     settings = {"opom": {"epsilon": 32, "step": 4.0}, "chameleon": {"epsilon": 32, "epochs": 6, "budget": 0.5}}[name]

@@ -302,6 +302,26 @@ def test_the_check_names_albums_that_do_not_fit(suite, tmp_path):
     assert said() == ""
 
 
+@pytest.mark.parametrize("name", ["opom", "chameleon"])
+def test_several_judges_give_the_pictures_that_each_gives_alone(name, suite, tmp_path):
+    content = yaml.safe_load(suite.read_text())
+    methods = {"opom": {"iterations": 2, "grid": 8}, "chameleon": {"epochs": 1, "grid": 8}}
+    suite.write_text(yaml.safe_dump(content | {"methods": methods}))
+
+    def pictures(out, *judges):
+        plan = make_plan(load_suite(str(suite)), Request(out=out, methods=[name], black_boxes=judges, limit=1))
+        Runner(plan).run()
+        return {
+            (tuple(task.protection.surrogates), path.name): path.read_bytes()
+            for task in plan.tasks
+            for path in sorted((task.protection.folder(out) / "images").iterdir())
+        }
+
+    both = pictures(tmp_path / "both", "ada", "bob")
+    alone = pictures(tmp_path / "ada", "ada") | pictures(tmp_path / "bob", "bob")
+    assert both == alone and len({surrogates for surrogates, _ in both}) == 2 and len({*both.values()}) == len(both)
+
+
 class Keeping(Masked):
     def protect(self, batch):
         batch.albums[0].images.zero_()

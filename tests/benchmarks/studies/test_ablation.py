@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.harness.plan import Request
 from benchmarks.results.store import find_judgements, read_judgement
 from benchmarks.studies.ablation import VARIANTS, main, make_plans, verdict
 from facecloak.config import settings_hash
@@ -135,10 +136,30 @@ def test_variants_that_are_the_same_are_refused(suite, tmp_path, capsys):
     assert not (tmp_path / "claims" / "protections").exists()
 
 
-def test_a_wrong_limit_is_named(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--limit", "0"], "--limit: must be at least 1"),
+        (["--variants", "neither"], "--variants: full and some of"),
+        (["--variants", "full,nothing"], "got full,nothing"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments, message, capsys):
     with pytest.raises(SystemExit):
-        main(["--limit", "0"])
-    assert "--limit: must be at least 1" in capsys.readouterr().err
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_only_some_variants_targets_and_judges(suite, tmp_path, capsys):
+    options = ["--variants", "full,plain embedding", "--targets", "2", "--black-box", "bob", "--limit", "1"]
+    assert main(["--suite", str(suite), *options, "--out", str(tmp_path / "claims")]) == 0
+    judgements, images = read_judgements(tmp_path / "claims")
+    assert {*judgements} == {"full", "plain embedding"}
+    assert {key[1:3] for key in images} == {("2", "bob")}
+    found = pd.read_csv(tmp_path / "claims" / "ablation.csv")
+    assert [name for name in found["what"].unique() if "−" in name] == ["full − plain embedding"]
+    printed = capsys.readouterr().out
+    assert "1 targets, 1 black boxes, 1 photos" in printed and "no structure term" not in printed
 
 
 @pytest.mark.parametrize(
@@ -156,6 +177,6 @@ def test_an_interval_in_words(interval, words):
 
 
 def test_a_setting_that_is_typed_holds_for_all_variants(suite, tmp_path):
-    plans = make_plans(str(suite), tmp_path, 1, ["facecloak.lr=0.5"])
+    plans = make_plans(str(suite), Request(out=tmp_path, limit=1, overrides=["facecloak.lr=0.5"]))
     assert {each.settings.lr for plan in plans.values() for each in plan.protections} == {0.5}
     assert len({settings_hash(plan.protections[0].settings) for plan in plans.values()}) == len(VARIANTS)
