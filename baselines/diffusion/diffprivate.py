@@ -135,7 +135,10 @@ class DiffPrivate(LatentMethod):
     """
 
     Settings: ClassVar[type[Any]] = DiffPrivateSettings
-    origin = Origin("latent", "Le and Carlsson, PoPETs", 2025, BOTH, "a diffusion model's gradients, up to 250 times")
+    origin = Origin(
+        "latent", "Le and Carlsson, PoPETs", 2025, BOTH,
+        "a diffusion model's gradients, in up to 250 iterations of 5 steps",
+    )  # fmt: skip
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},  # the suite's settings
         "single": {"surrogates": "single"},
