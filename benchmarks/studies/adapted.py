@@ -3,8 +3,9 @@
 Whoever wants to match cloaked photos can get the cloaking tools, cloak photos of other people, whose names are known,
 and teach a recognizer to look through the cloaks (as Radiya-Dixit et al., ICLR 2022, did to Fawkes and LowKey). This
 makes ``NAME+adapted`` of each recognizer NAME of pocket: it is fine-tuned so that a cloaked photo is embedded where the
-unprotected photos of its person are. The people are in no other part of pocket; thresholds are measured again on
-unprotected photos. The results ship with the package; run it again to make them again, or to continue.
+unprotected photos of its person are. The people are in no suite, and no recognizer has learned from them before;
+thresholds are measured again on unprotected photos. The results ship with the package; run it again to make them
+again, or to continue.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from facecloak.pocket.training.loop import batch_indices, to_range, train
 from facecloak.pocket.training.report import calibrate_on, trained_recognizer
 from facecloak.recognizers import load_recognizer, weights_file
 
-PEOPLE = range(40_000, 40_320)  # in nothing else; those of `CLOAKED` come first
+# DiffAM's made-up faces are of these people, too; nothing else is. Those of `CLOAKED` come first
+PEOPLE = range(40_000, 40_320)
 CLOAKED = {"pgd": 160, "mi_fgsm": 160, "ti_dim": 160, "tip_im": 160, "facecloak:fast": 160, "facecloak": 48}
 TARGETS = ("1", "2", "3", "4")  # a tool's targets are known; each has an equal part of the people
 STEPS, BATCH, LEARNING_RATE = 500, 32, 5e-4

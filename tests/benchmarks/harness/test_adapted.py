@@ -1,12 +1,15 @@
 """Recognizers of pocket that have learned from cloaked photos: they still know people, and know cloaks better."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.studies.adapted import PEOPLE
+from baselines.diffam.material import DRAWN_FACES
+from baselines.diffam.material import PEOPLE as DIFFAM
+from benchmarks.studies import adapted, makeup
 from benchmarks.suites.suite import load_suite
 from facecloak import benchmark, judge, load_recognizer
 from facecloak.config import ADAPTED
@@ -21,8 +24,16 @@ from facecloak.pocket.training.loop import to_range
 NAMES = ("ir", "irse", "mobile", "inception", "dense")
 
 
-def test_its_people_are_in_nothing_else():
-    assert not any({*PEOPLE} & {*other} for other in (TRAIN, TEST, SUITE))
+def test_no_two_parts_have_the_same_people_but_for_one_overlap():
+    """Settings are found on the people of `TEST`, too (`facecloak.pocket.train --stages tuning`)."""
+    parts = {
+        "train": TRAIN, "test and tuning": TEST, "suite": SUITE, "adapted": adapted.PEOPLE,
+        **{f"diffam, {made_up=}": range(first, first + DRAWN_FACES) for made_up, first in DIFFAM.items()},
+        "makeup": makeup.PEOPLE,
+    }  # fmt: skip
+    shared = {pair: {*parts[pair[0]]} & {*parts[pair[1]]} for pair in combinations(parts, 2)}
+    overlaps = {pair: people for pair, people in shared.items() if people}
+    assert overlaps == {("adapted", "diffam, made_up=True"): {*adapted.PEOPLE}}
 
 
 @pytest.mark.parametrize("name", NAMES)
