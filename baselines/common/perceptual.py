@@ -32,6 +32,11 @@ def perceptual_sha256(name: Perceptual) -> str | None:
     return sha256(pocket_dir() / FILE) if name == "pocket" else None
 
 
+def with_perceptual(models: str | None, name: Perceptual) -> str:
+    """Hash of a method's other models, with that of its perceptual distance behind it."""
+    return "+".join(filter(None, (models, perceptual_sha256(name))))
+
+
 class Lpips(nn.Module):
     """LPIPS (Zhang et al., CVPR 2018)."""
 

@@ -22,7 +22,9 @@ from facecloak.pocket.portraits import portraits
 
 DRAWN = "drawn"
 VERSION = 1  # raise it when drawn faces change
-PEOPLE = {True: 40_000, False: 42_000}  # the first person with makeup and the first without; used nowhere else
+# The first person with makeup and the first without. No suite shows them; of the first 320 with makeup, the adapted
+# recognizers have learned, too (`benchmarks.studies.adapted`), from photos without it.
+PEOPLE = {True: 40_000, False: 42_000}
 DRAWN_FACES = 2000  # with makeup, and as many without
 FACE = (20.0, 16.0, 108.0, 104.0)  # face box of a drawn portrait
 
@@ -49,9 +51,9 @@ def load_faces(source: str, count: int, side: int, makeup: bool) -> Faces:
     """The first faces of a source.
 
     Args:
-        source: ``drawn``, for portraits of people that no other part of the suite shows; or a folder of photos. The
-            regions of a photo come from a label map, ``masks/STEM.png`` in the folder (`regions_of_labels`), or are
-            guessed from MTCNN's landmarks if there is no map.
+        source: ``drawn``, for portraits of people whom no suite shows; or a folder of photos. The regions of a photo
+            come from a label map, ``masks/STEM.png`` in the folder (`regions_of_labels`), or are guessed from MTCNN's
+            landmarks if there is no map.
         count: how many faces at most.
         side: side of the square pictures in pixels.
         makeup: whether drawn faces wear makeup.

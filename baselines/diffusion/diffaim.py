@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.common.diversity import diverse, draw_numbers
-from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_sha256
+from baselines.common.perceptual import Perceptual, load_perceptual, with_perceptual
 from baselines.common.randomness import generators
 from baselines.diffusion.attention import AttentionFeatures, Seen
 from baselines.diffusion.edit_friendly import invert, noisy_step
@@ -106,9 +106,8 @@ class DiffAIM(LatentMethod):
         self.steps = Schedule.of(self.backbone, settings.steps, settings.start_step, "code").generation
 
     @classmethod
-    def weights_sha256(cls, settings: DiffAIMSettings) -> str | None:
-        hashes = super().weights_sha256(settings), perceptual_sha256(settings.perceptual)
-        return "+".join(filter(None, hashes))
+    def weights_sha256(cls, settings: DiffAIMSettings) -> str:
+        return with_perceptual(super().weights_sha256(settings), settings.perceptual)
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, passes = self.settings, self.backbone, self.backbone.passes

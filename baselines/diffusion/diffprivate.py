@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from baselines.common.perceptual import Perceptual, load_perceptual, perceptual_sha256
+from baselines.common.perceptual import Perceptual, load_perceptual, with_perceptual
 from baselines.diffusion.attention import CrossAttentionMaps
 from facecloak.cloak.backbone import Backbone
 from facecloak.cloak.embeddings import learn_embeddings
@@ -155,9 +155,8 @@ class DiffPrivate(LatentMethod):
         self.schedule = Schedule.of(self.backbone, settings.steps, settings.start_step, settings.timesteps)
 
     @classmethod
-    def weights_sha256(cls, settings: DiffPrivateSettings) -> str | None:
-        hashes = super().weights_sha256(settings), perceptual_sha256(settings.perceptual)
-        return "+".join(filter(None, hashes))
+    def weights_sha256(cls, settings: DiffPrivateSettings) -> str:
+        return with_perceptual(super().weights_sha256(settings), settings.perceptual)
 
     def protect(self, batch: Batch) -> Protected:
         settings, backbone, passes = self.settings, self.backbone, self.backbone.passes

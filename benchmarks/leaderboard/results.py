@@ -25,7 +25,7 @@ from benchmarks.leaderboard.curves import (
 from benchmarks.leaderboard.reported import read_reported, reported_rows
 from benchmarks.leaderboard.survival import survival_markdown, survive, write_survival
 from benchmarks.leaderboard.text import latex, markdown, wide_csv
-from benchmarks.results.records import SIDES, Records, read_one
+from benchmarks.results.records import MEASURED, SIDES, Records, read_one
 from benchmarks.results.store import Judgement, find_judgements, protection_of, read_judgement, run_id, run_of
 from benchmarks.results.submission import Submission, read_submission
 from benchmarks.results.table import headline_far, tabulate, without_adversaries
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 SHOWN_RATES = ("psr", "psr_low", "psr_high", "psr_clean", "dodging", "dodging_clean")
 OF_IMAGE = ["suite", "method", "preset", "objective", "target", "black_box", "white_box", "countermeasure"]
-MEASURED = ("psnr", "ssim", "seconds", "detected", "usable")
 HINT = "`facecloak leaderboard --check` with the same runs lists all problems."
 
 
@@ -100,7 +99,7 @@ class Results:
     def images(self) -> pd.DataFrame:
         """A row for each image under each judge and after each countermeasure.
 
-        Cosines are NaN where not measured, PSNR is in dB.
+        Numbers are NaN where not measured, PSNR is in dB.
         """
         about = self.table.drop_duplicates("run_id").set_index("run_id")[OF_IMAGE]
         parts = []
@@ -111,9 +110,7 @@ class Results:
                 for side in SIDES
             }
             part = pd.DataFrame({"id": records.ids, **about.loc[name].to_dict(), **cosines})
-            measured = {
-                column: getattr(records, column) for column in ("psnr", "ssim", "seconds", "detected", "usable")
-            }
+            measured = {column: getattr(records, column) for column in (*MEASURED, "detected", "usable")}
             parts.append(part.assign(**measured, error=records.errors))
         return pd.concat(parts, ignore_index=True)
 

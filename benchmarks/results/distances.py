@@ -83,12 +83,21 @@ def pooled_distances(protections: Iterable[Path]) -> dict[str, Any]:
     Args:
         protections: folders of protections of one method under one judge, one for each target.
     """
-    return dict(_pooled(tuple(sorted(map(str, protections)))))
+    return dict(_pooled(tuple((protection, _version(protection)) for protection in sorted(protections))))
+
+
+def _version(protection: Path) -> tuple[int, int] | None:
+    """What changes when a protection's features are written again; None if there are none."""
+    try:
+        found = (protection / FILE).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=4096)  # judges with the same surrogates share their pictures
-def _pooled(protections: Sequence[str]) -> tuple[tuple[str, Any], ...]:
-    found = [read_features(Path(protection)) for protection in protections]
+def _pooled(protections: Sequence[tuple[Path, tuple[int, int] | None]]) -> tuple[tuple[str, Any], ...]:
+    found = [read_features(protection) for protection, _ in protections]
     if any(features is None for features in found) or len({features.about["network"] for features in found}) != 1:
         return ()
     protected, sources = (np.concatenate([getattr(each, side) for each in found]) for side in ("protected", "sources"))

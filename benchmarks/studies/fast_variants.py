@@ -16,6 +16,7 @@ from facecloak.cloak.inversion import Schedule, ddim_step, denoise
 from facecloak.cloak.middle import noise_from, reach_middle
 from facecloak.config import far_key
 from facecloak.data import Batch
+from facecloak.errors import FacecloakError
 from facecloak.io import sha256
 from facecloak.method import Protected
 from facecloak.recognizers import weights_file
@@ -77,7 +78,20 @@ class MiddleFeatures(FastCloak):
         return self.backbone.decode(clean, for_gradient=True)
 
 
-class EarlyStop(FastCloak):
+class _OfPocket(FastCloak):
+    """What needs thresholds or other people, which are pocket's."""
+
+    @classmethod
+    def pick_surrogates(cls, settings: Any, pool: list[str]) -> list[str]:
+        if others := [name for name in pool if name not in pocket().recognizers]:
+            raise FacecloakError(
+                f"{cls.__name__} knows the thresholds and other people of suite pocket only, which does not have "
+                f"{others[0]}: use --variants with --suite pocket."
+            )
+        return super().pick_surrogates(settings, pool)
+
+
+class EarlyStop(_OfPocket):
     """A photo is finished as soon as its cosine to the target exceeds every surrogate's threshold by a margin.
 
     Photo by photo; in a batch, its row would leave the loop.
@@ -97,7 +111,8 @@ class EarlyStop(FastCloak):
             start = self.start(photo)
             unchanged = self.decode(start)
             source_faces = self.objective.embed(photo, box)
-        enough = torch.tensor([threshold(surrogate.name) + self.margin for surrogate in self.objective.surrogates])
+        wanted = [threshold(surrogate.name) + self.margin for surrogate in self.objective.surrogates]
+        enough = torch.tensor(wanted, device=photo.device)
         z = start.clone().requires_grad_()
         optimizer = self.optimizer(z)
         for _ in range(self.settings.iterations):
@@ -146,19 +161,19 @@ class OwnEmbedding(FastCloak):
         return self.backbone.decode(clean, for_gradient=True)
 
 
-class SharedEmbedding(OwnEmbedding):
+class SharedEmbedding(_OfPocket, OwnEmbedding):
     """The mean of the embeddings of other people, learned once for all photos."""
 
     def start(self, photos: Tensor) -> Tensor:
         if not hasattr(self, "shared"):
-            passes, others = self.backbone.passes, other_people()
+            passes, others = self.backbone.passes, other_people().to(self.device)
             self.shared = self.learn(others.images, FastCloak.start(self, others.images)).mean(0, keepdim=True)
             self.backbone.passes = passes  # those of no photo
         self.embedding = self.shared.expand(len(photos), -1, -1)
         return FastCloak.start(self, photos)
 
 
-class WarmStart(FastCloak):
+class WarmStart(_OfPocket):
     """It begins with one change of the latent that moves other people towards the target, learned once per target."""
 
     learned: ClassVar[dict[str, Tensor]] = {}  # by the target's embeddings
@@ -167,10 +182,11 @@ class WarmStart(FastCloak):
 
     def optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The usual one, of a variable that it moves to its beginning first."""
-        key = hashlib.sha256(torch.cat([each.flatten() for each in self.objective.targets]).numpy()).hexdigest()
+        targets = torch.cat([each.flatten() for each in self.objective.targets]).cpu()
+        key = hashlib.sha256(targets.numpy()).hexdigest()
         if key not in self.learned:
             passes = self.backbone.passes
-            self.learned[key] = self._learn(other_people())
+            self.learned[key] = self._learn(other_people().to(self.device))
             self.backbone.passes = passes  # those of no photo
         with torch.no_grad():
             z += self.part * self.learned[key]

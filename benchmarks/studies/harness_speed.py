@@ -67,6 +67,8 @@ def _run(options: argparse.Namespace) -> int:
     command = ["benchmark", options.suite, "--accelerator", "cpu", "--wandb", "disabled"]
     for name in ("methods", "limit"):
         command += [f"--{name}", str(value)] if (value := getattr(options, name)) else []
+    if options.against:
+        require_checkout(options.against)
     with tempfile.TemporaryDirectory() as folder:
         runs = [measure("one process", Path(folder) / "one", command, HERE, options.threads)]
         if options.devices > 1:
@@ -86,13 +88,30 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def require_checkout(checkout: Path) -> None:
+    """Raise `FacecloakError` unless the facecloak that Python finds for a folder is the one in it."""
+    if not (checkout / "facecloak" / "__init__.py").is_file():
+        raise FacecloakError(f"--against {checkout}: there is no facecloak in it; name the root of a checkout.")
+    command = [sys.executable, "-c", "import facecloak; print(facecloak.__file__)"]
+    found = subprocess.run(command, env=_environment(checkout), capture_output=True, text=True)
+    if found.returncode:
+        raise FacecloakError(f"--against {checkout}: its facecloak cannot be imported. {found.stderr.strip()}")
+    if (imported := Path(found.stdout.strip()).resolve().parents[1]) != checkout.resolve():
+        raise FacecloakError(f"--against {checkout}: its facecloak is that of {imported}; name the root of a checkout.")
+
+
+def _environment(checkout: Path, threads: int = 1) -> dict[str, str]:
+    # without the second, the current folder would come before the checkout
+    found = {"PYTHONPATH": str(checkout.resolve()), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads)}
+    return os.environ | found
+
+
 def measure(name: str, out: Path, command: list[str], checkout: Path, threads: int) -> Run:
-    """Run a command of a checkout to its end."""
-    environment = os.environ | {"PYTHONPATH": str(checkout.resolve()), "OMP_NUM_THREADS": str(threads)}
+    """Run a command of a checkout to its end, in the current folder."""
     before, began = _cpu(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "facecloak.cli", *command, "--out", str(out)],
-        env=environment, capture_output=True, text=True,
+        env=_environment(checkout, threads), capture_output=True, text=True,
     )  # fmt: skip
     seconds, cpu = time.perf_counter() - began, _cpu() - before
     if done.returncode:
@@ -127,7 +146,11 @@ def require_equal(one: Path, other: Path) -> None:
 
 
 def contents(run: Path) -> dict[str, Any]:
-    """Name → content, without what it cost and which version made it."""
+    """Name → content, without what it cost and which version made it.
+
+    Raises:
+        FacecloakError: a judgement is not complete, or its records are damaged.
+    """
     found: dict[str, Any] = {
         f"{path.relative_to(run)}": path.read_bytes() for path in run.glob("protections/*/images/*.png")
     }
@@ -136,8 +159,11 @@ def contents(run: Path) -> dict[str, Any]:
         judgement = read_judgement(folder)
         if judgement is None:
             raise FacecloakError(f"{folder} is not complete.")
+        records, problems = check_records(folder)
+        if problems:
+            raise FacecloakError(f"{folder}: {problems[0][1]}.")
         found[f"rows of {name}"] = [_without(row, COST | MADE) for row in judgement.rows]
-        found[f"records of {name}"] = [_without(record, COST) for record in check_records(folder)[0]]
+        found[f"records of {name}"] = [_without(record, COST) for record in records]
     return found
 
 

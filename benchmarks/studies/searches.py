@@ -1,13 +1,14 @@
 """`python -m benchmarks.studies.searches`: the same search of its settings for each method, on people of no suite.
 
-For each file in ``sweeps/pocket`` it runs the 12 trials of ``facecloak sweep FILE``, with the same values, but in one
-process, and the suite's own settings. The best two of them, and the suite's own, are then measured on more photos,
-since the best of 12 results of 8 photos owes some of its score to luck.
+For each file in ``sweeps/pocket`` it runs the trials of ``facecloak sweep FILE``, as many as its ``run_cap``, with the
+same values, but in one process, and the suite's own settings. The best two of them, and the suite's own, are then
+measured on more photos, since the best of a dozen results of 8 photos owes some of its score to luck.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -26,9 +27,8 @@ from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
 
 FILES = Path(__file__).parents[2] / "sweeps" / "pocket"
-TRIALS, KEPT = 12, 2
+KEPT = 2
 FEW, MORE = 1, 3  # photos of each target
-LIMIT = "--limit="
 OWN, SUITES_OWN = -1, "the suite's own"
 MEASURED = ["PSR %", "PSNR dB", "score"]
 
@@ -48,25 +48,33 @@ class Trial:
     settings: tuple[str, ...]
 
     def measure(self, sweep: Sweep, out: Path, limit: int) -> dict[str, str | int | float]:
-        """A line of the table: the score on ``limit`` photos of each target, made or read from ``out``."""
+        """A line of the table: the score on ``limit`` photos of each target, made or read from ``out``.
+
+        The PSNR is NaN if no picture has one: all have failed, or are identical to their sources.
+        """
         place = next(place for place, part in enumerate(sweep.arguments) if part == "${args}")
-        fixed = [part for part in sweep.arguments[:place] if not part.startswith(LIMIT)]
-        typed = [f"--{setting}" for setting in self.settings]
-        found = run_trial([*fixed, f"{LIMIT}{limit}", f"--out={out}", *typed], lambda *values: None)
+        typed = [f"--limit={limit}", f"--out={out}", *(f"--{setting}" for setting in self.settings)]
+        found = run_trial([*sweep.arguments[:place], *typed], lambda *values: None)
         own = [setting.removeprefix(f"{self.method}.") for setting in self.settings]
         return {
             "method": self.method, "trial": self.number, "settings": ", ".join(own) or SUITES_OWN,
-            "photos of a target": limit, "PSR %": round(found["psr"], 1), "PSNR dB": round(found["psnr"], 1),
-            "score": round(found["objective"], 1),
+            "photos of a target": limit, "PSR %": round(found["psr"], 1),
+            "PSNR dB": round(found.get("psnr", math.nan), 1), "score": round(found["objective"], 1),
         }  # fmt: skip
 
 
 def trials_of(sweep: Sweep) -> Iterator[Trial]:
-    """The suite's own settings, and the trials that `facecloak sweep` runs."""
+    """The suite's own settings, and the trials that `facecloak sweep` runs.
+
+    Raises:
+        FacecloakError: the file does not say how many.
+    """
+    if sweep.run_cap is None:
+        raise FacecloakError(f"{sweep.path}: run_cap is missing; it is the number of trials.")
     method = next(part.partition("=")[2] for part in sweep.arguments if part.startswith("--methods="))
     yield Trial(method, OWN, ())
     study = open_study(sweep, "sqlite://")
-    for number in range(sweep.capped(TRIALS)):
+    for number in range(sweep.run_cap):
         values = sweep.values(ask(study, sweep, "sqlite://", "").params)
         yield Trial(method, number, tuple(f"{name}={value}" for name, value in values.items()))
 
@@ -83,12 +91,17 @@ def search(path: Path, out: Path) -> pd.DataFrame:
     for trial in trials:
         lines.append(trial.measure(sweep, out, FEW))
         print(f"{lines[-1]}", flush=True)
-    first = sorted(range(1, len(lines)), key=lambda place: (-lines[place]["score"], -lines[place]["PSNR dB"]))
+    first = [*_best_first(pd.DataFrame(lines)[1:]).index]
     distinct = {trials[place].settings: place for place in reversed(first)}  # the best place of those that are equal
     for place in (0, *sorted(distinct.values(), key=first.index)[:KEPT]):
         lines.append(trials[place].measure(sweep, out, MORE))
         print(f"{lines[-1]}", flush=True)
     return pd.DataFrame(lines)
+
+
+def _best_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Equal scores are told apart by PSNR; those without one come last."""
+    return table.sort_values(["score", "PSNR dB"], ascending=False, na_position="last")
 
 
 def _short(settings: str) -> str:
@@ -98,15 +111,15 @@ def _short(settings: str) -> str:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """A line for each method: the suite's own settings and the best others, both on more photos."""
-    lines = []
+    lines, best_of = [], f"best of {table['trial'].max() + 1}"
     more = table[table["photos of a target"] == MORE]
     for method, part in more.groupby("method", sort=False):
         own = part[part["trial"] == OWN].iloc[0]
-        best = part[part["trial"] != OWN].sort_values(["score", "PSNR dB"], ascending=False, kind="stable").iloc[0]
+        best = _best_first(part[part["trial"] != OWN]).iloc[0]
         lines.append(
             [method, *(own[name] for name in MEASURED), _short(best["settings"]), *(best[name] for name in MEASURED)]
         )
-    return pd.DataFrame(lines, columns=["method", *MEASURED, "best of 12", *(f"its {name}" for name in MEASURED)])
+    return pd.DataFrame(lines, columns=["method", *MEASURED, best_of, *(f"its {name}" for name in MEASURED)])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -127,10 +140,10 @@ def main(arguments: list[str] | None = None) -> int:
                 "These are searches on people who are not in the suite: run `python -m facecloak.pocket.train --stages "
                 "tuning`, and set FACECLOAK_POCKET=runs/pocket-training/tuning."
             )
-        folder = options.out / "methods"
-        for name in options.files.split(","):
+        folder, names = options.out / "methods", options.files.split(",")
+        for name in names:
             write_bytes(folder / f"{name}.csv", to_csv(search(FILES / f"{name}.yaml", options.out / "trials")))
-        table = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv"))])
+        table = pd.concat([pd.read_csv(folder / f"{name}.csv") for name in sorted({*names})])
         best = summary(table)
         write_bytes(options.out / "searches.csv", to_csv(table))
         write_bytes(options.out / "searches_best.csv", to_csv(best))

@@ -72,7 +72,9 @@ def test_images_are_what_the_table_counts(results):
     for box, rows in images.query("method == 'pgd'").groupby("black_box"):
         won = rows["cosine_target"] > table.loc[box, "threshold"]
         assert won.mean() == table.loc[box, "psr"]
-        assert rows["psnr"].mean() == pytest.approx(table.loc[box, "psnr"])
+        for column in ("psnr", "ssim", "pocket_perceptual"):
+            assert rows[column].mean() == pytest.approx(table.loc[box, column])
+    assert "lpips" in images
 
 
 def test_the_summary_is_the_mean_over_judges_in_per_cent(results):

@@ -112,7 +112,7 @@ def find_countermeasures(names: Iterable[str]) -> list[Countermeasure]:
 
 
 def _find(name: str) -> Countermeasure:
-    parts = re.fullmatch(r"([a-z]+)(\d*)", name)
+    parts = re.fullmatch(r"([a-z]+)(\d{,9})", name)
     if not parts or parts[1] not in FAMILIES:
         raise unknown_name("countermeasure", name, [*SETS, *SETS["all"]])
     family, number = FAMILIES[parts[1]], parts[2]

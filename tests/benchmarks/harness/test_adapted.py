@@ -1,12 +1,17 @@
 """Recognizers of pocket that have learned from cloaked photos: they still know people, and know cloaks better."""
 
 import json
+import shutil
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.studies.adapted import PEOPLE
+from baselines.diffam.material import DRAWN_FACES
+from baselines.diffam.material import PEOPLE as DIFFAM
+from benchmarks import METHODS
+from benchmarks.studies import adapted, makeup
 from benchmarks.suites.suite import load_suite
 from facecloak import benchmark, judge, load_recognizer
 from facecloak.config import ADAPTED
@@ -15,14 +20,56 @@ from facecloak.faces import crop
 from facecloak.io import pocket_dir
 from facecloak.metrics.statistics import bootstrap_mean
 from facecloak.pocket.portraits import portraits
-from facecloak.pocket.training.corpus import CROP, SUITE, TEST, TRAIN
+from facecloak.pocket.training.assets import Assets
+from facecloak.pocket.training.corpus import CROP, SHOTS, SUITE, TEST, TRAIN
 from facecloak.pocket.training.loop import to_range
 
 NAMES = ("ir", "irse", "mobile", "inception", "dense")
 
 
-def test_its_people_are_in_nothing_else():
-    assert not any({*PEOPLE} & {*other} for other in (TRAIN, TEST, SUITE))
+def test_no_two_parts_have_the_same_people_but_for_one_overlap():
+    """Settings are found on the people of `TEST`, too (`facecloak.pocket.train --stages tuning`)."""
+    parts = {
+        "train": TRAIN, "test and tuning": TEST, "suite": SUITE, "adapted": adapted.PEOPLE,
+        **{f"diffam, {made_up=}": range(first, first + DRAWN_FACES) for made_up, first in DIFFAM.items()},
+        "makeup": makeup.PEOPLE,
+    }  # fmt: skip
+    shared = {pair: {*parts[pair[0]]} & {*parts[pair[1]]} for pair in combinations(parts, 2)}
+    overlaps = {pair: people for pair, people in shared.items() if people}
+    assert overlaps == {("adapted", "diffam, made_up=True"): {*adapted.PEOPLE}}
+
+
+def test_photos_are_cloaked_again_if_the_target_or_a_model_is_another(toys, tmp_path, monkeypatch):
+    made, images = [], torch.zeros(4, 8, 8, 3, dtype=torch.uint8)
+    monkeypatch.setattr(adapted, "load_suite", lambda name: load_suite(str(toys)))
+    monkeypatch.setattr(adapted, "TARGETS", ("1", "2"))
+    monkeypatch.setattr(adapted, "_cloak_toward", lambda method, target, own: made.append(target) or own.numpy())
+
+    def cloaked() -> list[str]:
+        made.clear()
+        assert torch.equal(adapted.cloak("pgd", 4, images, tmp_path / "work"), images)
+        return [*made]
+
+    assert cloaked() == ["1", "2"] and cloaked() == []
+    shutil.copy(toys.parent / "targets" / "100.png", toys.parent / "targets" / "200.png")
+    assert cloaked() == ["2"]
+    monkeypatch.setattr(METHODS["pgd"], "weights_sha256", classmethod(lambda cls, settings: "another model"))
+    assert cloaked() == ["1", "2"]
+
+
+def test_a_fine_tuning_that_always_loses_too_many_true_accepts_is_an_error(tmp_path, monkeypatch):
+    def entry(accepts):
+        return {"fars": {"0.01": {"tar": accepts}}}
+
+    monkeypatch.setattr(adapted, "adapt", lambda *_: load_recognizer("pocket_mobile").network)
+    monkeypatch.setattr(adapted, "PEOPLE", range(2))
+    monkeypatch.setattr(adapted, "SHARES", [1.0, 0.3])
+    monkeypatch.setattr(adapted, "calibrate_on", lambda recognizer, test: entry(0.95))
+    images = torch.zeros(2 * SHOTS, 128, 128, 3, dtype=torch.uint8)
+    assets = Assets(tmp_path / "shipped", tmp_path / "work", "cpu")
+    with pytest.raises(FacecloakError, match=r"mobile\+adapted: 30% of the way loses 2\.0 points .*1\.5 are allowed"):
+        adapted.fine_tune("mobile", images, torch.arange(2 * SHOTS), entry(0.97), None, assets)
+    assert not assets.out.exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -80,6 +80,12 @@ def quick(monkeypatch):
     monkeypatch.setattr(WarmStart, "learned", {})
 
 
+@pytest.mark.parametrize("name", ["EarlyStop", "LateStop", "SharedEmbedding", "WarmStart", "HalfStart"])
+def test_what_needs_people_or_thresholds_of_pocket_refuses_another_suite(toys, name):
+    with pytest.raises(FacecloakError, match=f"{name} knows .*does not have ada: use --variants with --suite pocket"):
+        load_method(f"{fast_variants.__name__}:{name}", facecloak.load_suite(str(toys)), target="1")
+
+
 @pytest.mark.parametrize("spec", OTHER_PICTURES, ids=lambda spec: spec.partition(":")[2])
 def test_a_variant_differs_from_the_method_in_what_it_makes(spec, batch, plain, quick):
     made = [plain, protect(spec, batch)]

@@ -1,5 +1,6 @@
 """The comparison of runs reports a ratio only for equal runs; no time is tested."""
 
+import re
 import shutil
 
 import pytest
@@ -8,6 +9,8 @@ from benchmarks.studies import harness_speed
 from facecloak.errors import FacecloakError
 from facecloak.io import read_json, write_json
 from tests import forked
+
+FAKE = "import pathlib, sys; pathlib.Path(sys.argv[-1]).write_text(__file__)"  # says where it is
 
 
 @pytest.fixture
@@ -37,6 +40,42 @@ def test_another_picture_number_or_judgement_is_named(run, copy):
     picture.unlink()
     with pytest.raises(FacecloakError, match=f"{picture.name} is missing in one of them"):
         harness_speed.require_equal(run, copy)
+
+
+def test_damaged_records_are_refused(run, copy):
+    judged = next(copy.glob("protections/*/judgements/*/*/records.jsonl"))
+    with judged.open("a") as file:
+        file.write("[1]\n")
+    with pytest.raises(FacecloakError, match=f"{judged.parent.name}: records.jsonl, line"):
+        harness_speed.require_equal(run, copy)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """Another checkout, seen from this one's root, where Python would import this one's package."""
+    folder = tmp_path / "checkout" / "facecloak"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "cli.py").write_text(FAKE)
+    monkeypatch.chdir(harness_speed.HERE)
+    return folder.parent
+
+
+def test_it_runs_the_other_checkout(checkout, tmp_path):
+    harness_speed.require_checkout(checkout)
+    harness_speed.measure("other", tmp_path / "out", [], checkout, 1)
+    assert (tmp_path / "out").read_text() == str(checkout / "facecloak" / "cli.py")
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda own: shutil.rmtree(own), "there is no facecloak in it"),
+    (lambda own: (shutil.rmtree(own), own.symlink_to(harness_speed.HERE / "facecloak")), "that of .*name the root"),
+    (lambda own: (own / "__init__.py").write_text("1 / 0"), "cannot be imported.*ZeroDivisionError"),
+])  # fmt: skip
+def test_a_folder_whose_code_would_not_run_is_refused_before_anything_runs(checkout, capsys, change, said):
+    change(checkout / "facecloak")
+    assert harness_speed.main(["--against", str(checkout)]) == 2
+    assert re.search(f"--against {checkout}: .*{said}", capsys.readouterr().err, re.DOTALL)
 
 
 def test_it_prints_a_ratio_for_equal_runs(toys, capsys, monkeypatch):

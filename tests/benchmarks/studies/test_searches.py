@@ -1,11 +1,14 @@
 """The searches of each method's settings: the trials of `facecloak sweep`, and the best of them on more photos."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
 from benchmarks.studies import searches
 from benchmarks.sweep.command import read_arguments
 from benchmarks.sweep.local import first_commands
+from facecloak.errors import FacecloakError
 
 
 def run(monkeypatch, score):
@@ -16,7 +19,7 @@ def run(monkeypatch, score):
         options, settings = read_arguments(arguments)
         seen.append((options, settings))
         objective, psnr = score(int(settings.get("pgd.epsilon", 0)), options.limit)
-        return {"objective": objective, "psr": objective, "psnr": psnr}
+        return {"objective": objective, "psr": objective} | ({} if psnr is None else {"psnr": psnr})
 
     monkeypatch.setattr(searches, "run_trial", run_trial)
     return searches.search(searches.FILES / "pgd.yaml", "runs/trials"), seen
@@ -46,6 +49,24 @@ def test_the_best_two_are_measured_again_on_more_photos(monkeypatch):
 def test_equal_scores_are_told_apart_by_quality(monkeypatch):
     table, _ = run(monkeypatch, lambda epsilon, limit: (50.0, 40.0 - epsilon))
     assert table[14:]["PSNR dB"].tolist() == sorted(table[1:13]["PSNR dB"], reverse=True)[:2]
+
+
+def test_a_trial_without_a_psnr_comes_behind_its_equals(monkeypatch):
+    """`run_trial` gives none if all pictures have failed, or are identical to their sources."""
+    table, _ = run(monkeypatch, lambda epsilon, limit: (50.0, None if epsilon == 0 or epsilon > 25 else epsilon))
+    assert pd.isna(table["PSNR dB"][0]) and table[1:13]["PSNR dB"].isna().sum() > 2
+    assert table[14:]["PSNR dB"].tolist() == sorted(table[1:13]["PSNR dB"].dropna(), reverse=True)[:2]
+    (line,) = searches.summary(table).to_dict("records")
+    assert pd.isna(line["PSNR dB"]) and line["its PSNR dB"] == table[1:13]["PSNR dB"].max()
+
+
+def test_the_number_of_trials_is_the_files(monkeypatch):
+    sweep = searches.load_sweep(searches.FILES / "pgd.yaml")
+    monkeypatch.setattr(searches, "load_sweep", lambda path: dataclasses.replace(sweep, run_cap=3))
+    table, _ = run(monkeypatch, lambda epsilon, limit: (0.0, 30.0))
+    assert len(table) == 4 + 3 and "best of 3" in searches.summary(table)
+    with pytest.raises(FacecloakError, match=r"pgd\.yaml: run_cap is missing"):
+        next(searches.trials_of(dataclasses.replace(sweep, run_cap=None)))
 
 
 def test_two_trials_with_the_same_values_are_one(monkeypatch):
@@ -80,6 +101,8 @@ def test_what_is_written(monkeypatch, tmp_path):
     monkeypatch.setattr(
         searches, "run_trial", lambda arguments, report: {"objective": 25.04, "psr": 30.0, "psnr": 23.504}
     )
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "earlier.csv").write_text("method,trial\nearlier,0\n")  # of a file that is not asked for
     assert searches.main(["--files", "pgd,lowkey", "--out", str(tmp_path)]) == 0
     table, best = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("searches", "searches_best"))
     assert len(table) == 2 * 16 and set(table["score"]) == {25.0} and set(table["PSNR dB"]) == {23.5}

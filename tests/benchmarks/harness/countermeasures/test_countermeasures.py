@@ -208,6 +208,7 @@ def test_every_family_has_a_member_in_a_set_and_a_meaning():
         ("jpeg030", "needs a number"), ("median4", "from 3 to 51, odd"),
         ("half2", "has no number"), ("none", "no countermeasure named 'none'"),
         ("Jpeg30", "no countermeasure"), ("../x", "no countermeasure"),
+        pytest.param("jpeg" + 5000 * "9", "no countermeasure", id="more digits than int() reads"),
     ],
 )  # fmt: skip
 def test_a_name_that_does_not_exist_is_refused(name, said):
