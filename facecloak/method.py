@@ -111,7 +111,8 @@ class ProtectionMethod(pl.LightningModule):
 
     Args:
         settings: an instance of `Settings`.
-        objective: the surrogates and the target, passed in by the harness; None for methods that need none.
+        objective: the surrogates and the target, passed in by the harness; None for methods that need none. The harness
+            sets it again for other surrogates, so that nothing that depends on it can be kept.
 
     Example:
         >>> class Mirror(ProtectionMethod):
