@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.harness.finished import complete, finished, load_adversary, names_of, open_run
 from benchmarks.harness.plan import Request, make_plan
+from benchmarks.harness.rejudge import judge_run
 from benchmarks.harness.runner import Runner
 from benchmarks.results.store import find_judgements
 from benchmarks.suites.suite import load_suite
@@ -63,6 +64,17 @@ def test_a_picture_that_is_missing_or_has_changed_is_an_error(out, lost):
     assert finished(judging, folder, about).missing == ["p1"]
     with pytest.raises(FacecloakError, match="1 of 2 pictures are missing or have changed, the first is that of p1"):
         complete(judging, folder, about)
+
+
+def test_further_judges_leave_out_an_incomplete_protection_but_not_one_with_a_failed_picture(out):
+    _, protections = open_run(out, "toys")
+    folder, _ = only(protections)
+    fail(folder, "p1")
+    done = judge_run(out, ["bob"])
+    assert len(done.folders) == 1 and done.incomplete == []
+    (folder / "images" / "p0.png").unlink()
+    done = judge_run(out, ["cyd"])
+    assert done.folders == [] and done.incomplete == [folder.name]
 
 
 def test_a_picture_that_failed_is_not_missing(out):
