@@ -142,7 +142,7 @@ def markdown_table(heads: list[str], lines: list[list[str]]) -> str:
 def show(out: Path, name: str, table: pd.DataFrame) -> None:
     """Write a table as ``out/NAME.csv`` and print it."""
     write_bytes(out / f"{name}.csv", to_csv(table))
-    print(markdown_table([*table], table.astype(str).to_numpy().tolist()))
+    print(markdown_table([*table], table.map(str).to_numpy().tolist()))
 
 
 def wide_console() -> Console:

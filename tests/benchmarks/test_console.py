@@ -32,6 +32,6 @@ def test_a_long_run_without_a_bar_says_now_and_then_how_far_it_is(capsys, monkey
 
 
 def test_a_table_is_written_and_printed(tmp_path, capsys):
-    show(tmp_path / "new", "study", pd.DataFrame({"method": ["pgd", "=1"], "PSR": [50.0, 2.5]}))
-    assert (tmp_path / "new" / "study.csv").read_bytes() == b"method,PSR\npgd,50.0\n'=1,2.5\n"
-    assert capsys.readouterr().out == "| method | PSR |\n| --- | ---: |\n| pgd | 50.0 |\n| =1 | 2.5 |\n\n"
+    show(tmp_path / "new", "study", pd.DataFrame({"method": ["pgd", "=1"], "PSR": [50.0, None]}))
+    assert (tmp_path / "new" / "study.csv").read_bytes() == b"method,PSR\npgd,50.0\n'=1,\n"
+    assert capsys.readouterr().out == "| method | PSR |\n| --- | ---: |\n| pgd | 50.0 |\n| =1 | nan |\n\n"
