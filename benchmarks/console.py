@@ -8,10 +8,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from tqdm import tqdm
+
+from facecloak.io import to_csv, write_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIGHTNING = ("pytorch_lightning", "lightning_fabric")  # loggers
 
@@ -131,6 +137,12 @@ def markdown_table(heads: list[str], lines: list[list[str]]) -> str:
     """A table in GitHub's Markdown, the first column to the left and the others to the right."""
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def show(out: Path, name: str, table: pd.DataFrame) -> None:
+    """Write a table as ``out/NAME.csv`` and print it."""
+    write_bytes(out / f"{name}.csv", to_csv(table))
+    print(markdown_table([*table], table.map(str).to_numpy().tolist()))
 
 
 def wide_console() -> Console:

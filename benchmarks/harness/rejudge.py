@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmarks.harness.calibrate import ensure_thresholds
 from benchmarks.harness.countermeasures import find_countermeasures
 from benchmarks.harness.countermeasures.altering import purifying_settings
 from benchmarks.harness.devices import pick_device
+from benchmarks.harness.finished import by_suite, finished, judge_of, load_judging, other_weights
 from benchmarks.harness.judging import Judging
 from benchmarks.harness.needs import fetch_needed
 from benchmarks.results.forms import measured_problem
@@ -22,13 +22,11 @@ from benchmarks.results.records import SIDES, check_records
 from benchmarks.results.store import (
     NO_COUNTERMEASURE,
     Judgement,
-    find_protections,
     judgement_folder,
     judgements_of,
     read_judgement,
-    read_protection,
 )
-from benchmarks.suites.suite import Source, Suite, kept_suite, manifest_sha256
+from benchmarks.suites.suite import kept_suite
 from facecloak.assets import fetch
 from facecloak.config import ADAPTED
 from facecloak.errors import FacecloakError
@@ -36,7 +34,9 @@ from facecloak.io import read_json, sha256
 from facecloak.recognizers import list_recognizers, recognizer_asset, weights_file
 
 TOLERANCE = 1e-4  # of a cosine: another machine rounds differently
-PURIFIED = 5e-3  # the same after a diffusion model: where grey levels are rounded to the other side, pictures differ
+# the same after a diffusion model, where grey levels that are rounded to the other side make other pictures: up to 7e-5
+# between two libraries of convolutions on a CPU (8 portraits, purify51, purify301, learned301); TF32 on a GPU is coarser
+PURIFIED = 5e-3
 
 
 @dataclass
@@ -90,7 +90,7 @@ def judge_run(
     result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
     altered = [found.name for found in find_countermeasures(countermeasures)]
     device = pick_device(accelerator)
-    for (home, suite_name), protections in _by_suite([run]).items():
+    for (home, suite_name), protections in by_suite([run]).items():
         suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
         judges = {folder: [*recognizers] or _have_judged(folder) for folder in protections}
@@ -106,13 +106,11 @@ def judge_run(
         asked = [name for name in used if name not in before]
         ensure_thresholds(suite, asked)
         entries = {name: suite.load_thresholds(name, weights[name]) for name in asked} | before
-        judging = _load(suite, protections, device, progress)
+        judging = load_judging(suite, protections, device, progress)
         with progress.running((1 + len(altered)) * sum(map(len, judges.values())), "judgement"):
             for folder, about in protections.items():
                 progress.begin(f"{about['method']}:{about['preset']}, target {about['target']}")
-                names = judging.names(about["objective"], about["target"])
-                pictures = judging.read_pictures(folder, names)
-                if not set(pictures.outcomes).issuperset(judging.usable(names)):
+                if finished(judging, folder, about).missing:
                     result.incomplete.append(folder.name)
                     continue
                 for countermeasure, name in product([NO_COUNTERMEASURE, *altered], judges[folder]):
@@ -167,63 +165,6 @@ def _have_judged(protection: Path) -> list[str]:
     return [folder.name for folder in folders if (folder / "judgement.json").is_file()]
 
 
-def _by_suite(
-    runs: Iterable[Path], skipped: list[str] | None = None
-) -> dict[tuple[Path, str], dict[Path, dict[str, Any]]]:
-    """Run's folder and suite → folder of a protection → content of its protection.json.
-
-    Args:
-        skipped: gets a line about each damaged protection; if it is None, a damaged protection is an error.
-    """
-    found: dict[tuple[Path, str], dict[Path, dict[str, Any]]] = defaultdict(dict)
-    for folder in find_protections(runs):
-        try:
-            about = read_protection(folder)
-        except FacecloakError as error:
-            if skipped is None:
-                raise
-            skipped.append(str(error))
-            continue
-        found[folder.parents[1], about["suite"]][folder] = about
-    return dict(found)
-
-
-def _load(suite: Suite, protections: Iterable[Path], device: Any, progress: RunProgress) -> Judging:
-    """The photos of these protections.
-
-    Raises:
-        FacecloakError: they are not the photos of earlier judgements.
-    """
-    protections = [*protections]
-    names = {path.stem for folder in protections for path in (folder / "outcomes").glob("*.json")}
-    manifests = set()
-    for folder in (judgement for protection in protections for judgement in judgements_of(protection)):
-        judgement = read_judgement(folder)
-        if judgement and _judge_of(judgement):
-            manifests.add(judgement.rows[0].get("manifest_sha256"))
-            names |= {record["id"] for record in check_records(folder)[0]}
-    return Judging(suite, _sources(suite, names, manifests), device, progress.reading)
-
-
-def _sources(suite: Suite, names: Collection[str], manifests: Collection[str]) -> list[Source]:
-    """The photos that protections were made from, with those of the targets that their run left out.
-
-    Args:
-        names: of the protected photos.
-        manifests: hashes of all photos that the run was about.
-    """
-    every = suite.load_sources()
-    own = [each for each in every if each.name in names]
-    limit = max(Counter(each.group for each in own).values(), default=0)
-    for found in (own, suite.load_sources(limit), every):
-        if {manifest_sha256(found)}.issuperset(manifests):
-            return found
-    raise FacecloakError(
-        f"Suite {suite.name}: its photos are not those that this run was made from (they have changed, or some are "
-        "missing), so the run's pictures cannot be judged with them."
-    )
-
-
 def rejudge(
     runs: Sequence[Path], skipped: list[str], *, accelerator: str = "auto", progress: RunProgress | None = None
 ) -> Iterator[tuple[Path, float | None, str]]:
@@ -233,9 +174,9 @@ def rejudge(
         skipped: gets a line about each judgement that could not be computed again, and why.
     """
     progress, device = progress or RunProgress(shown=False), pick_device(accelerator)
-    for (home, suite_name), protections in _by_suite(runs, skipped).items():
+    for (home, suite_name), protections in by_suite(runs, skipped).items():
         try:
-            judging = _load(kept_suite(suite_name, home), protections, device, progress)
+            judging = load_judging(kept_suite(suite_name, home), protections, device, progress)
         except (FacecloakError, OSError) as error:
             skipped.append(f"{home}, suite {suite_name}: {error}")
             continue
@@ -256,8 +197,8 @@ def _rejudge_protection(
     pictures = judging.read_pictures(folder, names)
     judgements = [judgement for each in judgements_of(folder) if (judgement := read_judgement(each))]
     for judgement in judgements:
-        recognizer, weights = _judge_of(judgement) or ("", "")
-        if problem := _other_weights(recognizer, weights) if recognizer else "its rows do not name the recognizer":
+        recognizer, weights = judge_of(judgement) or ("", "")
+        if problem := other_weights(recognizer, weights) if recognizer else "its rows do not name the recognizer":
             skipped.append(f"{judgement.folder}: {problem}")
             continue
         try:
@@ -279,7 +220,7 @@ def _rejudge_protection(
         skipped.append(f"{folder / 'measured.json'}: {problem}")
         return
     for recognizer, weights in about["weights"].items():
-        if problem := _other_weights(recognizer, weights):
+        if problem := other_weights(recognizer, weights):
             skipped.append(f"{folder}, surrogate {recognizer}: {problem}")
             continue
         found = judging.judge.rises(recognizer, names, pictures.protected, about["target"])
@@ -291,22 +232,6 @@ def _rejudge_protection(
                     f"measured.json, {image['id']}: cosines by the surrogate {recognizer} are {stored}; the picture "
                     f"gives {computed}"
                 )  # fmt: skip
-
-
-def _judge_of(judgement: Judgement) -> tuple[str, str] | None:
-    """Recognizer and SHA-256 of its weights; None if the rows do not have them, which the check reports."""
-    row = judgement.rows[0] if judgement.rows and isinstance(judgement.rows[0], dict) else {}
-    found = (row.get("black_box"), row.get("weights_sha256"))
-    return found if all(isinstance(each, str) for each in found) else None
-
-
-def _other_weights(recognizer: str, weights: str | None) -> str | None:
-    """Why a recognizer cannot compute its cosines again, or None."""
-    try:
-        found = sha256(weights_file(recognizer))
-    except FacecloakError as error:
-        return str(error)
-    return None if found == weights else f"the weights of {recognizer} here differ from those of the run"
 
 
 def _differences(judgement: Judgement, computed: dict[str, dict[str, Any]], tolerance: float) -> Iterator[str]:

@@ -26,7 +26,7 @@ from facecloak.cli.guard import guarded
 from facecloak.config import settings_hash
 from facecloak.errors import FacecloakError
 from facecloak.io import to_csv, write_bytes
-from facecloak.metrics.statistics import Estimate, bootstrap_mean, wilson_interval
+from facecloak.metrics.statistics import Estimate, bootstrap_mean, rate_over_clusters
 
 FULL, PLAIN, LOOSE = "full", "plain embedding", "no structure term"
 VARIANTS = {
@@ -102,11 +102,8 @@ def estimates(measured: dict[str, pd.DataFrame]) -> list[tuple[str, str, Estimat
     found = []
     for name, lines in measured.items():
         for column in MEASURES:
-            estimate = bootstrap_mean(lines[column], lines["source"])
-            if column == "psr":
-                low, high = wilson_interval(estimate.mean / 100 * estimate.n, estimate.n)
-                estimate = estimate._replace(low=100 * low, high=100 * high)
-            found.append((name, column, estimate))
+            estimate = rate_over_clusters if column == "psr" else bootstrap_mean
+            found.append((name, column, estimate(lines[column], lines["source"])))
     full = measured[FULL].set_index(CELL)
     for name, column in _claims(measured):
         change = full[column] - measured[name].set_index(CELL)[column]

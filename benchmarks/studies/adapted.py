@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
 from benchmarks.harness.methods import Resolved, load_method, resolve_methods
 from benchmarks.harness.protection import Protection
 from benchmarks.suites.suite import Suite, load_suite
@@ -34,7 +34,7 @@ from facecloak.config import ADAPTED
 from facecloak.data import Batch, batches_of, to_uint8
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.io import pocket_dir, read_json, sha256, sha256_json, to_csv, write_bytes, write_json
+from facecloak.io import pocket_dir, read_json, sha256, sha256_json, write_bytes, write_json
 from facecloak.pocket.train import RECOGNIZERS, reporter
 from facecloak.pocket.training.assets import Assets, write_manifest
 from facecloak.pocket.training.corpus import CROP, SHOTS, TEST, Corpus, render_corpus
@@ -240,8 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     def run() -> int:
         heads = ["true accepts, %", *(f"{when}, FAR {far}" for when in ("before", "adapted") for far in FARS)]
         table = pd.DataFrame(make(Assets(pocket_dir(), options.work, "cpu")), columns=heads)
-        write_bytes(options.work / "adapted.csv", to_csv(table))
-        print(markdown_table(heads, table.to_numpy().tolist()))
+        show(options.work, "adapted", table)
         return 0
 
     with quietly():

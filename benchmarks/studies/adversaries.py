@@ -15,45 +15,35 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
+from benchmarks.harness.finished import Adversary, complete, headline_key, load_adversary, names_of, open_run
 from benchmarks.harness.judge import Judge
-from benchmarks.harness.judging import Judging
 from benchmarks.results.records import Records, to_columns
-from benchmarks.results.scoring import HEADLINE_FAR
-from benchmarks.results.store import find_protections, read_protection
 from benchmarks.studies.adapted import CLOAKED, fine_tune, learning_photos
 from benchmarks.suites.suite import Suite, kept_suite
 from facecloak.cli.guard import guarded
-from facecloak.config import ADAPTED, far_key
+from facecloak.config import ADAPTED
 from facecloak.errors import FacecloakError
-from facecloak.io import file_name, to_csv, write_bytes
-from facecloak.metrics.statistics import Estimate, bootstrap_mean
+from facecloak.io import file_name
+from facecloak.metrics.statistics import Estimate, bootstrap_mean, estimate_text
 from facecloak.pocket.train import reporter
 from facecloak.pocket.training.assets import Assets
 from facecloak.pocket.training.corpus import TEST, Corpus, render_corpus
 from facecloak.pocket.training.report import calibrate_on, trained_recognizer
-from facecloak.recognizers import Recognizer, load_recognizer
+from facecloak.recognizers import Recognizer
 
 SUITE = "pocket"
 ADAPTED_TO = ("pgd", "ti_dim", "facecloak:fast")
-FAR = far_key(HEADLINE_FAR)
 JUDGE, HELD_OUT, TOGETHER = "judge", "held out", "together"
 UNADAPTED, TO_ALL, TO_IT = "not adapted", "adapted to six methods", "adapted to this one"
 RATES = {"psr": "PSR", "dodging": "dodging"}
 EVERY = "*all that attack recognizers*"
-
-
-class Adversary(NamedTuple):
-    """Who compares photos, and from which cosine on they are taken for one person."""
-
-    recognizer: Recognizer
-    threshold: float
 
 
 class _SideBySide(nn.Module):
@@ -100,30 +90,18 @@ def measure(run: Path, adversaries: Mapping[str, Adversary], views: Views) -> pd
         The lines of the adversaries of a group are in the same order.
 
     Raises:
-        FacecloakError: the run has no such pictures, pictures or photos have changed, or it has two objectives.
+        FacecloakError: the run has no such pictures, pictures, photos or weights are missing or have changed, or it
+            has two objectives.
     """
-    found = [
-        (folder, about) for folder in find_protections([run]) if (about := read_protection(folder))["suite"] == SUITE
-    ]
-    if not found:
-        raise FacecloakError(
-            f"{run} has no pictures of suite {SUITE}: give the --out of `facecloak benchmark {SUITE}`."
-        )
-    if len({about["objective"] for _, about in found}) > 1:
+    judging, protections = open_run(run, SUITE)
+    if len({about["objective"] for about in protections.values()}) > 1:
         raise FacecloakError(f"{run} has two objectives, whose rates are not the same thing: give a run of one.")
-    suite = kept_suite(SUITE, run)
-    judging = Judging(suite, suite.load_sources())
-    second = suite.read_second(judging.find_face)
+    second, methods = judging.suite.read_second(judging.find_face), names_of(protections)
     judge = Judge(lambda name: adversaries[name].recognizer, judging.photos, second, judging.tests)
     parts: list[pd.DataFrame] = []
-    for folder, about in found:
-        names = [path.stem for path in sorted((folder / "outcomes").glob("*.json"))]
-        pictures = judging.read_pictures(folder, names)
-        if changed := {*names} - {*pictures.outcomes}:
-            raise FacecloakError(
-                f"{folder}: the picture or the photo of {min(changed)} has changed; run the benchmark again."
-            )
-        shared = {"method": _name_of(about), "attacks": bool(about["weights"])}
+    for folder, about in protections.items():
+        names, pictures, _ = complete(judging, folder, about)
+        shared = {"method": methods[folder], "attacks": bool(about["weights"])}
         for by, name in (pair for view in views(about) for pair in view.items()):
             records, _ = judge.judge(name, names, pictures.protected, pictures.errors, about["target"])
             outcomes = _outcomes(to_columns(records), about["objective"], adversaries[name].threshold)
@@ -131,10 +109,6 @@ def measure(run: Path, adversaries: Mapping[str, Adversary], views: Views) -> pd
     if not parts:
         raise FacecloakError(f"{run} has no pictures that these adversaries could judge without having been attacked.")
     return pd.concat(parts, ignore_index=True)
-
-
-def _name_of(about: Mapping[str, Any]) -> str:
-    return f"{about['method']}:{about['preset']}".removesuffix(":default")
 
 
 def _outcomes(records: Records, objective: str, threshold: float) -> dict[str, Any]:
@@ -157,11 +131,6 @@ def _rate(lines: pd.DataFrame, rate: str, by: str) -> str:
     return f"{part[rate].mean():.1f} ({part[f'{rate}_clean'].mean():.0f})"
 
 
-def _change_text(found: Estimate) -> str:
-    # a minus sign: a hyphen, or a plus, would make a spreadsheet take the cell for a formula
-    return f"{found.mean:z.1f} ({found.low:z.0f} to {found.high:z.0f})".replace("-", "−")
-
-
 def pair_table(lines: pd.DataFrame) -> pd.DataFrame:
     """Method × rates by each recognizer alone and by both (unprotected), and both − mean of alone (95 % interval).
 
@@ -177,7 +146,7 @@ def pair_table(lines: pd.DataFrame) -> pd.DataFrame:
         row = {"method": method}
         for rate, text in RATES.items():
             row |= {f"{text} %, {by}": _rate(own, rate, by) for by in (JUDGE, HELD_OUT, TOGETHER)}
-            row[f"{text}, together − alone"] = _change_text(change(own, rate, TOGETHER, (JUDGE, HELD_OUT)))
+            row[f"{text}, together − alone"] = estimate_text(change(own, rate, TOGETHER, (JUDGE, HELD_OUT)))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -185,13 +154,13 @@ def pair_table(lines: pd.DataFrame) -> pd.DataFrame:
 def two_together(run: Path, test: Corpus) -> pd.DataFrame:
     """`pair_table` of a run; prints each pair's true accepts and threshold, which are measured on ``test``."""
     suite = kept_suite(SUITE, run)
-    loaded = {name: load_recognizer(name, differentiable=False) for name in suite.recognizers}
-    adversaries = {name: _suites_own(suite, name, recognizer) for name, recognizer in loaded.items()}
+    far, adversaries = headline_key(suite), {name: load_adversary(suite, name) for name in suite.recognizers}
     for pair in pairs_of(suite, ()):
-        both = together([loaded[name] for name in pair])
-        point = calibrate_on(both, test)["fars"][FAR]
+        loaded = [adversaries[name].recognizer for name in pair]
+        both = together(loaded)
+        point = calibrate_on(both, test)["fars"][far]
         adversaries[both.name] = Adversary(both, point["threshold"])
-        alone = (suite.load_thresholds(name, loaded[name].weights_sha256)["fars"][FAR]["tar"] for name in pair)
+        alone = (suite.load_thresholds(one.name, one.weights_sha256)["fars"][far]["tar"] for one in loaded)
         print(
             f"{both.name}: threshold {point['threshold']:.3f}, true accepts {100 * point['tar']:.1f} % "
             f"(alone {', '.join(f'{100 * each:.1f}' for each in alone)})", flush=True,
@@ -202,11 +171,6 @@ def two_together(run: Path, test: Corpus) -> pd.DataFrame:
             yield {JUDGE: judge, HELD_OUT: other, TOGETHER: f"{judge} + {other}"}
 
     return pair_table(measure(run, adversaries, views))
-
-
-def _suites_own(suite: Suite, name: str, recognizer: Recognizer) -> Adversary:
-    entry = suite.load_thresholds(name, recognizer.weights_sha256)
-    return Adversary(recognizer, entry["fars"][FAR]["threshold"])
 
 
 def adapted_to_one(run: Path, test: Corpus, work: Path) -> pd.DataFrame:
@@ -221,10 +185,8 @@ def adapted_to_one(run: Path, test: Corpus, work: Path) -> pd.DataFrame:
     """
     suite = kept_suite(SUITE, run)
     (held_out,) = suite.held_out
-    names = {UNADAPTED: held_out, TO_ALL: f"{held_out}{ADAPTED}"}
-    adversaries = {
-        name: _suites_own(suite, name, load_recognizer(name, differentiable=False)) for name in names.values()
-    }
+    far, names = headline_key(suite), {UNADAPTED: held_out, TO_ALL: f"{held_out}{ADAPTED}"}
+    adversaries = {name: load_adversary(suite, name) for name in names.values()}
     entries = {
         by: suite.load_thresholds(name, adversaries[name].recognizer.weights_sha256) for by, name in names.items()
     }
@@ -235,30 +197,32 @@ def adapted_to_one(run: Path, test: Corpus, work: Path) -> pd.DataFrame:
         assets = Assets(own, own, "cpu")
         print(f"{method}:", flush=True)
         entry = fine_tune(held_out.removeprefix(f"{SUITE}_"), images, labels, entries[UNADAPTED], test, assets)
-        threshold = entry["fars"][FAR]["threshold"]
+        threshold = entry["fars"][far]["threshold"]
         adversaries[method] = Adversary(trained_recognizer(f"{held_out}{ADAPTED}", assets), threshold)
         learned[method] = entry
 
     def views(about: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-        if _name_of(about) in ADAPTED_TO and held_out not in about["weights"]:
-            yield {**names, TO_IT: _name_of(about)}
+        method = f"{about['method']}:{about['preset']}".removesuffix(":default")
+        if method in ADAPTED_TO and held_out not in about["weights"]:
+            yield {**names, TO_IT: method}
 
     lines, rows = measure(run, adversaries, views), []
     for method, own in lines.groupby("method", sort=True):
         row = {"method": method}
         for rate, text in RATES.items():
             row |= {f"{text} %, {by}": _rate(own, rate, by) for by in (UNADAPTED, TO_ALL, TO_IT)}
-            row[f"{text}, one − six"] = _change_text(change(own, rate, TO_IT, [TO_ALL]))
-        accepts = [*entries.values(), learned[method]]
-        row["true accepts"] = ", ".join(f"{100 * entry['fars'][FAR]['tar']:.1f}" for entry in accepts)
+            row[f"{text}, one − six"] = estimate_text(change(own, rate, TO_IT, [TO_ALL]))
+        accepts = [*entries.values(), learned[method.partition(" ")[0]]]  # without the hash of one of two settings
+        row["true accepts"] = ", ".join(f"{100 * entry['fars'][far]['tar']:.1f}" for entry in accepts)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, measure, print and write ``ensemble.csv`` or ``adapted_to_one.csv``."""
-    name = "python -m benchmarks.studies.adversaries"
-    parser = argparse.ArgumentParser(prog=name, description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.adversaries", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("run", type=Path, metavar="RUN", help="the --out of a benchmark of pocket; it is only read")
     parser.add_argument("--adapt", action="store_true", help=f"fine-tune for each of {', '.join(ADAPTED_TO)} instead")
     parser.add_argument("--work", type=Path, default=Path("runs/adapted"), help="portraits, cloaked photos, "
@@ -269,12 +233,11 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> int:
         test = render_corpus(options.work / "corpus_test", TEST, reporter("test portraits", every=100))
         if options.adapt:
-            file, table = "adapted_to_one.csv", adapted_to_one(options.run, test, options.work)
+            name, table = "adapted_to_one", adapted_to_one(options.run, test, options.work)
         else:
-            file, table = "ensemble.csv", two_together(options.run, test)
-        print(markdown_table([*table], table.to_numpy().tolist()))
-        write_bytes(options.out / file, to_csv(table))
-        print(f"wrote {file} below {options.out}")
+            name, table = "ensemble", two_together(options.run, test)
+        show(options.out, name, table)
+        print(f"wrote {name}.csv below {options.out}")
         return 0
 
     with quietly():

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
 from benchmarks.harness.calibrate import calibrate
 from benchmarks.suites.rules import FOUND
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
-from facecloak.io import to_csv, write_bytes
 
 
 def measure(suite_name: str, recognizers: Sequence[str] | None, out: Path) -> pd.DataFrame:
@@ -60,9 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     @quietly()
     def work() -> int:
         table = measure(options.suite, options.recognizers and options.recognizers.split(","), options.out)
-        write_bytes(options.out / "crops.csv", to_csv(table))
         print(f"True accepts in per cent, suite {options.suite}\n")
-        print(markdown_table([*table], table.values.tolist()))
+        show(options.out, "crops", table)
         print(f"wrote {options.out / 'crops.csv'}")
         return 0
 

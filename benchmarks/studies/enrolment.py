@@ -14,20 +14,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.console import RunProgress, markdown_table, quietly
+from benchmarks.console import RunProgress, quietly, show
+from benchmarks.harness.finished import complete, headline_key, open_run
 from benchmarks.harness.judge import embed
-from benchmarks.harness.plan import Plan, Request, make_plan
-from benchmarks.harness.protection import Protection
+from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.runner import Runner
-from benchmarks.results.table import headline_far
 from benchmarks.suites.spec import SourcesSpec
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.cli.guard import guarded
-from facecloak.config import far_key
-from facecloak.data import FindFace, Photo
+from facecloak.data import Photo
 from facecloak.errors import FacecloakError
-from facecloak.io import to_csv, write_bytes
-from facecloak.metrics.statistics import bootstrap_mean
+from facecloak.metrics.statistics import bootstrap_mean, estimate_text
 from facecloak.recognizers import load_recognizer
 
 # what is enrolled, and what is looked for
@@ -59,19 +56,20 @@ def measure(suite: Suite, request: Request, progress: RunProgress | None = None)
         ``unmatched``, 100 or 0; people with an unusable or failed photo are left out.
     """
     request = replace(request, objective="obfuscation", targets=None, limit=len(suite.load_sources()))
-    far, runs = headline_far(suite.fars), []
+    far, runs, lines = headline_key(suite), [], []
     for own, folder in ((suite, "photos"), (second_suite(suite), "enrolled")):
         plan = make_plan(own, replace(request, out=request.out / folder))
         Runner(plan, progress).run()
-        runs.append(plan)
-    find_face, lines = suite.find_face(), []
-    clean = [{each.name: suite.read(each.path, find_face) for each in plan.sources} for plan in runs]
-    for photo_task, enrolled_task in zip(*(plan.tasks for plan in runs), strict=True):
-        tasks = zip(runs, (photo_task, enrolled_task), strict=True)
-        cloaked = [_pictures(plan, task.protection, find_face) for plan, task in tasks]
-        name_of = f"{photo_task.protection.method}:{photo_task.protection.preset}".removesuffix(":default")
-        for judge in photo_task.judges:
-            threshold = runs[0].thresholds[judge]["fars"][far_key(far)]["threshold"]
+        runs.append((plan, *open_run(plan.out, own.name)))
+    clean = [judging.photos for _, judging, _ in runs]
+    for tasks in zip(*(plan.tasks for plan, _, _ in runs), strict=True):
+        cloaked = []
+        for task, (plan, judging, protections) in zip(tasks, runs, strict=True):
+            folder = task.protection.folder(plan.out)
+            cloaked.append(complete(judging, folder, protections[folder]).pictures.protected)
+        name_of = f"{tasks[0].protection.method}:{tasks[0].protection.preset}".removesuffix(":default")
+        for judge in tasks[0].judges:
+            threshold = runs[0][0].thresholds[judge]["fars"][far]["threshold"]
             recognizer = load_recognizer(judge)
             sides = (*cloaked, *clean)
             people = [name for name in cloaked[0] if all(_shows_face(side.get(name)) for side in sides)]
@@ -89,11 +87,6 @@ def measure(suite: Suite, request: Request, progress: RunProgress | None = None)
     return pd.DataFrame(lines)
 
 
-def _pictures(plan: Plan, protection: Protection, find_face: FindFace) -> dict[str, Photo]:
-    folder = protection.folder(plan.out) / "images"
-    return {path.stem: plan.suite.read(path, find_face) for path in sorted(folder.glob("*.png"))}
-
-
 def _shows_face(photo: Photo | None) -> bool:
     return photo is not None and photo.error is None
 
@@ -103,8 +96,7 @@ def table_of(lines: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method, own in lines.groupby("method", sort=True):
         found = {case: bootstrap_mean(part["unmatched"], part["id"]) for case, part in own.groupby("case")}
-        texts = {case: f"{found[case].mean:.1f} ({found[case].low:.0f} to {found[case].high:.0f})" for case in CASES}
-        rows.append({"not matched, %: cloaked is": method, **texts})
+        rows.append({"not matched, %: cloaked is": method, **{case: estimate_text(found[case]) for case in CASES}})
     return pd.DataFrame(rows)
 
 
@@ -118,9 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def run() -> int:
         request = Request(out=options.out, methods=options.methods.split(","))
-        table = table_of(measure(load_suite(options.suite), request, RunProgress()))
-        print(markdown_table([*table], table.to_numpy().tolist()))
-        write_bytes(options.out / "enrolment.csv", to_csv(table))
+        show(options.out, "enrolment", table_of(measure(load_suite(options.suite), request, RunProgress())))
         return 0
 
     with quietly():

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
 from benchmarks.harness.methods import load_method
 from benchmarks.studies.batch_speed import TOLERATED
 from benchmarks.suites.suite import load_suite
@@ -24,7 +24,6 @@ from facecloak.cli.guard import guarded
 from facecloak.cloak.method import FaceCloak
 from facecloak.data import Batch, to_uint8
 from facecloak.errors import FacecloakError
-from facecloak.io import to_csv, write_bytes
 
 SHORT = {"embedding_iterations": 4, "iterations": 4}  # each stage in the suite's proportion, in a fifth of the time
 
@@ -109,8 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             lambda: load_method("facecloak", suite, target="1", black_box="pocket_dense", accelerator="cpu", **SHORT),
             batch, names, options.repetitions,
         )  # fmt: skip
-        write_bytes(options.out / "exact_speed.csv", to_csv(table))
-        print(markdown_table([*table], table.to_numpy().tolist()))
+        show(options.out, "exact_speed", table)
         return 0
 
     with quietly():

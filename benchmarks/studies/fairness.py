@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
 from benchmarks.leaderboard.averages import name_methods
 from benchmarks.leaderboard.results import Results, load_results
 from benchmarks.results.table import headline_far
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
-from facecloak.io import to_csv, write_bytes
-from facecloak.metrics.statistics import Estimate, bootstrap_mean
+from facecloak.metrics.statistics import Estimate, bootstrap_mean, number_text
 from facecloak.pocket.drawing.identity import identities
 
 SUITE = "pocket"
@@ -119,8 +118,8 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     heads = ["method", "measure, %", "groups", "first", "second", "people", "difference", "95 %"]
     lines = [
         [row["method"], row["measure"], row["groups"], f"{row['first']:.1f}", f"{row['second']:.1f}",
-         f"{row['n_first']} and {row['n_second']}", f"{row['difference']:+.1f}",
-         f"{row['low']:+.1f} to {row['high']:+.1f}"]
+         f"{row['n_first']} and {row['n_second']}", number_text(row["difference"]),
+         f"{number_text(row['low'])} to {number_text(row['high'])}"]
         for row in table.to_dict("records")
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=heads)
@@ -134,9 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def run() -> int:
-        table = shown(compare(measure(load_results(*options.runs))))
-        print(markdown_table([*table], table.to_numpy().tolist()))
-        write_bytes(options.out / "fairness.csv", to_csv(table))
+        show(options.out, "fairness", shown(compare(measure(load_results(*options.runs)))))
         print(f"wrote fairness.csv below {options.out}")
         return 0
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.console import RunProgress, markdown_table, quietly
+from benchmarks.console import RunProgress, quietly, show
 from benchmarks.harness.methods import load_method
 from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.runner import Runner
@@ -26,8 +26,8 @@ from benchmarks.studies.fast_variants import FAST, OTHERS, VARIANTS
 from benchmarks.suites.suite import load_suite
 from facecloak.cli.guard import guarded
 from facecloak.errors import FacecloakError
-from facecloak.io import read_json, to_csv, write_bytes
-from facecloak.metrics.statistics import bootstrap_mean
+from facecloak.io import read_json
+from facecloak.metrics.statistics import bootstrap_mean, interval_text, number_text
 
 EXACT = "facecloak"
 ALLOWED = {"psr": -1.0, "psnr": -0.3}  # points of PSR and dB of PSNR that the fast one may lose in the mean
@@ -104,8 +104,8 @@ def differences(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
         change = measured[FAST].set_index(CELL)[column] - exact[column]
         found = bootstrap_mean(change, change.index.get_level_values("source"))
         lines.append({
-            "fast − exact": title, "mean": f"{found.mean:+.{digits}f}",
-            "95 %": f"{found.low:+.{digits}f} to {found.high:+.{digits}f}", "in words": verdict(found),
+            "fast − exact": title, "mean": number_text(found.mean, digits), "95 %": interval_text(found, digits),
+            "in words": verdict(found),
         })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -140,12 +140,6 @@ def run_study(options: argparse.Namespace) -> int:
     return 0
 
 
-def show(out: Path, name: str, table: pd.DataFrame) -> None:
-    """Print a table and write it as CSV."""
-    write_bytes(out / f"{name}.csv", to_csv(table))
-    print(markdown_table([*table], table.astype(str).to_numpy().tolist()))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.fast", description=__doc__.splitlines()[0])
@@ -159,6 +153,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.limit < 1:
         parser.error(f"argument --limit: must be at least 1, got {options.limit}")
+    if options.variants and options.suite != "pocket":
+        parser.error("argument --variants: for --suite pocket only, whose thresholds and other people they use")
     if options.variants and options.limit > OTHERS:
         parser.error(f"argument --limit: at most {OTHERS} with --variants, some of which learn from the other photos")
     return guarded(quietly()(lambda: run_study(options)), "Run the same command again to go on.")

@@ -32,6 +32,7 @@ from facecloak.cli.guard import guarded
 from facecloak.config import settings_hash
 from facecloak.data import to_tensor, to_uint8
 from facecloak.errors import FacecloakError
+from facecloak.metrics.statistics import number_text
 from facecloak.pocket.portraits import portraits
 
 PEOPLE = range(44_000, 44_032)  # not used in any training or suite
@@ -133,7 +134,7 @@ def measure(people: People, clip: Clip, removed: Tensor, made: dict[str, Tensor]
 
 
 def _line(what: str, before: float, after: float, digits: int = 1) -> list[str]:
-    return [what, f"{before:.{digits}f}", f"{after:.{digits}f}", f"{100 * (after / before - 1):+.0f}"]
+    return [what, f"{before:.{digits}f}", f"{after:.{digits}f}", number_text(100 * (after / before - 1), 0)]
 
 
 def success(table: pd.DataFrame, names: dict[str, str]) -> list[list[str]]:

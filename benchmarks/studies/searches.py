@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
 from benchmarks.sweep.files import Sweep, load_sweep
 from benchmarks.sweep.study import ask, open_study
 from benchmarks.sweep.trial import run_trial
@@ -144,10 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
         for name in names:
             write_bytes(folder / f"{name}.csv", to_csv(search(FILES / f"{name}.yaml", options.out / "trials")))
         table = pd.concat([pd.read_csv(folder / f"{name}.csv") for name in sorted({*names})])
-        best = summary(table)
         write_bytes(options.out / "searches.csv", to_csv(table))
-        write_bytes(options.out / "searches_best.csv", to_csv(best))
-        print(markdown_table([*best.columns], best.astype(str).to_numpy().tolist()))
+        show(options.out, "searches_best", summary(table))
         return 0
 
     return guarded(work, "Finished pictures are kept: run the same command again to continue.")

@@ -2,31 +2,27 @@
 
 A run that was made with `--white-box`, impersonation: how many protected photos the attacked recognizers take for the
 target's photo that was attacked, and how many for another photo of the target, which is what every judge is asked. The
-first shows whether an attack works; the second, how much of it is about the person and not about one photo.
+first shows whether an attack works; the second, how much of it is about the person and not about one photo. Intervals
+are Wilson's, computed as if a photo had one result.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmarks.console import markdown_table, quietly
+from benchmarks.console import quietly, show
+from benchmarks.harness.finished import complete, load_adversary, names_of, open_run
 from benchmarks.harness.judge import Judge
-from benchmarks.harness.judging import Judging
-from benchmarks.results.scoring import HEADLINE_FAR
-from benchmarks.results.store import find_protections, read_protection
-from benchmarks.suites.suite import kept_suite
+from benchmarks.results.records import to_columns
 from facecloak.cli.guard import guarded
-from facecloak.config import far_key
 from facecloak.errors import FacecloakError
-from facecloak.io import to_csv, write_bytes
-from facecloak.metrics.statistics import rate_of
-from facecloak.recognizers import load_recognizer
+from facecloak.metrics.statistics import estimate_text, number_text, rate_over_clusters
 
 ATTACKED, ANOTHER = "the attacked photo", "another photo of the target"
 
@@ -35,64 +31,55 @@ def measure(run: Path, suite_name: str) -> pd.DataFrame:
     """Compare the finished pictures of a run with both photos of their targets; nothing is written into the run.
 
     Returns:
-        a line for each picture, attacked recognizer and photo of the target: ``method``, ``recognizer``, ``id``,
-        ``with`` (`ATTACKED` or `ANOTHER`), ``cosine``, ``matches`` and, of the unprotected photo, ``matches_clean``.
+        a line for each photo, attacked recognizer and photo of the target: ``method``, ``recognizer``, ``id``,
+        ``with`` (`ATTACKED` or `ANOTHER`), ``cosine``, ``matches`` and, of the unprotected photo, ``matches_clean``:
+        100 or 0, NaN where there is no rate; a photo that the method failed on matches nobody.
 
     Raises:
-        FacecloakError: the run has no impersonation on this suite that attacks a recognizer.
+        FacecloakError: the run has no impersonation on this suite that attacks a recognizer, or pictures, photos or
+            weights are missing or have changed.
     """
-    suite = kept_suite(suite_name, run)
-    judging = Judging(suite, suite.load_sources())
-    targets = [suite.load_target(name, "impersonation") for name in suite.target_names()]
-    attacked = {each.name: suite.read_face(each.image, judging.find_face, each.box) for each in targets}
-    thresholds: dict[str, float] = {}
-
-    def load(name: str) -> Any:
-        recognizer = load_recognizer(name, differentiable=False)
-        entry = suite.load_thresholds(name, recognizer.weights_sha256)
-        thresholds[name] = entry["fars"][far_key(HEADLINE_FAR)]["threshold"]
-        return recognizer
-
-    judges = {
-        kind: Judge(load, judging.photos, {}, tests) for kind, tests in ((ATTACKED, attacked), (ANOTHER, judging.tests))
+    judging, protections = open_run(run, suite_name)
+    protections = {
+        folder: about
+        for folder, about in protections.items()
+        if about["objective"] == "impersonation" and about["weights"]
     }
-    lines = [line for folder in find_protections([run]) for line in _lines(folder, judging, judges, thresholds)]
-    if not lines:
+    if not protections:
         raise FacecloakError(f"{run} has no impersonation on {suite_name} that attacks a recognizer.")
-    return pd.DataFrame(lines)
-
-
-def _lines(
-    folder: Path, judging: Judging, judges: dict[str, Judge], thresholds: dict[str, float]
-) -> Iterator[dict[str, Any]]:
-    about = read_protection(folder)
-    if about["suite"] != judging.suite.name or about["objective"] != "impersonation":
-        return
-    names = [path.stem for path in sorted((folder / "outcomes").glob("*.json"))]
-    pictures = judging.read_pictures(folder, names)
-    for recognizer in about["weights"]:
-        for kind, judge in judges.items():
-            records, _ = judge.judge(recognizer, names, pictures.protected, pictures.errors, about["target"])
-            for record in records:
-                if record["usable"] and record["detected"]:
-                    now, before = record["cosine"]["target"], record["cosine_clean"]["target"]
-                    yield {
-                        "method": f"{about['method']}:{about['preset']}".removesuffix("*").removesuffix(":default"),
-                        "recognizer": recognizer, "id": record["id"], "with": kind, "cosine": now,
-                        "matches": now > thresholds[recognizer], "matches_clean": before > thresholds[recognizer],
-                    }  # fmt: skip
+    suite, names, parts = judging.suite, names_of(protections), []
+    attacked = sorted({name for about in protections.values() for name in about["weights"]})
+    adversaries = {name: load_adversary(suite, name) for name in attacked}
+    targets = [suite.load_target(name, "impersonation") for name in suite.target_names()]
+    photos = {each.name: suite.read_face(each.image, judging.find_face, each.box) for each in targets}
+    judges = {
+        kind: Judge(lambda name: adversaries[name].recognizer, judging.photos, {}, tests)
+        for kind, tests in ((ATTACKED, photos), (ANOTHER, judging.tests))
+    }
+    for folder, about in protections.items():
+        own, pictures, _ = complete(judging, folder, about)
+        for name, (kind, judge) in product(about["weights"], judges.items()):
+            records = to_columns(judge.judge(name, own, pictures.protected, pictures.errors, about["target"])[0])
+            now, clean = (
+                100 * records.outcomes("impersonation", adversaries[name].threshold, clean) for clean in (False, True)
+            )
+            parts.append(pd.DataFrame({
+                "method": names[folder], "recognizer": name, "id": own, "with": kind,
+                "cosine": records.cosine["target"], "matches": now, "matches_clean": clean,
+            }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
 
 
 def table_of(lines: pd.DataFrame) -> pd.DataFrame:
-    """Method × rate with each photo of the target, in per cent, with Wilson's 95 % interval; the best first."""
+    """Method × rate with each photo of the target, in per cent, and its 95 % interval; the best first."""
     rows = []
     for method, own in lines.groupby("method"):
         row: dict[str, Any] = {"method": method}
         for kind, part in own.groupby("with"):
-            found = rate_of(part["matches"].to_numpy(float))
-            row[f"{kind}, %"] = f"{100 * found.value:.1f} ({100 * found.low:.0f} to {100 * found.high:.0f})"
-            row[f"unprotected, {kind}, %"] = f"{100 * part['matches_clean'].mean():.1f}"
-        rows.append((own.loc[own["with"] == ATTACKED, "matches"].mean(), {**row, "results": len(own) // 2}))
+            row[f"{kind}, %"] = estimate_text(rate_over_clusters(part["matches"], part["id"]))
+            row[f"unprotected, {kind}, %"] = number_text(part["matches_clean"].mean())
+        matches = own.loc[own["with"] == ATTACKED, "matches"]
+        rows.append((matches.mean(), {**row, "results": matches.count()}))
     table = pd.DataFrame([row for _, row in sorted(rows, key=lambda each: -each[0])])
     kinds = [f"{before}{kind}, %" for kind in (ATTACKED, ANOTHER) for before in ("", "unprotected, ")]
     return table[["method", *kinds, "results"]]
@@ -109,9 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> int:
-        table = table_of(measure(options.run, options.suite))
-        print(markdown_table([*table], table.astype(str).to_numpy().tolist()))
-        write_bytes(options.out / "white_box.csv", to_csv(table))
+        show(options.out, "white_box", table_of(measure(options.run, options.suite)))
         return 0
 
     with quietly():

@@ -69,6 +69,24 @@ class Estimate(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
+def number_text(value: float, digits: int = 1) -> str:
+    """A number for a cell of a table: a minus sign before negative ones, nothing before 0 and positive ones.
+
+    A hyphen, or a plus sign, would make a spreadsheet take the cell for a formula.
+    """
+    return f"{value:z.{digits}f}".replace("-", "−")
+
+
+def interval_text(found: Estimate, digits: int = 0) -> str:
+    """LOW to HIGH."""
+    return f"{number_text(found.low, digits)} to {number_text(found.high, digits)}"
+
+
+def estimate_text(found: Estimate) -> str:
+    """MEAN (LOW to HIGH), of per cent or points: a digit of the mean, none of the interval."""
+    return f"{number_text(found.mean)} ({interval_text(found)})"
+
+
 def bootstrap_mean(values: ArrayLike, clusters: ArrayLike, resamples: int = 4000, seed: int = 0) -> Estimate:
     """The mean of all values, with a percentile interval from resampling clusters (Efron & Tibshirani 1993, ch. 13).
 
@@ -97,6 +115,20 @@ def bootstrap_mean(values: ArrayLike, clusters: ArrayLike, resamples: int = 4000
     return Estimate(mean, float(low), float(high), n)
 
 
+def rate_over_clusters(values: ArrayLike, clusters: ArrayLike) -> Estimate:
+    """The rate of all results, with Wilson's interval, computed as if a cluster had one result.
+
+    The several results of a cluster, such as those of a photo by several recognizers, are not independent.
+
+    Args:
+        values: N results, 100, 0, or NaN for one in no rate; the estimate is in per cent.
+        clusters: N labels, of what each result belongs to.
+    """
+    found = bootstrap_mean(values, clusters)
+    low, high = wilson_interval(found.mean / 100 * found.n, found.n)
+    return found._replace(low=100 * low, high=100 * high)
+
+
 def pareto_front(psr: pd.Series, quality: pd.Series) -> pd.Series:
     """Which lines no other line beats: no other has at least as much of both and more of one.
 
@@ -117,11 +149,11 @@ def pareto_front(psr: pd.Series, quality: pd.Series) -> pd.Series:
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+def wilson_interval(successes: float, n: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a proportion (Wilson, JASA 1927), without continuity correction.
 
     Args:
-        successes: number of successes, 0..n.
+        successes: number of successes, 0..n; a fraction where each trial is a mean of several results.
         n: number of trials.
 
     Returns:

@@ -1,11 +1,12 @@
-"""Output that is silenced during some work comes back afterwards."""
+"""Tables that are shown and written; output that is silenced during some work comes back afterwards."""
 
 import logging
 import warnings
 
+import pandas as pd
 import pytest
 
-from benchmarks.console import RunProgress, quietly
+from benchmarks.console import RunProgress, quietly, show
 
 
 def test_levels_and_filters_are_as_before_even_after_an_error():
@@ -28,3 +29,9 @@ def test_a_long_run_without_a_bar_says_now_and_then_how_far_it_is(capsys, monkey
     assert capsys.readouterr().out.splitlines() == [
         "2 of 5 photos done, now at pgd:default, target 1", "5 of 5 photos done, now at pgd:default, target 1",
     ]  # fmt: skip
+
+
+def test_a_table_is_written_and_printed(tmp_path, capsys):
+    show(tmp_path / "new", "study", pd.DataFrame({"method": ["pgd", "=1"], "PSR": [50.0, None]}))
+    assert (tmp_path / "new" / "study.csv").read_bytes() == b"method,PSR\npgd,50.0\n'=1,\n"
+    assert capsys.readouterr().out == "| method | PSR |\n| --- | ---: |\n| pgd | 50.0 |\n| =1 | nan |\n\n"

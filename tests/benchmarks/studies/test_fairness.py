@@ -46,6 +46,10 @@ def test_rates_and_differences_are_those_of_the_records(tmp_path, capsys):
             row["difference"] == pytest.approx(sides[0] - sides[1]) and row["low"] <= row["difference"] <= row["high"]
         )
     assert len(table) == 2 * len(MEASURES) * 2 and len(pd.read_csv(tmp_path / "out" / "fairness.csv")) == len(table)
+    written = pd.read_csv(tmp_path / "out" / "fairness.csv", dtype=str)
+    texts = [f"{row:z.1f}".replace("-", "−") for row in compare(lines)["difference"]]
+    assert written["difference"].tolist() == texts and any(text.startswith("−") for text in texts)
+    assert not written["95 %"].str.contains("['+-]").any()
 
 
 def test_an_interval_of_a_difference_covers_it_about_as_often_as_it_says(monkeypatch):

@@ -33,8 +33,8 @@ def results(psr, psnr):
 def test_differences_are_those_of_pairs_whatever_their_order():
     exact, quick = results([0, 100, 0, 100], 25.0), results([100, 100, 0, 100], 25.5).sample(frac=1, random_state=1)
     table = fast.differences({fast.EXACT: exact, fast.FAST: quick}).set_index("fast − exact")
-    assert table.loc["black-box PSR, %", "mean"] == "+25.0"
-    assert table.loc["PSNR, dB", "95 %"] == "+0.50 to +0.50" and "higher" in table.loc["PSNR, dB", "in words"]
+    assert table.loc["black-box PSR, %", "mean"] == "25.0"
+    assert table.loc["PSNR, dB", "95 %"] == "0.50 to 0.50" and "higher" in table.loc["PSNR, dB", "in words"]
     assert set(CELL) <= set(exact.columns)
     assert fast.summaries({"one": exact}).iloc[0]["black-box PSR, %"] == 50.0
 
@@ -52,6 +52,10 @@ def test_who_loses_more_than_allowed_gets_no_ratio(tmp_path, monkeypatch, capsys
     assert status == (1 if said else 0) and (said is None or said in printed.err)
     assert ("| pocket | 5.000 | 0.400 | 12.5 |" in printed.out) == (said is None)
     assert (tmp_path / "fast_speed.csv").exists() == (said is None)
+    written = pd.read_csv(tmp_path / "fast_differences.csv", dtype=str).set_index("fast − exact")["mean"]
+    change = (sum(psr) - 200) / 4
+    assert written["black-box PSR, %"] == f"{change:.1f}".replace("-", "−")  # no apostrophe, as before a formula
+    assert written["PSNR, dB"] == f"{psnr - 25:.2f}".replace("-", "−")
 
 
 def protect(spec, batch, **settings):

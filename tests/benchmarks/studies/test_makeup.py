@@ -40,7 +40,7 @@ def clip():
 
 
 def numbers(lines):
-    return [[float(value) for value in line[1:]] for line in lines]
+    return [[float(value.replace("−", "-")) for value in line[1:]] for line in lines]
 
 
 def test_drawn_people_are_alike_but_for_their_makeup(people, clip):
@@ -62,6 +62,7 @@ def test_the_table_is_that_of_known_edits(people, clip):
     assert score[1] < score[0] and score[0] > 0.7
     assert removed[2] == pytest.approx(-50, abs=1) and removed[0] > 20
     assert whole[1:] == [0, -100] and nothing[2] == 0
+    assert [line[3] for line in lines[2:]] == ["−100", "0"]  # a plus or a hyphen would begin a formula
 
 
 def test_every_stage_of_the_embedded_suite_is_shipped_and_nothing_else(tmp_path):

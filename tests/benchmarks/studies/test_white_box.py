@@ -1,5 +1,7 @@
 """How often an attack reaches the recognizers that it attacks, with the attacked photo and with another one."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import torch
@@ -10,7 +12,7 @@ from facecloak import benchmark, load_recognizer
 from facecloak.data import to_tensor
 from facecloak.errors import FacecloakError
 from facecloak.faces import crop
-from facecloak.io import read_image
+from facecloak.io import read_image, read_json, write_json
 
 BOXES = ["pocket_ir", "pocket_mobile"]
 
@@ -25,7 +27,7 @@ def run(tmp_path_factory):
 
 def test_rates_are_those_of_the_pictures(run):
     lines, suite = measure(run.runs[0], "pocket"), load_suite("pocket")
-    assert set(lines["method"]) == {"pgd:single"} and len(lines) == 2 * 2 * 2  # none attacks nobody
+    assert set(lines["method"]) == {"pgd:single*"} and len(lines) == 2 * 2 * 2  # none attacks nobody
     target = suite.load_target("1", "impersonation")
     for folder in run.runs[0].glob("protections/pgd*"):
         recognizer = next(name for name in BOXES if name in (folder / "protection.json").read_text())
@@ -39,7 +41,7 @@ def test_rates_are_those_of_the_pictures(run):
                 asked = {"recognizer": recognizer, "id": picture.stem, "with": kind}
                 (line,) = lines[(lines[list(asked)] == pd.Series(asked)).all(axis=1)].to_dict("records")
                 assert line["cosine"] == pytest.approx(float(own @ other), abs=1e-5)
-                assert line["matches"] == bool(own @ other > threshold), line
+                assert line["matches"] == 100 * bool(own @ other > threshold), line
 
 
 def test_another_photo_gives_what_the_run_says(run):
@@ -47,25 +49,79 @@ def test_another_photo_gives_what_the_run_says(run):
     own = run.table.query("far == 0.01 and method == 'pgd'").set_index("black_box")
     for name, part in lines[lines["with"] == ANOTHER].groupby("recognizer"):
         row = own.loc[name]
-        assert (part["matches"].mean(), part["matches_clean"].mean()) == (row["psr"], row["psr_clean"])
+        means = [part[column].mean() for column in ("matches", "matches_clean")]
+        assert means == [100 * row["psr"], 100 * row["psr_clean"]]
+
+
+@pytest.fixture
+def other(run, tmp_path):
+    """A copy of the run, and the folder of the pictures that attack the first recognizer."""
+    copied = shutil.copytree(run.runs[0], tmp_path / "run")
+    folder = next(each for each in copied.glob("protections/pgd*") if BOXES[0] in read(each)["weights"])
+    return copied, folder
+
+
+def read(protection):
+    return read_json(protection / "protection.json")
+
+
+def test_a_picture_that_has_changed_is_an_error(other):
+    copied, folder = other
+    picture = min(folder.glob("images/*.png"))
+    picture.write_bytes(b"another picture")
+    with pytest.raises(FacecloakError, match=f"1 of 2 pictures .* that of {picture.stem}; run the benchmark again"):
+        measure(copied, "pocket")
+
+
+def test_a_photo_that_failed_matches_nobody_and_counts(run, other):
+    before, (copied, folder) = measure(run.runs[0], "pocket"), other
+    won = before[(before["matches"] == 100) & (before["recognizer"] == BOXES[0])]["id"].iloc[0]
+    path = folder / "outcomes" / f"{won}.json"
+    write_json(path, read_json(path) | {"error": "made up", "png_sha256": None})
+    (folder / "images" / f"{won}.png").unlink()
+    after = measure(copied, "pocket")
+    failed = (after["id"] == won) & (after["recognizer"] == BOXES[0])
+    assert failed.sum() == 2 and len(after) == len(before)
+    assert (after[failed]["matches"] == 0).all() and after[failed]["cosine"].isna().all()
+    pd.testing.assert_frame_equal(after[~failed], before[~failed])
+    pd.testing.assert_series_equal(after["matches_clean"], before["matches_clean"])
+    assert table_of(after)["results"].tolist() == [4]
+
+
+def test_two_settings_of_a_method_have_two_rows(other):
+    copied, folder = other
+    twin = shutil.copytree(folder, folder.with_name("pgd_twin"))
+    write_json(twin / "protection.json", read(folder) | {"settings_hash": "abcdef0123"})
+    table = table_of(measure(copied, "pocket")).set_index("method")
+    assert {*table.index} == {"pgd:single* abcdef", f"pgd:single* {read(folder)['settings_hash'][:6]}"}
+    assert table.loc["pgd:single* abcdef", "results"] == 2
 
 
 def test_the_table_has_the_best_first():
     lines = pd.DataFrame(
-        {"method": method, "recognizer": "a", "id": str(number), "with": kind, "matches": won, "matches_clean": False}
+        {
+            "method": method,
+            "recognizer": judge,
+            "id": str(number),
+            "with": kind,
+            "matches": 100.0 * won,
+            "matches_clean": 0.0,
+        }
         for method, rates in {"weak": (False, False), "strong": (True, False)}.items()
+        for judge in "ab"
         for number in range(4)
         for kind, won in zip((ATTACKED, ANOTHER), rates, strict=True)
     )
     table = table_of(lines)
-    assert table["method"].tolist() == ["strong", "weak"] and table["results"].tolist() == [4, 4]
+    assert table["method"].tolist() == ["strong", "weak"] and table["results"].tolist() == [8, 8]
+    # Wilson's interval of 4 of 4 photos, whose two results are not independent
     assert table[f"{ATTACKED}, %"].tolist() == ["100.0 (51 to 100)", "0.0 (0 to 49)"]
     assert table[f"{ANOTHER}, %"].tolist() == ["0.0 (0 to 49)"] * 2
 
 
 def test_the_command_writes_the_table(run, tmp_path, capsys):
     assert main([str(run.runs[0]), "--out", str(tmp_path)]) == 0
-    assert "| pgd:single |" in capsys.readouterr().out
+    assert "| pgd:single* |" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "white_box.csv")["results"].tolist() == [4]
 
 

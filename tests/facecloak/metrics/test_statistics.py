@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from facecloak.metrics.statistics import bootstrap_mean
+from facecloak.io import FORMULA
+from facecloak.metrics.statistics import (
+    Estimate,
+    bootstrap_mean,
+    estimate_text,
+    interval_text,
+    number_text,
+    rate_over_clusters,
+    wilson_interval,
+)
 
 
 def test_constant_values_have_an_interval_of_no_width():
@@ -48,3 +57,28 @@ def test_one_cluster_has_no_interval_and_none_no_mean():
     one, none = bootstrap_mean([1, 2], ["a", "a"]), bootstrap_mean([np.nan], ["a"])
     assert one.mean == 1.5 and math.isnan(one.low) and not one.excludes_zero
     assert math.isnan(none.mean) and none.n == 0 and not none.excludes_zero
+
+
+def test_the_interval_of_a_rate_is_wilsons_as_if_a_photo_had_one_result():
+    """8 photos, each judged twice; 6 of the 16 results are successes, one is in no rate."""
+    values = [100.0] * 6 + [0.0] * 10
+    found = rate_over_clusters([*values, np.nan], [*range(8), *range(8), 8])
+    low, high = wilson_interval(3, 8)
+    assert found == pytest.approx((37.5, 100 * low, 100 * high, 8))
+    assert rate_over_clusters([100.0] * 16, [*range(8)] * 2) == rate_over_clusters([100.0] * 8, range(8))
+    assert rate_over_clusters([100.0] * 16, [*range(8)] * 2).high == 100
+    assert rate_over_clusters([np.nan], ["a"])[:3] == pytest.approx([math.nan] * 3, nan_ok=True)
+
+
+@pytest.mark.parametrize(("value", "digits", "text"), [
+    (4.25, 1, "4.2"), (-4.25, 1, "−4.2"), (-0.04, 1, "0.0"), (0.0, 0, "0"), (-0.0012, 3, "−0.001"),
+    (math.nan, 1, "nan"),
+])  # fmt: skip
+def test_a_number_in_a_cell_has_a_minus_sign_and_no_plus(value, digits, text):
+    assert number_text(value, digits) == text
+    assert not text.startswith(FORMULA)
+
+
+def test_an_estimate_in_a_cell():
+    found = Estimate(-1.24, -8.6, 0.4, 9)
+    assert estimate_text(found) == "−1.2 (−9 to 0)" and interval_text(found, 1) == "−8.6 to 0.4"
