@@ -35,7 +35,7 @@ from facecloak.recognizers import list_recognizers, recognizer_asset, weights_fi
 
 TOLERANCE = 1e-4  # of a cosine: another machine rounds differently
 # the same after a diffusion model, where grey levels that are rounded to the other side make other pictures: up to 7e-5
-# between two libraries of convolutions on a CPU (8 portraits, purify51, purify301, learned301); TF32 on a GPU is coarser
+# between two libraries of convolutions on a CPU (8 portraits, purify51, purify301, learned301); a GPU's TF32 is coarser
 PURIFIED = 5e-3
 
 
