@@ -55,6 +55,7 @@ class DiffAIMPullOnly(_PullOnly, DiffAIM):
     """DiffAIM without the term away from the source."""
 
 
+MODULE = "benchmarks.studies.pull_only"  # its __name__ is another one where it is the program
 # name of the method → the same without the term
 VARIANTS = {"tip_im": TIPIMPullOnly, "diffprivate": DiffPrivatePullOnly, "diffaim": DiffAIMPullOnly}
 
@@ -62,7 +63,7 @@ VARIANTS = {"tip_im": TIPIMPullOnly, "diffprivate": DiffPrivatePullOnly, "diffai
 def run_study(suite_name: str, methods: list[str], out: Path) -> int:
     """Protect what is missing, print and write ``pull_only.csv``."""
     suite = load_suite(suite_name)
-    specs = [spec for name in methods for spec in (name, f"{__name__}:{VARIANTS[name].__name__}")]
+    specs = [spec for name in methods for spec in (name, f"{MODULE}:{VARIANTS[name].__name__}")]
     plan = make_plan(suite, Request(
         out=out, methods=specs, config={VARIANTS[name].__name__: suite.methods[name] for name in methods},
         objective="impersonation", white_boxes=[name for name in suite.recognizers if name not in suite.held_out],

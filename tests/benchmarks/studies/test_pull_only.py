@@ -1,5 +1,8 @@
 """`python -m benchmarks.studies.pull_only` on the toy suite: the variant has no term away from the source."""
 
+import runpy
+import sys
+
 import pandas as pd
 import pytest
 import torch
@@ -33,10 +36,14 @@ def test_the_variants_losses_are_those_of_the_targets_alone():
     assert "embed" not in vars(pull.objective)
 
 
-def test_the_command_shows_each_method_with_and_without(toys, tmp_path, capsys):
+def test_the_command_shows_each_method_with_and_without(toys, tmp_path, monkeypatch, capsys):
     content = yaml.safe_load(toys.read_text())
     toys.write_text(yaml.safe_dump(content | {"methods": {"tip_im": {"iterations": 2}}}))
-    assert main(["--suite", str(toys), "--methods", "tip_im", "--out", str(tmp_path / "out")]) == 0
+    options = ["--suite", str(toys), "--methods", "tip_im", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["pull_only", *options])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("benchmarks.studies.pull_only", run_name="__main__")
+    assert ended.value.code == 0
     table = pd.read_csv(tmp_path / "out" / "pull_only.csv")
     assert {*table["method"]} == {"tip_im", "tip_im, without the term away from the source"}
     assert "without the term" in capsys.readouterr().out
