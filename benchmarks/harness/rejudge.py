@@ -83,14 +83,18 @@ def judge_run(
         FacecloakError: nothing is asked for, a recognizer, its thresholds or a diffusion model are missing, or the
             suite's photos have changed.
     """
+    found = by_suite([run])
     if not recognizers and not countermeasures and not adapted:
-        raise FacecloakError("Give recognizers, countermeasures or adapted: otherwise there is nothing to judge again.")
+        raise FacecloakError(
+            "Give --recognizers, --countermeasures or --adapted (in Python, arguments of these names): otherwise there "
+            "is nothing to judge again."
+        )
     if thresholds and not recognizers:
         raise FacecloakError("--thresholds is for --recognizers: the others judge with those that they had.")
     result, progress, listeners = Judged(), progress or RunProgress(shown=False), [*on_judged]
-    altered = [found.name for found in find_countermeasures(countermeasures)]
+    altered = [each.name for each in find_countermeasures(countermeasures)]
     device = pick_device(accelerator)
-    for (home, suite_name), protections in by_suite([run]).items():
+    for (home, suite_name), protections in found.items():
         suite = kept_suite(suite_name, home)
         suite = replace(suite, thresholds=str(thresholds.resolve())) if thresholds else suite
         judges = {folder: [*recognizers] or _have_judged(folder) for folder in protections}

@@ -100,7 +100,8 @@ def _distance_head(wide: pd.DataFrame) -> str:
 
 def title(table: pd.DataFrame, far: float) -> str:
     """The title of a table of one suite and objective at a FAR."""
-    first, number = table.iloc[0], f", n = {table['n_images'].max()} per cell" if "n_images" in table else ""
+    first = table.iloc[0]
+    number = f", n = {table['n_images'].max()} for each target and recognizer" if "n_images" in table else ""
     return f"{first['suite']}, {first['objective']}: PSR in % at FAR {far:g}{number}"
 
 

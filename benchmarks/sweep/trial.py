@@ -16,6 +16,7 @@ import pandas as pd
 from filelock import FileLock
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from benchmarks.console import quietly
 from benchmarks.harness.plan import Plan, Request, make_plan
 from benchmarks.harness.processes import ending_together
 from benchmarks.harness.runner import Runner
@@ -155,7 +156,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         return STATUS[word]
 
-    status = guarded(work)
+    with quietly():
+        status = guarded(work)
     return STATUS[MEMORY] if memory else status
 
 

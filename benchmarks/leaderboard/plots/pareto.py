@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -67,7 +66,7 @@ def _note(averages: pd.DataFrame, shown: pd.DataFrame, reported: pd.DataFrame, m
             notes.append(f"Without {what}: {', '.join(absent)}.")
     if reported[[*measures.keys() - {"ssim"}]].notna().any(axis=None):
         notes.append("Hollow: published, not measured here; other crops and surrogates, not part of the front.")
-    return "\n".join(textwrap.wrap(" ".join(notes), 150))
+    return " ".join(notes)
 
 
 def _place_identical(psnr: pd.Series) -> float:

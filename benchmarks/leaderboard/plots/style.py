@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,8 +62,13 @@ def write_figure(path: Path, draw: Callable[..., Figure], *arguments: Any) -> No
             write_bytes(path.with_name(f"{path.name}.{kind}"), buffer.getvalue())
 
 
+CHARACTERS = 17  # of a note, in an inch
+
+
 def add_note(figure: Figure, text: str) -> None:
-    """Write below a figure how to read it."""
+    """Write below a figure how to read it, in lines that are as wide as the figure."""
+    width = int(CHARACTERS * figure.get_figwidth())
+    text = "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, width))
     figure.supxlabel(text, fontsize=7.5, color="#444444", x=0.01, ha="left")
 
 

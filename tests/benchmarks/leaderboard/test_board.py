@@ -122,8 +122,8 @@ def test_white_boxes_are_a_table_of_their_own(sound, tmp_path):
     out = board(tmp_path, sound, white)
     text = (out / "leaderboard.md").read_text()
     both = (
-        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 per cell\n"),
-        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 per cell, white box"),
+        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 for each target and recognizer\n"),
+        section(text, "toys, impersonation: PSR in % at FAR 0.01, n = 4 for each target and recognizer, white box"),
     )
     assert [len(table) - 2 for table in both] == [2, 1] and both[1][2][0] == "pgd:default (white box)"
     wide = pd.read_csv(out / "wide.csv").query("source == 'measured'").set_index(["white_box", "method"])

@@ -93,7 +93,9 @@ def test_markdown_says_what_is_printed(toys, tmp_path, capsys):
     main(["benchmark", str(toys), "--methods", "none,blur", *out])
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     text = (tmp_path / "out" / "leaderboard.md").read_text().splitlines()
-    assert text[0] == "toys, impersonation: PSR in % at FAR 0.01, n = 4 per cell" and text[1] == ""
+    assert (
+        text[0] == "toys, impersonation: PSR in % at FAR 0.01, n = 4 for each target and recognizer" and text[1] == ""
+    )
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in text[2:]]
     assert table[0][:4] == ["method", "ada", "bob", "cyd"] and set("".join(table[1])) <= set("-:")
     assert len(table) == 4 and all(len(line) == len(table[0]) for line in table)
