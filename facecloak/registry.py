@@ -19,7 +19,7 @@ def unknown_name(kind: str, name: Any, known: Iterable[str], command: str = "fac
         command: what shows the known names, where they are too many for a message.
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = f"{len(known)}, see `{command}`" if len(known) > MOST_NAMED else ", ".join(known) or "none"
     return FacecloakError(f"There is no {kind} named {name!r}.{hint} Known: {listed}.")

@@ -109,7 +109,6 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     Raises:
         FacecloakError: something in the request cannot work; no image has been touched yet.
     """
-    writable(request.out)
     _check_devices(request)
     objective = request.objective or suite.objective
     if objective == "obfuscation" and request.targets:
@@ -131,6 +130,7 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     names = ["synthetic"] if objective == "obfuscation" else names
     for name in names:
         suite.require_target(name, objective)
+    writable(request.out)
     involved = dict.fromkeys([*(name for name, _ in judges), *suite.surrogates_for([])])
     fetch_needed(suite, involved, [*(method.settings for method in methods), purifying], judging=True)
     targets = [suite.load_target(name, objective) for name in dict.fromkeys(names)]

@@ -60,11 +60,18 @@ def pareto(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Each parameter's share of what decides a trial's score, the largest first; empty if the scores do not differ."""
+    """Each parameter's share of what decides a trial's score, the largest first; empty if the scores do not differ.
+
+    A parameter that had one value in all trials has no share.
+    """
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if len({trial.value for trial in complete}) < 2:
         return {}
-    return optuna.importance.get_param_importances(study, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+    tried = {name: {repr(trial.params.get(name)) for trial in complete} for name in complete[0].params}
+    return optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+        params=[name for name, values in tried.items() if len(values) > 1],
+    )  # fmt: skip
 
 
 def _history(trials: pd.DataFrame, path: Path) -> None:

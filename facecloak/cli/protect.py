@@ -32,14 +32,16 @@ def run(options: argparse.Namespace) -> int:
         format=options.format, accelerator=options.accelerator, album=options.album, say=RunProgress().line,
     )  # fmt: skip
     page = write_photo_page(options.out)
-    console = wide_console()
-    _print_table(outcomes, options.out, console)
-    for outcome in outcomes:
-        if outcome["error"]:
-            print(outcome["error"], file=sys.stderr)
-    _explain(outcomes, console)
-    console.print(f"Before and after: {escape(printable(page))}")
-    return 0 if all(outcome["error"] is None for outcome in outcomes) else 1
+    console, errors = wide_console(), [outcome["error"] for outcome in outcomes if outcome["error"]]
+    some = len(errors) < len(outcomes)
+    if some:
+        _print_table(outcomes, options.out, console)
+    for error in errors:
+        print(error, file=sys.stderr)
+    if some:
+        _explain(outcomes, console)
+        console.print(f"Before and after: {escape(printable(page))}")
+    return 1 if errors else 0
 
 
 def _print_table(outcomes: list[Outcome], out: Path, console: Console) -> None:
@@ -127,7 +129,6 @@ def _explain(outcomes: list[Outcome], console: Console) -> None:
             f"The suite has no threshold at FAR 0.01 for {escape(', '.join(unknown))}. So it is not known whether a "
             "face is matched."
         )
-    if any(outcome["error"] is None for outcome in outcomes):
-        console.print("The protected photos hold pixels only: no GPS position, thumbnail or other metadata.")
+    console.print("The protected photos hold pixels only: no GPS position, thumbnail or other metadata.")
     if any(outcome.get("n_too_small") for outcome in outcomes):
         console.print(f"Faces of less than {TOO_SMALL} pixels are too small to be recognised, and are left unchanged.")

@@ -28,7 +28,9 @@ def run(options: argparse.Namespace) -> int:
         problems = [*_problems(path)]
         for problem in problems:
             print(problem, file=sys.stderr)
-        print(f"{path}: {len(problems)} problems" if problems else f"{path}: nothing is wrong")
+        print(
+            f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}" if problems else f"{path}: nothing is wrong"
+        )
         status = max(status, int(bool(problems)))
     return status
 

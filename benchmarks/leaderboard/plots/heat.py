@@ -50,7 +50,7 @@ def draw_heat(rows: pd.DataFrame, far: float, title: str) -> Figure:
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     photos = sorted({int(n) for n in pd.to_numeric(rows.loc[rows["far"] == far, "n_psr"]).dropna()})
     count = f"{photos[0]}" if len(photos) == 1 else f"{photos[0]} to {photos[-1]}" if photos else "no"
-    add_note(figure, f"Each cell has {count} photos. Hatched: missing or not measured.")
+    add_note(figure, f"Each cell has {count} photo{'s' * (count != '1')}. Hatched: missing or not measured.")
     return figure
 
 

@@ -50,7 +50,7 @@ def fails(capsys, *arguments) -> str:
 )
 def test_a_wrong_argument_is_one_line(toys, tmp_path, capsys, arguments, message):
     assert message in fails(capsys, "benchmark", toys, "--out", tmp_path / "out", *arguments)
-    assert not [*(tmp_path / "out").rglob("*.png")], "something was made before"
+    assert not (tmp_path / "out").exists(), "something was made before"
 
 
 def test_an_unknown_argument_is_named(toys, capsys):

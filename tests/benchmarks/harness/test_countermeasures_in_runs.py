@@ -148,6 +148,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_protected(toys, tmp_path
     benchmark(str(toys), methods=["none"], out=tmp_path / "out")
     with pytest.raises(FacecloakError, match="nothing to judge again"):
         judge(tmp_path / "out")
+    with pytest.raises(FacecloakError, match="nowhere: no such folder"):
+        judge(tmp_path / "nowhere")
 
 
 def test_thresholds_of_a_recognizer_whose_weights_have_changed_are_not_used(toys, tmp_path):

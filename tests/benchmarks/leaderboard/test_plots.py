@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from benchmarks.leaderboard.averages import average_methods
 from benchmarks.leaderboard.plots.families import board_name, write_plots
@@ -13,6 +15,7 @@ from benchmarks.leaderboard.plots.far import average_curves, box_curves, thresho
 from benchmarks.leaderboard.plots.heat import draw_heat, heat_cells
 from benchmarks.leaderboard.plots.pareto import draw_pareto
 from benchmarks.leaderboard.plots.similarity import similarities
+from benchmarks.leaderboard.plots.style import add_note
 from benchmarks.leaderboard.results import Results
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image
@@ -105,6 +108,19 @@ def test_thresholds_are_exact_where_stored_and_between_elsewhere():
         assert curve[list(points).index(far)] == threshold
     assert points[0] == 0.001 and points[-1] == 0.1
     assert curve[np.argmin(abs(np.log(points) - np.log(10**-1.5)))] == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_note_is_no_wider_than_its_figure():
+    figure = Figure((4.8, 3.3), layout="constrained")
+    figure.subplots()
+    add_note(
+        figure, "How to read this figure, in more words than fit into one line of it, or into two. " * 2 + "\nMore."
+    )
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    note = figure._supxlabel.get_window_extent(canvas.get_renderer())
+    assert 0.6 * figure.bbox.width < note.width < figure.bbox.width
+    assert figure._supxlabel.get_text().splitlines()[-1] == "More."
 
 
 def test_a_method_that_lacks_a_target_has_no_line(board):

@@ -17,7 +17,7 @@ from benchmarks.results.table import long_table
 from benchmarks.suites.suite import load_suite
 from benchmarks.sweep.files import load_sweep
 from benchmarks.sweep.local import environments, read_report
-from benchmarks.sweep.report import pareto, write_report
+from benchmarks.sweep.report import importances, pareto, write_report
 from benchmarks.sweep.study import open_study
 from benchmarks.sweep.trial import PENALTY, parse, run_trial, score
 from benchmarks.sweep.trial import main as trial_main
@@ -86,6 +86,16 @@ def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_
     assert len(table) == 4 and not table.duplicated(["pgd.epsilon", "pgd.iterations"]).any()
     best, worst = (table[table["pgd.epsilon"] == value]["psr"].max() for value in (32, 2))
     assert best >= worst
+
+
+def test_a_parameter_that_was_never_varied_has_no_importance():
+    study = optuna.create_study(direction="maximize")
+    for value in (1, 1, 5, 9):
+        study.add_trial(optuna.trial.create_trial(
+            params={"a": value, "b": 3}, value=float(value),
+            distributions={"a": IntDistribution(0, 9), "b": IntDistribution(0, 9)},
+        ))  # fmt: skip
+    assert importances(study) == {"a": 1.0}
 
 
 def test_a_report_has_plots(tmp_path):
