@@ -1,5 +1,6 @@
 """Sweeps without a server: all files are valid, trials are scored, none is lost or doubled, a killed one continues."""
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -68,6 +69,19 @@ def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tm
     rows = table[table["far"] == 0.01]
     assert values["psr"] == pytest.approx(100 * rows["psr"].mean()) and len(rows) == 2
     assert values["psnr"] == pytest.approx(rows["psnr"].mean())
+
+
+def test_libraries_are_quiet_during_a_trial(monkeypatch):
+    heard = []
+
+    def run(arguments, report):
+        heard.append(lightning.isEnabledFor(logging.INFO))
+        return {}
+
+    lightning = logging.getLogger("pytorch_lightning")
+    monkeypatch.setattr(lightning, "level", logging.INFO)
+    monkeypatch.setattr("benchmarks.sweep.trial.run_trial", run)
+    assert trial_main(["pocket"]) == 0 and heard == [False]
 
 
 def test_two_processes_end_with_as_many_trials_as_asked_for_and_each_place_of_a_grid_once(
