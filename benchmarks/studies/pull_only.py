@@ -14,9 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from baselines.diffusion.diffaim import DiffAIM
-from baselines.diffusion.diffprivate import DiffPrivate
-from baselines.noise.tip_im import TIPIM
+from benchmarks import METHODS
 from benchmarks.console import RunProgress, quietly, show
 from benchmarks.harness.plan import Request, make_plan
 from benchmarks.harness.runner import Runner
@@ -43,15 +41,15 @@ class _PullOnly:
             del self.objective.embed
 
 
-class TIPIMPullOnly(_PullOnly, TIPIM):
+class TIPIMPullOnly(_PullOnly, METHODS["tip_im"]):
     """TIP-IM without the term away from the source."""
 
 
-class DiffPrivatePullOnly(_PullOnly, DiffPrivate):
+class DiffPrivatePullOnly(_PullOnly, METHODS["diffprivate"]):
     """DiffPrivate without the term away from the source."""
 
 
-class DiffAIMPullOnly(_PullOnly, DiffAIM):
+class DiffAIMPullOnly(_PullOnly, METHODS["diffaim"]):
     """DiffAIM without the term away from the source."""
 
 
