@@ -13,7 +13,7 @@ __version__ = "0.2.0"
 # name → the module that defines it
 _PUBLIC = {
     "load_suite": "benchmarks.suites.suite",
-    "list_suites": "benchmarks.suites.suite",
+    "list_suites": "benchmarks.suites.paths",
     "load_method": "benchmarks.harness.methods",
     "list_methods": "benchmarks.harness.methods",
     "register_method": "benchmarks.harness.methods",
@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     from benchmarks.harness.methods import list_methods, load_method, register_method
     from benchmarks.harness.photos import protect
     from benchmarks.leaderboard.results import Results, load_results
-    from benchmarks.suites.suite import list_suites, load_suite
+    from benchmarks.suites.paths import list_suites
+    from benchmarks.suites.suite import load_suite
     from facecloak.api import benchmark, curves, evaluate, judge
     from facecloak.data import Batch
     from facecloak.errors import FacecloakError

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.suites.albums import albums_in, read_album, refuse_judged
+from benchmarks.suites.paths import FOLDER, suite_path
 from benchmarks.suites.people import people_in
 from benchmarks.suites.rules import CALIBRATE, check_suite
 from benchmarks.suites.spec import (
@@ -33,7 +34,6 @@ from facecloak.recognizers import Recognizer
 from facecloak.recognizers.calibration import load_thresholds, lookup
 from facecloak.registry import unknown_name
 
-FOLDER = Path(__file__).parent
 CALIBRATION = "SUITE --out FILE` and name FILE as the suite's `thresholds"
 
 
@@ -342,16 +342,6 @@ def file_sha256(path: Path | None) -> str | None:
     return sha256(path) if path is not None and path.is_file() else None
 
 
-def list_suites() -> list[str]:
-    """Names of the suites that ship with the package.
-
-    Example:
-        >>> "pocket" in list_suites()
-        True
-    """
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
 def load_suite(name: str) -> Suite:
     """Load a suite by its name, or from the path of a YAML file.
 
@@ -365,13 +355,7 @@ def load_suite(name: str) -> Suite:
         >>> load_suite("pocket").target_names()
         ['1', '2', '3', '4']
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not os.path.isfile(path):
-        raise (
-            FacecloakError(f"{path}: no such file.")
-            if path == Path(name)
-            else unknown_name("suite", name, list_suites())
-        )
+    path = suite_path(name)
     suite = parse_settings(Suite, {"name": path.stem, **read_yaml(path)}, name=str(path))
     if os.path.isfile(path.parent / suite.thresholds):  # the suite is elsewhere, with its thresholds beside it
         suite = replace(suite, thresholds=str((path.parent / suite.thresholds).resolve()))

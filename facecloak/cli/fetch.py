@@ -10,7 +10,8 @@ from rich.table import Table
 
 from benchmarks.console import quietly, wide_console
 from benchmarks.harness.needs import suite_assets
-from benchmarks.suites.suite import list_suites, load_suite
+from benchmarks.suites.paths import list_suites
+from benchmarks.suites.suite import load_suite
 from facecloak.assets import fetch, find_asset, list_assets, state
 from facecloak.assets.table import HUB
 from facecloak.errors import FacecloakError

@@ -11,7 +11,8 @@ from benchmarks import METHODS
 from benchmarks.console import wide_console
 from benchmarks.harness.countermeasures import SETS, find_countermeasures
 from benchmarks.harness.needs import suite_assets
-from benchmarks.suites.suite import Suite, list_suites, load_suite
+from benchmarks.suites.paths import list_suites
+from benchmarks.suites.suite import Suite, load_suite
 from facecloak.assets import find_asset, is_here, state
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import BOTH

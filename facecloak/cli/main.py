@@ -8,6 +8,7 @@ from importlib import import_module
 
 from facecloak.cli.arguments import make_parser
 from facecloak.cli.guard import guarded
+from facecloak.registry import unknown_name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(module: str, options: argparse.Namespace) -> int:
-    """Import the command's module, and run it."""
+    """Import the command's module, and run it; before that, which takes seconds, look for misspelt names."""
+    from benchmarks import METHODS
+    from benchmarks.suites.paths import suite_path
+
+    if getattr(options, "suite", None):
+        suite_path(options.suite)
+    for spec in getattr(options, "methods", None) or [getattr(options, "method", None) or "all"]:
+        name = spec.partition(":")[0]  # one with a dot is a module
+        if name not in METHODS and "." not in name and spec != "all":
+            raise unknown_name("method", name, METHODS)
     return import_module(f"facecloak.cli.{module}").run(options)
 
 

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -51,6 +53,20 @@ def fails(capsys, *arguments) -> str:
 def test_a_wrong_argument_is_one_line(toys, tmp_path, capsys, arguments, message):
     assert message in fails(capsys, "benchmark", toys, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists(), "something was made before"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["benchmark", "poket"], "Did you mean 'pocket'?"),
+        (["benchmark", "pocket", "--methods", "none,facecloack"], "Did you mean 'facecloak'?"),
+        (["protect", "me.jpg", "--method", "pdg:single"], "Did you mean 'pgd'?"),
+    ],
+)
+def test_a_misspelt_name_is_found_before_libraries_are_loaded(arguments, said):
+    program = f"import sys; from facecloak.cli.main import main; print(main({arguments}), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said in done.stderr and done.stdout == "2 False\n"
 
 
 def test_an_unknown_argument_is_named(toys, capsys):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.suites.suite import FOLDER
+from benchmarks.suites.paths import FOLDER
 from facecloak.assets import is_here
 from facecloak.assets import store as stores
 from facecloak.assets.store import folder_of
