@@ -9,7 +9,8 @@ import pytest
 from skimage.data import astronaut
 
 from benchmarks import METHODS
-from benchmarks.suites.suite import list_suites, load_suite
+from benchmarks.suites.paths import list_suites
+from benchmarks.suites.suite import load_suite
 from facecloak.assets import find_asset
 from facecloak.assets.store import folder_of, write_record
 from facecloak.cli.main import main

@@ -19,7 +19,8 @@ from skimage.data import astronaut
 
 from benchmarks import METHODS
 from benchmarks.harness.methods import resolve_methods
-from benchmarks.suites.suite import FOLDER, list_suites, load_suite
+from benchmarks.suites.paths import FOLDER, list_suites
+from benchmarks.suites.suite import load_suite
 from facecloak.config import parse_settings, to_yaml
 from facecloak.errors import FacecloakError
 from facecloak.io import read_image

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import facecloak
-from benchmarks.suites.suite import FOLDER
+from benchmarks.suites.paths import FOLDER
 from facecloak.assets import provenance
 from facecloak.assets import store as stores
 from facecloak.cli.main import main

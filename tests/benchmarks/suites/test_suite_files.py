@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from benchmarks.suites.paths import FOLDER
 from benchmarks.suites.spec import is_plain_name
-from benchmarks.suites.suite import FOLDER, load_suite
+from benchmarks.suites.suite import load_suite
 from facecloak.errors import FacecloakError
 from tests.toys import write_photo
 

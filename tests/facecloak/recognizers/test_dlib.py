@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 import facecloak
-from benchmarks.suites.suite import FOLDER
+from benchmarks.suites.paths import FOLDER
 from facecloak.config import read_yaml, to_yaml
 from facecloak.data import to_tensor
 from facecloak.errors import FacecloakError
