@@ -89,10 +89,12 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
     """
     plan, floor = parse(arguments)
     runner = Runner(plan)
-    folders = runner.folders()
+    folders, told = runner.folders(), {}
 
     def judged(folder: Path) -> None:
-        done = [each for each in folders if read_judgement(each)]
+        told[folder] = True
+        # not all that are there: another process may have finished more, which are reported in their turn
+        done = [each for each in folders if each in told and read_judgement(each)]
         report(len(done), len(folders), score(long_table(done), floor))
 
     with ending_together():
@@ -101,9 +103,8 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
             return {}
         # trials with the same values share a folder, also if one is left over from an earlier start
         with FileLock(plan.out / LOCK):
-            before = [folder for folder in folders if read_judgement(folder)]
-            for number in range(len(before)):
-                report(number + 1, len(folders), score(long_table(before[: number + 1]), floor))
+            for folder in [each for each in folders if read_judgement(each)]:
+                judged(folder)
             return score(runner.run([judged]), floor)
 
 

@@ -71,6 +71,24 @@ def test_a_trial_reports_as_it_goes_and_its_score_is_that_of_its_cells(sweep, tm
     assert values["psnr"] == pytest.approx(rows["psnr"].mean())
 
 
+def test_judgements_that_other_processes_have_finished_are_reported_one_by_one(sweep, tmp_path, monkeypatch):
+    trial = [*load_sweep(Path(sweep(EPSILON))).command({"pgd.epsilon": 16, "pgd.iterations": 2}), f"--out={tmp_path}"]
+    run_trial(trial, lambda *_: None)
+    (protections,) = tmp_path.glob("*/protections")
+    protections.rename(tmp_path / "kept")
+
+    def run(self, on_judged):
+        (tmp_path / "kept").rename(protections)  # all are finished before this process has seen one
+        for folder in self.folders():
+            on_judged[0](folder)
+        return long_table(self.folders())
+
+    monkeypatch.setattr("benchmarks.sweep.trial.Runner.run", run)
+    steps = []
+    values = run_trial(trial, lambda *each: steps.append(each))
+    assert [each[:2] for each in steps] == [(1, 2), (2, 2)] and steps[0][2] != steps[1][2] == values
+
+
 def test_libraries_are_quiet_during_a_trial(monkeypatch):
     heard = []
 
