@@ -50,8 +50,9 @@ EXAMPLES = {
     "validate": ["facecloak validate mine.yaml", "facecloak validate sweeps/lambda_adv.yaml runs/pocket"],
     "fetch": ["facecloak fetch lfw", "facecloak fetch --list"],
     "licences": ["facecloak licences runs/lfw", "facecloak licences runs"],
-    "list": ["facecloak list", "facecloak list | grep fetch"],
+    "list": ["facecloak list", "facecloak list recognizers"],
 }
+LISTS = ("methods", "recognizers", "suites", "countermeasures")
 EPILOG = "examples:\n{}\n\nSettings of a method are given as --method.field=value; a wrong field is reported with the \
 known ones.\n"
 COUNTERMEASURES = "what is done to the pictures before they are judged once more, comma-separated: jpeg30, \
@@ -234,7 +235,8 @@ def make_parser() -> argparse.ArgumentParser:
         "paths", nargs="+", type=Path, metavar="PATH", help="SUITE.yaml, SWEEP.yaml, or a run's folder"
     )
 
-    _add(commands, "list", "list methods, recognizers (present or missing) and suites")
+    lists = _add(commands, "list", "list methods, recognizers (present or missing), suites and countermeasures")
+    lists.add_argument("what", nargs="?", choices=LISTS, help="only these (default: all)")
     return parser
 
 

@@ -14,6 +14,7 @@ from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.paths import list_suites
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.assets import find_asset, is_here, state
+from facecloak.cli.arguments import LISTS
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import BOTH
 from facecloak.recognizers import list_recognizers
@@ -21,30 +22,50 @@ from facecloak.recognizers.pool import Entry
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print methods, recognizers and suites; returns the exit status."""
+    """Print the table that is asked for, or all; returns the exit status."""
     console = wide_console()
-    methods = Table("method", "family", "paper", "made for", "trains", "a photo takes", "presets", "what it is",
-                    title="methods", title_justify="left")  # fmt: skip
+    for what in [options.what] if options.what else LISTS:
+        table = TABLES[what]()
+        table.title, table.title_justify = what, "left"
+        console.print(table)
+    return 0
+
+
+def _methods() -> Table:
+    table = Table("method", "family", "paper", "made for", "trains", "a photo takes", "presets", "what it is")
     for name in METHODS:
-        methods.add_row(*_about(name, METHODS[name]))
-    recognizers = Table(title="recognizers", title_justify="left")
+        table.add_row(*_about(name, METHODS[name]))
+    return table
+
+
+def _recognizers() -> Table:
+    table = Table()
     for head in ("recognizer", "kind", "state", "licence"):
-        recognizers.add_column(head, overflow="fold")
+        table.add_column(head, overflow="fold")
     for entry in list_recognizers():
-        recognizers.add_row(entry.name, entry.kind, _state_of(entry), entry.licence)
-    suites = Table("suite", "recognizers", "description", "state", title="suites", title_justify="left")
+        table.add_row(entry.name, entry.kind, _state_of(entry), entry.licence)
+    return table
+
+
+def _suites() -> Table:
+    table = Table("suite", "recognizers", "description", "state")
     for name in list_suites():
         suite = load_suite(name)
         marked = [f"{one} (held out)" if one in suite.held_out else one for one in suite.recognizers]
-        suites.add_row(name, ", ".join(marked), suite.description, _state_of_suite(suite))
-    countermeasures = Table("countermeasures", "what they do", title="countermeasures", title_justify="left")
+        table.add_row(name, ", ".join(marked), suite.description, _state_of_suite(suite))
+    return table
+
+
+def _countermeasures() -> Table:
+    table = Table("countermeasures", "what they do")
     for name, members in SETS.items():
-        countermeasures.add_row(f"[bold]{name}[/]", f"all {len(members)} of this set")
+        table.add_row(f"[bold]{name}[/]", f"all {len(members)} of this set")
         for found in find_countermeasures(members if name != "all" else members[-1:]):
-            countermeasures.add_row(found.name, found.meaning)
-    for table in (methods, recognizers, suites, countermeasures):
-        console.print(table)
-    return 0
+            table.add_row(found.name, found.meaning)
+    return table
+
+
+TABLES = dict(zip(LISTS, (_methods, _recognizers, _suites, _countermeasures), strict=True))
 
 
 def _about(name: str, method: type[ProtectionMethod]) -> list[str]:

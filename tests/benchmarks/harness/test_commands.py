@@ -124,6 +124,16 @@ def test_list_shows_methods_recognizers_and_suites(toys, tmp_path, capsys):
     words = ("facecloak", "blur", "ir152", "ada", "here: ", "by hand", "can be fetched", "pocket_dense (held out)")
     for word in (*words, *list_suites()):
         assert word in printed
+    alone = ""
+    for what in ("methods", "recognizers", "suites", "countermeasures"):
+        assert main(["list", what]) == 0
+        only = capsys.readouterr().out
+        assert only.startswith(what) and len(only) < len(printed) and only in printed
+        alone += only
+    assert alone == printed
+    with pytest.raises(SystemExit, match="2"):
+        main(["list", "photos"])
+    assert "choose from 'methods', 'recognizers'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
