@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from tests.reference.recognition import cut, resize
 
 Networks = list[tuple[nn.Module, int]]
 Box = tuple[float, ...]
+Factors = list[tuple[list[Tensor], list[Tensor]]]
 
 
 def spread(box: Box, height: int, width: int, grid: int) -> Tensor:
@@ -38,10 +40,17 @@ def spread(box: Box, height: int, width: int, grid: int) -> Tensor:
     return matrix
 
 
-def feature(network: nn.Module, levels: Tensor, box: Box, size: int) -> Tensor:
+def feature(network: Callable[[Tensor], Tensor], levels: Tensor, box: Box, size: int) -> Tensor:
     """The features of the face on a 1×3×H×W photo in grey levels, of length 1."""
     found = network(resize(cut(levels / 127.5 - 1, box), size))[0]
     return found / found.pow(2).sum().sqrt()
+
+
+def dropping(network: nn.Sequential, factors: Tensor | None, i: int) -> Callable[[Tensor], Tensor]:
+    """The network of which photo i's values behind the first layer are multiplied by its factors."""
+    if factors is None:
+        return network
+    return lambda face: network[1:](network[0](face) * factors[i : i + 1])
 
 
 def masked(photo: Tensor, matrix: Tensor, mask: Tensor) -> Tensor:
@@ -73,7 +82,7 @@ def convex(features: Tensor, point: Tensor) -> Tensor:
 
 def opom(
     networks: Networks, photos: Tensor, boxes: list[Box], hull: str, start: Tensor,
-    epsilon: float = 8, step: float = 1, steps: int = 16, decay: float = 0.0,
+    epsilon: float = 8, step: float = 1, steps: int = 16, decay: float = 0.0, factors: Factors | None = None,
 ) -> tuple[list[Tensor], list[float]]:  # fmt: skip
     """The mask after each step, and the mean squared distance before it.
 
@@ -82,21 +91,27 @@ def opom(
         boxes: N.
         hull: own, centroid, affine or convex.
         start: 3×G×G, grey levels.
+        factors: with DFANet's dropout, what values behind the first convolution are multiplied by in each step: of
+            the photos as they are and with the mask, a tensor N×C×h×w for each network.
     """
     count, (height, width), grid = len(photos), photos.shape[2:], start.shape[-1]
     matrices = [spread(box, height, width, grid) for box in boxes]
-    own = [
-        torch.stack([feature(network, photos[i : i + 1], boxes[i], size) for i in range(count)]).detach()
-        for network, size in networks
-    ]
+    plain = [[None] * len(networks)] * 2
     mask, momentum, masks, distances = start, torch.zeros_like(start), [], []
     for index in range(steps):
         gradient, total = torch.zeros(3, grid * grid, dtype=torch.float64), 0.0
+        before, after = plain if factors is None else factors[index]
+        own = [
+            torch.stack([
+                feature(dropping(network, factor, i), photos[i : i + 1], boxes[i], size) for i in range(count)
+            ]).detach()
+            for (network, size), factor in zip(networks, before, strict=True)
+        ]  # fmt: skip
         for i in range(count):
             photo = masked(photos[i : i + 1], matrices[i], mask).requires_grad_()
             distance = 0
-            for (network, size), features in zip(networks, own, strict=True):
-                now = feature(network, photo, boxes[i], size)
+            for (network, size), features, factor in zip(networks, own, after, strict=True):
+                now = feature(dropping(network, factor, i), photo, boxes[i], size)
                 if hull == "own":
                     there = features[i]
                 elif hull == "centroid" or index < 5:

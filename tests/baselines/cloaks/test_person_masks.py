@@ -71,6 +71,38 @@ def test_opom_equals_the_plain_one_step_by_step(hull, momentum):
         torch.testing.assert_close(found * 127.5, masks[steps - 1], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("hull", ["own", "affine", "convex"])
+def test_opom_with_dropout_equals_the_plain_one_step_by_step(hull):
+    settings = {"hull": hull, "momentum": 1.0, "dropout": 0.1}
+    method, album = make("opom", **settings), album_of(1)
+    boxes = [tuple(box) for box in album.boxes.tolist()]
+    (random,), sides = generators(0, ["dropout"]), [(size - 3) // 2 for _, size in networks(method)]
+    factors = [
+        tuple(
+            [(torch.rand(4, 6, side, side, generator=random) >= 0.1).double() / 0.9 for side in sides] for _ in range(2)
+        )
+        for _ in range(7)
+    ]
+    masks, distances = plain.opom(
+        networks(method), levels(album.images), boxes, hull, start_of(8), steps=7, decay=1.0, factors=factors
+    )
+    for steps in (1, 6, 7):
+        found, losses = make("opom", iterations=steps, **settings).learn(album)
+        assert losses == pytest.approx([-distance for distance in distances[:steps]], abs=1e-9)
+        torch.testing.assert_close(found * 127.5, masks[steps - 1], rtol=0, atol=1e-6)
+
+
+def test_dropout_is_gone_after_a_mask_is_learned_and_needs_convolutions():
+    method, album = make("opom", dropout=0.5), album_of(1)
+    before = method.embed_album(album)
+    method.learn(album)
+    assert all(map(torch.equal, before, method.embed_album(album)))
+    method.objective.surrogates[1].network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 8).double())
+    with pytest.raises(FacecloakError, match="toy2 has no convolutions"):
+        method.learn(album)
+    assert torch.equal(before[0], method.embed_album(album)[0])
+
+
 def test_the_hulls_differ():
     """Else the test above would not distinguish them."""
     found = {hull: make("opom", hull=hull).learn(album_of(1))[0] for hull in ("own", "centroid", "affine", "convex")}
