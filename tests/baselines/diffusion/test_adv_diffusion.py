@@ -1,5 +1,7 @@
 """adv_diffusion: equal to a plain reference, and what it must keep to."""
 
+import json
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -8,6 +10,7 @@ from baselines.common.randomness import generators
 from baselines.diffusion.adv_diffusion import AdvDiffusion, AdvDiffusionSettings, ellipses
 from facecloak.cloak.backbone import Backbone
 from facecloak.errors import FacecloakError
+from tests.facecloak.cloak.pipeline import save_pipeline
 from tests.facecloak.cloak.small import BOXES, batch_of, make_objective, photos
 from tests.reference import adv_diffusion as reference
 from tests.reference.models import random_models
@@ -115,6 +118,20 @@ def test_ellipses_keep_the_middle_of_boxes_and_of_turned_squares():
 def test_a_model_that_cannot_inpaint_in_this_way_is_refused(request, mode, other):
     with pytest.raises(FacecloakError, match=f"cannot inpaint by '{mode}'"):
         make_adv(request.getfixturevalue(other), inpainting=mode)
+
+
+def test_a_folder_of_an_inpainting_pipeline_is_loaded(tmp_path):
+    """As the hub has Stable Diffusion 2's: another pipeline's name, and a UNet of 9 channels."""
+    folder = tmp_path / "model"
+    models, _ = save_pipeline(folder)
+    UNet2DConditionModel.from_config(models.unet.config, in_channels=9).save_pretrained(folder / "unet")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "StableDiffusionInpaintPipeline"}))
+    settings = {"backbone": str(folder), "steps": 2}
+    with pytest.raises(FacecloakError, match="set 'inpainting' to 'unet'"):
+        AdvDiffusion(AdvDiffusionSettings(**settings), make_objective(models, "impersonation"))
+    method = AdvDiffusion(AdvDiffusionSettings(**settings, inpainting="unet"), make_objective(models, "impersonation"))
+    assert method.predict_step(batch_of(photos(1).float())).images.isfinite().all()
 
 
 @pytest.mark.parametrize(("settings", "message"), [
