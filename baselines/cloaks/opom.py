@@ -21,6 +21,7 @@ from facecloak.method import Origin
 CENTROID_STEPS = 5  # at the start, where the features still lie almost inside of any hull
 
 WEIGHTS = {"affine": affine_weights, "convex": convex_weights}
+
 PUBLISHED = {
     "epsilon": 8, "step": 1.0, "iterations": 16, "grid": 112, "hull": "convex", "momentum": 0.0, "dropout": 0.0,
     "surrogates": "single",
@@ -39,7 +40,8 @@ class OPOMSettings(PersonSettings):
             first 5 steps leave from the centroid.
         momentum: μ, the decay factor of the earlier gradients (Dong et al. 2018); 0 for no momentum.
         dropout: rate at which values behind each convolution of the surrogates are dropped, anew in each step
-            (DFANet, Zhong and Deng, TIFS 2021): each step attacks slightly other surrogates; 0 for none.
+            (DFANet, Zhong and Deng, TIFS 2021): each step attacks slightly other surrogates; 0 for none. Layers of
+            other kinds, such as a transformer's, drop nothing. ``seed`` draws what is dropped.
     """
 
     name: ClassVar[str] = "opom"
@@ -105,6 +107,7 @@ class OPOM(PersonMask):
         rate, hooks = self.settings.dropout, []
 
         def drop(_: nn.Module, __: tuple, values: Tensor) -> Tensor:
+            # drawn on the CPU, so that a GPU drops the same
             kept = torch.rand(values.shape, generator=random) >= rate
             return values * kept.to(values) / (1 - rate)
 

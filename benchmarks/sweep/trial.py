@@ -85,14 +85,14 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
     Args:
         arguments: as typed.
         report: called after each judgement with the number of judgements made, the number of all judgements, and the
-            score so far. Judgements of an earlier start are reported first.
+            score so far. Judgements of an earlier start are reported first; one that is made again is reported again.
     """
     plan, floor = parse(arguments)
     runner = Runner(plan)
-    folders, told = runner.folders(), {}
+    folders, told = runner.folders(), set()
 
     def judged(folder: Path) -> None:
-        told[folder] = True
+        told.add(folder)
         # not all that are there: another process may have finished more, which are reported in their turn
         done = [each for each in folders if each in told and read_judgement(each)]
         report(len(done), len(folders), score(long_table(done), floor))
@@ -105,7 +105,10 @@ def run_trial(arguments: list[str], report: Report) -> dict[str, float]:
         with FileLock(plan.out / LOCK):
             for folder in [each for each in folders if read_judgement(each)]:
                 judged(folder)
-            return score(runner.run([judged]), floor)
+            table = runner.run([judged])
+            for folder in [each for each in folders if each not in told]:
+                judged(folder)  # made by another command since the list above
+            return score(table, floor)
 
 
 def print_report(step: int, steps: int, values: dict[str, float]) -> None:

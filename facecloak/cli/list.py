@@ -14,7 +14,6 @@ from benchmarks.harness.needs import suite_assets
 from benchmarks.suites.paths import list_suites
 from benchmarks.suites.suite import Suite, load_suite
 from facecloak.assets import find_asset, is_here, state
-from facecloak.cli.arguments import LISTS
 from facecloak.method import ProtectionMethod
 from facecloak.objectives import BOTH
 from facecloak.recognizers import list_recognizers
@@ -24,7 +23,7 @@ from facecloak.recognizers.pool import Entry
 def run(options: argparse.Namespace) -> int:
     """Print the table that is asked for, or all; returns the exit status."""
     console = wide_console()
-    for what in [options.what] if options.what else LISTS:
+    for what in [options.what] if options.what else TABLES:
         table = TABLES[what]()
         table.title, table.title_justify = what, "left"
         console.print(table)
@@ -65,7 +64,7 @@ def _countermeasures() -> Table:
     return table
 
 
-TABLES = dict(zip(LISTS, (_methods, _recognizers, _suites, _countermeasures), strict=True))
+TABLES = {"methods": _methods, "recognizers": _recognizers, "suites": _suites, "countermeasures": _countermeasures}
 
 
 def _about(name: str, method: type[ProtectionMethod]) -> list[str]:

@@ -92,6 +92,22 @@ def test_opom_with_dropout_equals_the_plain_one_step_by_step(hull):
         torch.testing.assert_close(found * 127.5, masks[steps - 1], rtol=0, atol=1e-6)
 
 
+def test_dropout_is_behind_every_convolution_also_nested_and_grouped_ones():
+    method, album = make("opom", dropout=0.3), album_of(1)
+    del method.objective.surrogates[1]
+    layers = [torch.nn.Conv2d(3, 6, 5, stride=2).double(), torch.nn.Conv2d(6, 4, 3, groups=2).double()]
+    method.objective.surrogates[0].network = torch.nn.Sequential(
+        layers[0], torch.nn.Sequential(layers[1]), torch.nn.Flatten()
+    )
+    (ours, drawn), faces = (generators(7, ["a"])[0] for _ in range(2)), crop(album.images, album.boxes, 12)
+    with method.dropping(ours):
+        (found,) = method.embed_album(album)
+    for layer in layers:
+        faces = layer(faces)
+        faces = faces * (torch.rand(faces.shape, generator=drawn) >= 0.3) / 0.7
+    torch.testing.assert_close(found, torch.nn.functional.normalize(faces.flatten(1)), rtol=0, atol=1e-12)
+
+
 def test_dropout_is_gone_after_a_mask_is_learned_and_needs_convolutions():
     method, album = make("opom", dropout=0.5), album_of(1)
     before = method.embed_album(album)

@@ -209,7 +209,7 @@ def test_agents_that_meet_a_fault_end_with_a_line_and_the_same_command_completes
     errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert (ended.returncode == 2 and len(errors) == 1) or "1 of 2 trials have ended." in ended.stdout, ended
     if errors and how != "dies":
-        # an agent fails that no longer finds its sweep, unless a trial of it runs
+        # an agent that no longer finds its sweep fails, unless one of its trials is running
         silent = endpoint == "agentHeartbeat" and how != "404"
         said = "has given an agent no trial: its server refuses" if silent else "An agent of Weights & Biases failed"
         assert said in errors[0] and errors[0].endswith("run the same command again to continue.")
