@@ -39,7 +39,7 @@ class OPOMSettings(PersonSettings):
             ``affine``, ``convex``: the nearest point of the hull of these features, which is found in each step; the
             first 5 steps leave from the centroid.
         momentum: μ, the decay factor of the earlier gradients (Dong et al. 2018); 0 for no momentum.
-        dropout: rate at which values behind each convolution of the surrogates are dropped, anew in each step
+        dropout: rate at which values behind each convolution of the surrogates are dropped, others in each step
             (DFANet, Zhong and Deng, TIFS 2021): each step attacks slightly other surrogates; 0 for none. Layers of
             other kinds, such as a transformer's, drop nothing. ``seed`` draws what is dropped.
     """
@@ -76,13 +76,15 @@ class OPOM(PersonMask):
     }
 
     def learn(self, album: Album) -> tuple[Tensor, list[float]]:
-        settings, own, mask, losses = self.settings, self.embed_album(album), self.start(album), []
+        settings, mask, losses = self.settings, self.start(album), []
         momentum, (random,) = torch.zeros_like(mask), generators(settings.seed, ["dropout"])
         for iteration in range(settings.iterations):
             mask.requires_grad_()
             photos = put_on(album.images, album.boxes, mask.expand(len(album.images), -1, -1, -1))
             with self.dropping(random):
-                if settings.dropout:  # the released code drops values for the photos without a mask, too
+                if (
+                    iteration == 0 or settings.dropout
+                ):  # the released code drops values for the photos without a mask, too
                     own = self.embed_album(album)
                 now = self.objective.embed(photos, album.boxes)
             terms = [

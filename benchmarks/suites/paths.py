@@ -28,7 +28,7 @@ def suite_path(name: str) -> Path:
         name: see `list_suites`, or a path.
 
     Raises:
-        FacecloakError: there is no such suite.
+        FacecloakError: the suite is not known.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not os.path.isfile(path):
